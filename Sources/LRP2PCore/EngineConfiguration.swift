@@ -1,0 +1,57 @@
+/// Every knob of the protocol core. Times are in nanoseconds, sizes in bytes, windows in packets.
+public struct EngineConfiguration: Sendable {
+  /// The largest datagram sent or accepted, UDP payload bytes: 1200 … 16384. The peer's own bound applies too.
+  public var maximumDatagram = 1400
+  /// Connections at the same time, half-open ones included: 1 … 16,777,216.
+  public var maximumPeers = 1 << 20
+  /// Half-open (incoming) handshakes at the same time; the oldest gives way.
+  public var maximumHalfOpen = 4096
+  /// Packets the peer may send beyond what the reader has taken: 2 … 16,777,215.
+  public var receiveWindow = 16_384
+  /// Bytes that early or unread data of all peers together may occupy.
+  public var receivePoolBytes = 256 << 20
+  /// Packets to send before the first acknowledgement: 1 … 64 (RFC 6928 recommends 10).
+  public var initialWindow = 32
+  /// Ends a connection on which nothing authentic arrived; the smaller of both peers' offers. 0 never does.
+  public var idleTimeout: Nanoseconds = .seconds(30)
+  /// Sends a PING when nothing was sent for so long; 0 never does.
+  public var keepAlive: Nanoseconds = .seconds(20)
+  /// Gives an outgoing handshake up.
+  public var handshakeTimeout: Nanoseconds = .seconds(16)
+  /// How long the peer may at most wait to acknowledge.
+  public var maximumAckDelay: Nanoseconds = .milliseconds(25)
+  /// The peer is asked to acknowledge every so many packets (at once on loss): 1 … 1024.
+  public var ackRatio = 64
+  /// AEADs in order of preference; what the machine lacks is skipped. The initiator's order decides.
+  public var aeads: [AEAD] = [.aes256GCM, .chacha20Poly1305]
+  /// Whether connections from others are accepted.
+  public var acceptsConnections = true
+  /// First sequence number of every stream; for tests of the wrap. Both peers must agree on it.
+  package var initialSequence: UInt32 = 0
+
+  public init() {}
+
+  /// A value outside its documented range.
+  public enum Invalid: Error, Hashable, Sendable {
+    case outOfRange(field: String, allowed: String)
+  }
+
+  /// Throws the first field that is out of range.
+  public func validate() throws(Invalid) {
+    func check(_ field: String, _ value: Int, _ range: ClosedRange<Int>) throws(Invalid) {
+      guard range.contains(value) else {
+        throw .outOfRange(field: field, allowed: "\(range.lowerBound) … \(range.upperBound)")
+      }
+    }
+    try check("maximumDatagram", maximumDatagram, 1200...16_384)
+    try check("maximumPeers", maximumPeers, 1...(1 << 24))
+    try check("maximumHalfOpen", maximumHalfOpen, 1...(1 << 24))
+    try check("receiveWindow", receiveWindow, 2...0xFF_FFFF)
+    try check("receivePoolBytes", receivePoolBytes, 1 << 16...1 << 40)
+    try check("initialWindow", initialWindow, 1...64)
+    try check("ackRatio", ackRatio, 1...1024)
+    guard aeads.contains(.chacha20Poly1305) else {
+      throw .outOfRange(field: "aeads", allowed: "a list with chacha20Poly1305, which every peer can do")
+    }
+  }
+}

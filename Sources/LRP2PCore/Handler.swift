@@ -1,0 +1,43 @@
+/// What the engine tells its user, and what it asks: one value per reactor, called on the reactor's thread only.
+///
+/// Every callback may call the engine back (`offer`, `finish`, `close`, `pause`, `connect`, `setTimer`); the effects
+/// leave with the same turn. A span is valid during the call only. No callback may block.
+public protocol Handler {
+  /// Judges the static key of a peer: a listener before it reports a connection, a dialler (without a pinned key)
+  /// before it sends message 3. `false` refuses silently. The default accepts everyone.
+  mutating func accepts(key: PublicKey, from address: Address) -> Bool
+
+  /// The handshake is done; data may be offered. `incoming` tells an accepted connection from a dialled one.
+  mutating func connected(_ peer: Peer, incoming: Bool, engine: inout Engine)
+
+  /// The next bytes of the peer's stream, in order, each exactly once.
+  mutating func received(_ peer: Peer, _ bytes: RawSpan, engine: inout Engine)
+
+  /// The peer has ended its direction: no more `received` will follow. The own direction goes on until `finish`.
+  mutating func finished(_ peer: Peer, engine: inout Engine)
+
+  /// Writes the bytes of the own stream at `offset ..< offset + bytes.byteCount` into `bytes`: called when they are
+  /// sent, and again with the same range when they have to be sent again. Only what was offered and not yet
+  /// reported as acknowledged is asked for.
+  mutating func fill(_ peer: Peer, offset: UInt64, into bytes: inout MutableRawSpan)
+
+  /// The peer has everything below `offset`; those bytes are never asked for again.
+  mutating func acknowledged(_ peer: Peer, upTo offset: UInt64, engine: inout Engine)
+
+  /// The connection is over and the handle is void. Called exactly once for every connection that was `connected`
+  /// or dialled.
+  mutating func closed(_ peer: Peer, reason: CloseReason, engine: inout Engine)
+
+  /// A timer set by `Engine.setTimer` is due.
+  mutating func timerFired(token: UInt64, engine: inout Engine)
+}
+
+extension Handler {
+  public mutating func accepts(key: PublicKey, from address: Address) -> Bool { true }
+  public mutating func connected(_ peer: Peer, incoming: Bool, engine: inout Engine) {}
+  public mutating func finished(_ peer: Peer, engine: inout Engine) {}
+  public mutating func fill(_ peer: Peer, offset: UInt64, into bytes: inout MutableRawSpan) {}
+  public mutating func acknowledged(_ peer: Peer, upTo offset: UInt64, engine: inout Engine) {}
+  public mutating func closed(_ peer: Peer, reason: CloseReason, engine: inout Engine) {}
+  public mutating func timerFired(token: UInt64, engine: inout Engine) {}
+}

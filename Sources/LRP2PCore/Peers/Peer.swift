@@ -1,0 +1,38 @@
+/// A handle to a connection: its slot in the flat arrays and the slot's generation. It becomes void when the
+/// connection is closed; calls with a void handle do nothing.
+public struct Peer: Hashable, Sendable, BitwiseCopyable {
+  /// The connection id this side receives data under: the slot in the low 24 bits, 40 random bits above.
+  public let connectionID: UInt64
+
+  package init(connectionID: UInt64) { self.connectionID = connectionID }
+
+  package var slot: Int { Int(connectionID & 0xFF_FFFF) }
+}
+
+/// Why a connection ended.
+public enum CloseReason: Error, Hashable, Sendable {
+  /// Both directions were finished and everything was acknowledged.
+  case finished
+  /// This side called `close`.
+  case local(code: UInt32)
+  /// The peer called `close`, with its code and reason.
+  case remote(code: UInt32, reason: String)
+  /// The handshake was not answered in time.
+  case handshakeTimeout
+  /// Nothing authentic arrived for the agreed idle timeout.
+  case idleTimeout
+  /// The peer's static key is not the pinned one, or was refused.
+  case keyRefused
+  /// The handshake failed: no common version or AEAD, or malformed parameters.
+  case handshakeFailed
+  /// The peer broke the protocol (an ACK for what was never sent, data behind FIN).
+  case protocolViolation
+  /// Too many datagrams failed authentication under one key.
+  case keyExhausted
+}
+
+/// A command that the engine refuses.
+public enum EngineError: Error, Hashable, Sendable {
+  /// All of `maximumPeers` slots are in use.
+  case tooManyPeers
+}

@@ -1,0 +1,46 @@
+/// Counters of one engine, all since its start. Reading them costs a copy.
+public struct EngineStatistics: Sendable, BitwiseCopyable {
+  public var datagramsReceived: UInt64 = 0
+  public var datagramsSent: UInt64 = 0
+  public var bytesReceived: UInt64 = 0
+  public var bytesSent: UInt64 = 0
+  /// Datagrams for no connection of ours that are no valid message 1 either.
+  public var unknownConnection: UInt64 = 0
+  /// Datagrams that failed authentication.
+  public var authenticationFailures: UInt64 = 0
+  public var replays: UInt64 = 0
+  /// Authentic segments that could not be parsed.
+  public var malformed: UInt64 = 0
+  /// Segments that had been received before.
+  public var duplicates: UInt64 = 0
+  /// Segments beyond the promised window.
+  public var beyondWindow: UInt64 = 0
+  /// Early segments dropped, unacknowledged, because the pool was empty.
+  public var poolExhausted: UInt64 = 0
+  public var retransmissions: UInt64 = 0
+  public var probeTimeouts: UInt64 = 0
+  public var handshakesStarted: UInt64 = 0
+  public var handshakesCompleted: UInt64 = 0
+  public var handshakesFailed: UInt64 = 0
+  /// Half-open handshakes that gave way to newer ones.
+  public var halfOpenEvicted: UInt64 = 0
+  /// Connections that exist now, half-open ones included.
+  public var peers: UInt64 = 0
+  /// Bytes of the receive pool in use now.
+  public var poolBytesInUse: UInt64 = 0
+
+  package init() {}
+}
+
+/// The state of one connection, as far as a user can act on it.
+public struct PeerStatistics: Sendable {
+  public var smoothedRTT: Nanoseconds
+  public var minimumRTT: Nanoseconds
+  public var congestionWindow: UInt64
+  public var bytesInFlight: UInt64
+  public var packetsInFlight: Int
+  public var retransmissions: UInt64
+  public var aead: AEAD
+  public var address: Address
+  public var key: PublicKey
+}
