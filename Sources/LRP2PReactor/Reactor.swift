@@ -1,1 +1,151 @@
 import LRP2PCore
+
+/// One socket, the engine of all its peers, and the loop that moves datagrams between them.
+///
+/// A reactor belongs to one thread at a time, which calls `run` or `turn`; the handler is called on that thread, inside
+/// those calls. Other threads use `remote`. A turn allocates nothing.
+public struct Reactor: ~Copyable {
+  /// The protocol: connect, offer, close. Between turns it may be used freely; inside a turn, use the one that the
+  /// handler is given.
+  public var engine: Engine
+  /// Where the socket is bound, the port filled in.
+  public let localAddress: Address
+  /// Reaches this reactor from other threads.
+  public let remote: ReactorRemote
+
+  // `backend` points into `incoming`, so it goes first.
+  private var backend: EpollBackend
+  private var incoming: DatagramBatch
+  private var outgoing: DatagramBatch
+  private var tasks: [@Sendable (inout Engine) -> Void] = []
+  private let receiveBatchesPerTurn: Int
+  private let sendBatchesPerTurn: Int
+  private var turns: UInt64 = 0
+  private var isStopped = false
+
+  /// - Parameters:
+  ///   - secretKey: the static key of this side.
+  ///   - suite: the cryptography, the source of randomness included.
+  ///   - bind: port 0 takes any free port; `Address.any` binds all addresses of both families.
+  package init(
+    configuration: ReactorConfiguration, secretKey: SecretKey, suite: any CipherSuite, bind address: Address
+  ) throws(ReactorError) {
+    do { try configuration.validate() } catch { throw .configuration(error) }
+    let incoming = DatagramBatch(
+      messages: configuration.receiveMessages, messageCapacity: ReactorConfiguration.receiveMessageCapacity)
+    let remote: ReactorRemote
+    let backend: EpollBackend
+    do {
+      remote = try ReactorRemote()
+      backend = try EpollBackend(
+        socket: UDPSocket(bind: address, configuration: configuration), signal: remote.descriptor,
+        incoming: incoming, maximumSegments: configuration.maximumSegments)
+    } catch {
+      throw .system(error)
+    }
+    self.remote = remote
+    localAddress = backend.socket.localAddress
+    self.backend = backend
+    self.incoming = incoming
+    outgoing = DatagramBatch(
+      messages: configuration.sendMessages, messageCapacity: configuration.sendMessageCapacity)
+    receiveBatchesPerTurn = configuration.receiveBatchesPerTurn
+    sendBatchesPerTurn = configuration.sendBatchesPerTurn
+    var seed: UInt64 = 0
+    var seedBytes = unsafe MutableRawSpan(_unsafeStart: &seed, byteCount: 8)
+    suite.random(&seedBytes)
+    engine = Engine(
+      configuration: configuration.engine, secretKey: secretKey, suite: suite, seed: seed, now: currentInstant())
+  }
+
+  /// An epoll descriptor to embed the reactor in another loop: it is readable when a turn has datagrams, room to send or
+  /// a call of the remote to handle. Timers do not show in it: call `turn` also when `nextTimeout` has passed. It
+  /// belongs to the reactor and is closed with it.
+  public var fileDescriptor: Int32 { backend.fileDescriptor }
+
+  /// How long the next turn would wait if nothing happened, in nanoseconds; nil when it would wait for ever.
+  public var nextTimeout: Nanoseconds? {
+    let timeout = Self.timeout(backend, engine, isPending: outgoing.count > 0)
+    return timeout == .never ? nil : timeout
+  }
+
+  /// Counters of the socket. Reading them costs a copy.
+  public var statistics: ReactorStatistics {
+    var statistics = ReactorStatistics()
+    backend.count(into: &statistics)
+    statistics.turns = turns
+    return statistics
+  }
+
+  /// Turns until `remote.stop()` is called.
+  ///
+  /// - Throws: when the socket or epoll is broken. What concerns single peers is never thrown.
+  public mutating func run<H: Handler>(_ handler: inout H) throws(SystemError) {
+    while !isStopped { try turn(&handler, timeout: nil) }
+    isStopped = false
+  }
+
+  /// Waits for something to do, at most `timeout` nanoseconds (0: does not wait; nil: as long as it takes), and does
+  /// it: received datagrams, then due timers, then submitted tasks, then what there is to send. Each has a bounded
+  /// share; the rest is for the next turn, which then does not wait.
+  ///
+  /// - Throws: when the socket or epoll is broken. What concerns single peers is never thrown.
+  public mutating func turn<H: Handler>(_ handler: inout H, timeout: Nanoseconds?) throws(SystemError) {
+    turns &+= 1
+    let ownTimeout = Self.timeout(backend, engine, isPending: outgoing.count > 0)
+    let wake = try backend.wait(min(timeout ?? .never, ownTimeout))
+    let now = currentInstant()
+    if wake.isReadable {
+      try Self.receive(
+        &backend, &engine, &incoming, now: now, limit: receiveBatchesPerTurn, handler: &handler)
+    }
+    engine.expire(now: now, handler: &handler)
+    // Behind `expire`, so that tasks meet an engine that knows the time.
+    if wake.isSignalled { runTasks() }
+    try Self.transmit(&backend, &engine, &outgoing, now: now, limit: sendBatchesPerTurn, handler: &handler)
+  }
+
+  private mutating func runTasks() {
+    if remote.take(&tasks) { isStopped = true }
+    for index in tasks.indices { tasks[index](&engine) }
+    tasks.removeAll(keepingCapacity: true)
+  }
+
+  // The rest is generic over the backend: one choice a turn, none a datagram.
+
+  /// How long a turn may wait for events.
+  private static func timeout<B: Backend & ~Copyable>(
+    _ backend: borrowing B, _ engine: borrowing Engine, isPending: Bool
+  ) -> Nanoseconds {
+    let hasWork = isPending || engine.hasReadyPeers
+    if hasWork, backend.canSend(now: 0) { return 0 }
+    let deadline = min(engine.nextDeadline, hasWork ? backend.sendDeadline : .never)
+    if deadline == .never { return .never }
+    // Not the time of the last turn: its work and the caller's have taken some since.
+    let now = currentInstant()
+    return deadline > now ? deadline - now : 0
+  }
+
+  private static func receive<B: Backend & ~Copyable, H: Handler>(
+    _ backend: inout B, _ engine: inout Engine, _ batch: inout DatagramBatch, now: Instant, limit: Int,
+    handler: inout H
+  ) throws(SystemError) {
+    for _ in 0..<limit {
+      let hasMore = try backend.receive(into: &batch)
+      if batch.count > 0 { engine.receive(&batch, now: now, handler: &handler) }
+      if !hasMore { return }
+    }
+  }
+
+  private static func transmit<B: Backend & ~Copyable, H: Handler>(
+    _ backend: inout B, _ engine: inout Engine, _ batch: inout DatagramBatch, now: Instant, limit: Int,
+    handler: inout H
+  ) throws(SystemError) {
+    guard backend.canSend(now: now) else { return }
+    for _ in 0..<limit {
+      if batch.count == 0 { engine.transmit(into: &batch, now: now, handler: &handler) }
+      if batch.count == 0 { return }
+      guard try backend.send(&batch, now: now) else { return }
+    }
+  }
+}

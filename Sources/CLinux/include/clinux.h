@@ -1,1 +1,494 @@
+// The kernel, as Swift can call it: system calls that return -errno, control messages, the clock. No policy and no
+// state: every function is a thin wrapper.
+//
+// _GNU_SOURCE stays undefined: it changes types (fd_set) that Swift also imports from its own view of the C library,
+// and the two would clash. What it would have brought (mmsghdr, in6_pktinfo) is declared here.
 #pragma once
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <net/if.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/udp.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+// Older C libraries lack some of the kernel's numbers.
+#ifndef UDP_SEGMENT
+#define UDP_SEGMENT 103
+#endif
+#ifndef UDP_GRO
+#define UDP_GRO 104
+#endif
+#ifndef SOL_UDP
+#define SOL_UDP 17
+#endif
+#ifndef SO_RXQ_OVFL
+#define SO_RXQ_OVFL 40
+#endif
+#ifndef SO_SNDBUFFORCE
+#define SO_SNDBUFFORCE 32
+#endif
+#ifndef SO_RCVBUFFORCE
+#define SO_RCVBUFFORCE 33
+#endif
+
+// The levels of options, in one place.
+enum lrp2p_option_level {
+  LRP2P_SOL_SOCKET = SOL_SOCKET,
+  LRP2P_SOL_IP = IPPROTO_IP,
+  LRP2P_SOL_IPV6 = IPPROTO_IPV6,
+  LRP2P_SOL_UDP = SOL_UDP,
+};
+
+// MARK: Descriptors
+
+static inline int lrp2p_result(long result) { return result < 0 ? -errno : (int)result; }
+
+static inline int lrp2p_close(int fd) { return lrp2p_result(close(fd)); }
+
+static inline int lrp2p_eventfd(void) { return lrp2p_result(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)); }
+
+/// Adds 1 to the eventfd's counter; -EAGAIN when it is full, and then it is readable anyway.
+static inline int lrp2p_eventfd_signal(int fd) {
+  uint64_t one = 1;
+  return lrp2p_result(write(fd, &one, sizeof one));
+}
+
+/// Resets the eventfd's counter; -EAGAIN when it was 0.
+static inline int lrp2p_eventfd_clear(int fd) {
+  uint64_t counter;
+  return lrp2p_result(read(fd, &counter, sizeof counter));
+}
+
+// MARK: Clock
+
+/// Nanoseconds since boot, suspend included.
+static inline uint64_t lrp2p_boottime(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_BOOTTIME, &t);
+  return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+// MARK: epoll
+
+static inline int lrp2p_epoll_create(void) { return lrp2p_result(epoll_create1(EPOLL_CLOEXEC)); }
+
+/// `operation` is EPOLL_CTL_ADD or _MOD. The token (0 or 1) is what `lrp2p_epoll_wait` sorts events by.
+static inline int lrp2p_epoll_control(int epoll, int operation, int fd, uint32_t events, uint32_t token) {
+  struct epoll_event event = {.events = events, .data = {.u64 = token}};
+  return lrp2p_result(epoll_ctl(epoll, operation, fd, &event));
+}
+
+/// Waits until a descriptor is ready or `timeout` nanoseconds have passed (UINT64_MAX: for ever), and sets the events
+/// of token 0 and token 1. Returns the number of ready descriptors.
+static inline int lrp2p_epoll_wait(int epoll, uint64_t timeout, uint32_t *events0, uint32_t *events1) {
+  struct epoll_event events[2];
+  int count = -ENOSYS;
+#ifdef SYS_epoll_pwait2
+  // The system call's own layout: 64-bit fields on every architecture.
+  struct { int64_t seconds, nanoseconds; } t = {(int64_t)(timeout / 1000000000u), (int64_t)(timeout % 1000000000u)};
+  count = lrp2p_result(
+      syscall(SYS_epoll_pwait2, epoll, events, 2, timeout == UINT64_MAX ? NULL : (void *)&t, NULL, (size_t)0));
+#endif
+  // Before Linux 5.11 (and behind filters that refuse what they do not know): milliseconds, rounded up.
+  if (count == -ENOSYS || count == -EPERM) {
+    int milliseconds = -1;
+    if (timeout != UINT64_MAX) {
+      uint64_t up = timeout / 1000000u + (timeout % 1000000u != 0);
+      milliseconds = up > INT32_MAX ? INT32_MAX : (int)up;
+    }
+    count = lrp2p_result(epoll_pwait(epoll, events, 2, milliseconds, NULL));
+  }
+  *events0 = 0;
+  *events1 = 0;
+  for (int i = 0; i < count; i++) *(events[i].data.u64 == 0 ? events0 : events1) = events[i].events;
+  return count;
+}
+
+// MARK: Addresses
+
+/// An IP address and port as Swift keeps it: IPv4 in its IPv4-mapped IPv6 form, all in host order.
+struct lrp2p_address {
+  uint64_t high, low;
+  uint32_t scope;
+  uint16_t port;
+};
+
+/// Writes the socket address of `family`; returns its length, or 0 when the family cannot express the address.
+static inline socklen_t lrp2p_store_address(struct sockaddr_in6 *to, int family, struct lrp2p_address from) {
+  if (family == AF_INET) {
+    bool mapped = from.high == 0 && from.low >> 32 == 0xFFFF;
+    if (!mapped && (from.high | from.low) != 0) return 0;
+    struct sockaddr_in *v4 = (struct sockaddr_in *)to;
+    memset(v4, 0, sizeof *v4);
+    v4->sin_family = AF_INET;
+    v4->sin_port = htons(from.port);
+    v4->sin_addr.s_addr = htonl((uint32_t)from.low);
+    return sizeof *v4;
+  }
+  uint64_t high = __builtin_bswap64(from.high), low = __builtin_bswap64(from.low);
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+  high = from.high, low = from.low;
+#endif
+  to->sin6_family = AF_INET6;
+  to->sin6_port = htons(from.port);
+  to->sin6_flowinfo = 0;
+  memcpy(&to->sin6_addr.s6_addr[0], &high, 8);
+  memcpy(&to->sin6_addr.s6_addr[8], &low, 8);
+  to->sin6_scope_id = from.scope;
+  return sizeof *to;
+}
+
+/// Reads a socket address of either family.
+static inline struct lrp2p_address lrp2p_load_address(const struct sockaddr_in6 *from) {
+  struct lrp2p_address to = {0, 0, 0, 0};
+  if (from->sin6_family == AF_INET) {
+    const struct sockaddr_in *v4 = (const struct sockaddr_in *)from;
+    to.low = 0x0000FFFF00000000u | ntohl(v4->sin_addr.s_addr);
+    to.port = ntohs(v4->sin_port);
+  } else if (from->sin6_family == AF_INET6) {
+    memcpy(&to.high, &from->sin6_addr.s6_addr[0], 8);
+    memcpy(&to.low, &from->sin6_addr.s6_addr[8], 8);
+#if __BYTE_ORDER__ != __ORDER_BIG_ENDIAN__
+    to.high = __builtin_bswap64(to.high);
+    to.low = __builtin_bswap64(to.low);
+#endif
+    to.scope = from->sin6_scope_id;
+    to.port = ntohs(from->sin6_port);
+  }
+  return to;
+}
+
+/// Parses an address without a port, dotted or with colons; false when it is neither.
+static inline bool lrp2p_parse_host(const char *text, struct lrp2p_address *to) {
+  struct sockaddr_in6 name;
+  memset(&name, 0, sizeof name);
+  if (inet_pton(AF_INET, text, &((struct sockaddr_in *)&name)->sin_addr) == 1) {
+    name.sin6_family = AF_INET;
+  } else if (inet_pton(AF_INET6, text, &name.sin6_addr) == 1) {
+    name.sin6_family = AF_INET6;
+  } else {
+    return false;
+  }
+  *to = lrp2p_load_address(&name);
+  return true;
+}
+
+/// Writes the address without its port as text (RFC 5952); `to` takes INET6_ADDRSTRLEN (46) bytes.
+static inline bool lrp2p_format_host(struct lrp2p_address from, bool v4, char *to) {
+  struct sockaddr_in6 name;
+  lrp2p_store_address(&name, v4 ? AF_INET : AF_INET6, from);
+  const void *bytes = v4 ? (const void *)&((struct sockaddr_in *)&name)->sin_addr : (const void *)&name.sin6_addr;
+  return inet_ntop(v4 ? AF_INET : AF_INET6, bytes, to, INET6_ADDRSTRLEN) != NULL;
+}
+
+/// The index of a network interface by name, 0 when there is none.
+static inline uint32_t lrp2p_interface_index(const char *name) { return if_nametoindex(name); }
+
+/// getaddrinfo for UDP: fills up to `capacity` addresses and sets `count`. Returns 0 or an EAI_ code, and for
+/// EAI_SYSTEM -errno.
+static inline int lrp2p_resolve(
+    const char *host, const char *port, struct lrp2p_address *to, size_t capacity, size_t *count) {
+  struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_DGRAM}, *list = NULL;
+  *count = 0;
+  int code = getaddrinfo(host, port, &hints, &list);
+  if (code != 0) return code;
+  for (struct addrinfo *i = list; i != NULL && *count < capacity; i = i->ai_next) {
+    if (i->ai_family != AF_INET && i->ai_family != AF_INET6) continue;
+    to[(*count)++] = lrp2p_load_address((const struct sockaddr_in6 *)(const void *)i->ai_addr);
+  }
+  freeaddrinfo(list);
+  return 0;
+}
+
+/// What an error of `lrp2p_resolve` means.
+static inline const char *lrp2p_resolve_error_text(int code) {
+  return code == EAI_SYSTEM ? strerror(errno) : gai_strerror(code);
+}
+
+/// What an errno means.
+static inline const char *lrp2p_error_text(int code) { return strerror(code); }
+
+// MARK: Sockets
+
+/// A non-blocking, close-on-exec UDP socket.
+static inline int lrp2p_udp_socket(int family) {
+  return lrp2p_result(socket(family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_UDP));
+}
+
+/// -EAFNOSUPPORT when the family cannot express the address.
+static inline int lrp2p_bind(int fd, int family, struct lrp2p_address address) {
+  struct sockaddr_in6 name;
+  socklen_t length = lrp2p_store_address(&name, family, address);
+  if (length == 0) return -EAFNOSUPPORT;
+  return lrp2p_result(bind(fd, (const struct sockaddr *)&name, length));
+}
+
+static inline int lrp2p_local_address(int fd, struct lrp2p_address *to) {
+  struct sockaddr_in6 name;
+  socklen_t length = sizeof name;
+  memset(&name, 0, sizeof name);
+  int result = lrp2p_result(getsockname(fd, (struct sockaddr *)&name, &length));
+  if (result >= 0) *to = lrp2p_load_address(&name);
+  return result;
+}
+
+static inline int lrp2p_set_option(int fd, int level, int option, int value) {
+  return lrp2p_result(setsockopt(fd, level, option, &value, sizeof value));
+}
+
+static inline int lrp2p_get_option(int fd, int level, int option, int *value) {
+  socklen_t length = sizeof *value;
+  return lrp2p_result(getsockopt(fd, level, option, value, &length));
+}
+
+// MARK: Message ring
+
+/// The kernel's struct mmsghdr.
+struct lrp2p_mmsghdr {
+  struct msghdr msg_hdr;
+  unsigned int msg_len;
+};
+
+/// The kernel's struct in6_pktinfo.
+struct lrp2p_in6_pktinfo {
+  struct in6_addr ipi6_addr;
+  unsigned int ipi6_ifindex;
+};
+
+/// Room for the control messages of one message: all that the kernel can add take 184 bytes.
+enum { LRP2P_CONTROL_BYTES = 256 };
+
+/// The message headers of one recvmmsg or sendmmsg, with the parts they point to: one allocation, made once.
+struct lrp2p_message_ring {
+  struct lrp2p_mmsghdr *headers;
+  struct iovec *vectors;
+  struct sockaddr_in6 *names;
+  unsigned char *control;
+  uint32_t count;
+};
+
+/// Returns NULL without memory; free() releases it.
+static inline struct lrp2p_message_ring *lrp2p_ring_create(uint32_t count) {
+  size_t bytes = sizeof(struct lrp2p_message_ring) +
+                 count * (sizeof(struct lrp2p_mmsghdr) + sizeof(struct iovec) + LRP2P_CONTROL_BYTES +
+                          sizeof(struct sockaddr_in6));
+  struct lrp2p_message_ring *ring = (struct lrp2p_message_ring *)calloc(1, bytes);
+  if (ring == NULL) return NULL;
+  // In order of falling alignment, so that no part needs padding.
+  ring->headers = (struct lrp2p_mmsghdr *)(ring + 1);
+  ring->vectors = (struct iovec *)(ring->headers + count);
+  ring->control = (unsigned char *)(ring->vectors + count);
+  ring->names = (struct sockaddr_in6 *)(void *)(ring->control + (size_t)count * LRP2P_CONTROL_BYTES);
+  ring->count = count;
+  for (uint32_t i = 0; i < count; i++) {
+    struct msghdr *header = &ring->headers[i].msg_hdr;
+    header->msg_name = &ring->names[i];
+    header->msg_iov = &ring->vectors[i];
+    header->msg_iovlen = 1;
+    header->msg_control = ring->control + (size_t)i * LRP2P_CONTROL_BYTES;
+  }
+  return ring;
+}
+
+static inline void lrp2p_ring_destroy(struct lrp2p_message_ring *ring) { free(ring); }
+
+/// Points message `i` at its bytes.
+static inline void lrp2p_ring_set_bytes(struct lrp2p_message_ring *ring, uint32_t i, void *base, size_t length) {
+  ring->vectors[i].iov_base = base;
+  ring->vectors[i].iov_len = length;
+}
+
+/// Sets the destination of message `i`; false when the family cannot express it.
+static inline bool lrp2p_ring_set_address(
+    struct lrp2p_message_ring *ring, uint32_t i, int family, struct lrp2p_address address) {
+  socklen_t length = lrp2p_store_address(&ring->names[i], family, address);
+  ring->headers[i].msg_hdr.msg_namelen = length;
+  return length != 0;
+}
+
+/// Restores what the kernel shortens in the headers of messages 0 ..< count, before the next recvmmsg.
+static inline void lrp2p_ring_rearm(struct lrp2p_message_ring *ring, uint32_t count) {
+  for (uint32_t i = 0; i < count; i++) {
+    ring->headers[i].msg_hdr.msg_namelen = sizeof(struct sockaddr_in6);
+    ring->headers[i].msg_hdr.msg_controllen = LRP2P_CONTROL_BYTES;
+    ring->headers[i].msg_hdr.msg_flags = 0;
+  }
+}
+
+/// Receives into messages 0 ..< count without blocking.
+static inline int lrp2p_ring_receive(int fd, struct lrp2p_message_ring *ring, uint32_t count) {
+  return lrp2p_result(syscall(SYS_recvmmsg, fd, ring->headers, count, MSG_DONTWAIT, NULL));
+}
+
+/// Sends messages 0 ..< count without blocking. An error is reported for the first message only; one behind it ends
+/// the call early and shows in the next.
+static inline int lrp2p_ring_send(int fd, struct lrp2p_message_ring *ring, uint32_t count) {
+  return lrp2p_result(syscall(SYS_sendmmsg, fd, ring->headers, count, MSG_DONTWAIT | MSG_NOSIGNAL));
+}
+
+static inline uint32_t lrp2p_ring_length(const struct lrp2p_message_ring *ring, uint32_t i) {
+  return ring->headers[i].msg_len;
+}
+
+/// Whether the message was longer than its place (its end is lost), or its control messages were.
+static inline bool lrp2p_ring_truncated(const struct lrp2p_message_ring *ring, uint32_t i) {
+  return (ring->headers[i].msg_hdr.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0;
+}
+
+static inline struct lrp2p_address lrp2p_ring_address(const struct lrp2p_message_ring *ring, uint32_t i) {
+  return lrp2p_load_address(&ring->names[i]);
+}
+
+// MARK: Control messages
+
+/// Removes all control messages of message `i`, before the first is put.
+static inline void lrp2p_control_clear(struct lrp2p_message_ring *ring, uint32_t i) {
+  ring->headers[i].msg_hdr.msg_controllen = 0;
+}
+
+static inline void lrp2p_control_put(
+    struct lrp2p_message_ring *ring, uint32_t i, int level, int type, const void *data, size_t length) {
+  struct msghdr *header = &ring->headers[i].msg_hdr;
+  if (header->msg_controllen + CMSG_SPACE(length) > LRP2P_CONTROL_BYTES) return;
+  struct cmsghdr *c = (struct cmsghdr *)(void *)((unsigned char *)header->msg_control + header->msg_controllen);
+  c->cmsg_len = CMSG_LEN(length);
+  c->cmsg_level = level;
+  c->cmsg_type = type;
+  memcpy(CMSG_DATA(c), data, length);
+  header->msg_controllen += CMSG_SPACE(length);
+}
+
+/// UDP_SEGMENT: the kernel (or the device) cuts the message into datagrams of `size` bytes.
+static inline void lrp2p_control_put_segment(struct lrp2p_message_ring *ring, uint32_t i, uint16_t size) {
+  lrp2p_control_put(ring, i, SOL_UDP, UDP_SEGMENT, &size, sizeof size);
+}
+
+/// The ECN bits: IP_TOS for an IPv4 destination (a mapped one too), else IPV6_TCLASS.
+static inline void lrp2p_control_put_ecn(struct lrp2p_message_ring *ring, uint32_t i, bool v4, int ecn) {
+  lrp2p_control_put(ring, i, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_TOS : IPV6_TCLASS, &ecn, sizeof ecn);
+}
+
+/// The source address (port and scope are ignored) and, unless 0, the interface to send from. An IPv6 socket takes
+/// IPV6_PKTINFO for mapped addresses too.
+static inline void lrp2p_control_put_source(
+    struct lrp2p_message_ring *ring, uint32_t i, int family, struct lrp2p_address source, uint32_t interface) {
+  if (family == AF_INET) {
+    struct in_pktinfo info = {.ipi_ifindex = (int)interface};
+    info.ipi_spec_dst.s_addr = htonl((uint32_t)source.low);
+    lrp2p_control_put(ring, i, IPPROTO_IP, IP_PKTINFO, &info, sizeof info);
+  } else {
+    struct sockaddr_in6 name;
+    lrp2p_store_address(&name, AF_INET6, source);
+    struct lrp2p_in6_pktinfo info = {.ipi6_addr = name.sin6_addr, .ipi6_ifindex = interface};
+    lrp2p_control_put(ring, i, IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof info);
+  }
+}
+
+/// What the kernel said about a received message.
+struct lrp2p_control {
+  /// UDP_GRO: bytes of one datagram; 0 when the message is one datagram.
+  uint32_t segment_size;
+  /// SO_RXQ_OVFL: datagrams this socket has lost so far because its buffer was full, modulo 2^32.
+  uint32_t overflow;
+  /// IP_PKTINFO, IPV6_PKTINFO: where it came in, 0 when unknown.
+  uint32_t interface;
+  bool has_overflow, has_destination;
+  /// The two low bits of the TOS byte or traffic class.
+  uint8_t ecn;
+  /// IP_PKTINFO, IPV6_PKTINFO: the address it was sent to; the port is 0.
+  struct lrp2p_address destination;
+};
+
+/// Reads all control messages of message `i`.
+static inline struct lrp2p_control lrp2p_control_read(struct lrp2p_message_ring *ring, uint32_t i) {
+  struct lrp2p_control info;
+  memset(&info, 0, sizeof info);
+  struct msghdr *header = &ring->headers[i].msg_hdr;
+  for (struct cmsghdr *c = CMSG_FIRSTHDR(header); c != NULL; c = CMSG_NXTHDR(header, c)) {
+    const unsigned char *data = CMSG_DATA(c);
+    size_t length = c->cmsg_len - CMSG_LEN(0);
+    if (c->cmsg_level == SOL_UDP && c->cmsg_type == UDP_GRO) {
+      // An int today; a 16-bit value in the first kernels that had it.
+      if (length >= sizeof(int)) {
+        int size;
+        memcpy(&size, data, sizeof size);
+        if (size > 0) info.segment_size = (uint32_t)size;
+      } else if (length >= sizeof(uint16_t)) {
+        uint16_t size;
+        memcpy(&size, data, sizeof size);
+        info.segment_size = size;
+      }
+    } else if (c->cmsg_level == IPPROTO_IP && (c->cmsg_type == IP_TOS || c->cmsg_type == IP_RECVTOS)) {
+      if (length >= 1) info.ecn = data[0] & 3;
+    } else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_TCLASS) {
+      int traffic_class = 0;
+      if (length >= sizeof traffic_class) memcpy(&traffic_class, data, sizeof traffic_class);
+      info.ecn = (uint8_t)(traffic_class & 3);
+    } else if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SO_RXQ_OVFL && length >= sizeof info.overflow) {
+      memcpy(&info.overflow, data, sizeof info.overflow);
+      info.has_overflow = true;
+    } else if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO && length >= sizeof(struct in_pktinfo)) {
+      struct in_pktinfo packet;
+      memcpy(&packet, data, sizeof packet);
+      info.destination.low = 0x0000FFFF00000000u | ntohl(packet.ipi_addr.s_addr);
+      info.interface = (uint32_t)packet.ipi_ifindex;
+      info.has_destination = true;
+    } else if (
+        c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO && length >= sizeof(struct lrp2p_in6_pktinfo)) {
+      struct lrp2p_in6_pktinfo packet;
+      memcpy(&packet, data, sizeof packet);
+      struct sockaddr_in6 name = {.sin6_family = AF_INET6, .sin6_addr = packet.ipi6_addr};
+      info.destination = lrp2p_load_address(&name);
+      info.interface = (uint32_t)packet.ipi6_ifindex;
+      info.has_destination = true;
+    }
+  }
+  return info;
+}
+
+// MARK: Small files
+
+/// Opens for reading and sets the permission bits; a non-regular file is -EINVAL.
+static inline int lrp2p_open_read(const char *path, uint32_t *mode) {
+  int fd = lrp2p_result(open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (fd < 0) return fd;
+  struct stat status;
+  int result = lrp2p_result(fstat(fd, &status));
+  if (result >= 0 && !S_ISREG(status.st_mode)) result = -EINVAL;
+  if (result < 0) {
+    close(fd);
+    return result;
+  }
+  *mode = status.st_mode & 07777;
+  return fd;
+}
+
+/// Creates a file that must not exist yet (O_EXCL), for writing.
+static inline int lrp2p_create(const char *path, uint32_t mode) {
+  return lrp2p_result(open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, (mode_t)mode));
+}
+
+static inline int lrp2p_read(int fd, void *to, size_t count) { return lrp2p_result(read(fd, to, count)); }
+static inline int lrp2p_write(int fd, const void *from, size_t count) { return lrp2p_result(write(fd, from, count)); }
+static inline int lrp2p_sync(int fd) { return lrp2p_result(fsync(fd)); }
+static inline int lrp2p_unlink(const char *path) { return lrp2p_result(unlink(path)); }
+
+// MARK: Memory
+
+/// Overwrites with zeros; the compiler may not leave it out.
+static inline void lrp2p_wipe(void *bytes, size_t count) { explicit_bzero(bytes, count); }

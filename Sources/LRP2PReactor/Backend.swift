@@ -1,0 +1,34 @@
+import LRP2PCore
+
+/// What ended a wait.
+package struct Wake: BitwiseCopyable {
+  /// Datagrams may be waiting.
+  package var isReadable = false
+  /// The reactor's remote called.
+  package var isSignalled = false
+}
+
+/// What moves batches between the kernel and the reactor. A backend delivers and takes *completed* batches, so that
+/// readiness (epoll) and completion (io_uring) look the same: a completion backend answers `receive` by swapping in
+/// a batch that the kernel has filled, and `send` by swapping in an empty one. Nothing here is called per datagram.
+package protocol Backend: ~Copyable {
+  /// Blocks until something can be done, at most `timeout` nanoseconds (`.never`: for ever).
+  mutating func wait(_ timeout: Nanoseconds) throws(SystemError) -> Wake
+
+  /// Brings the next received messages, none when nothing is there.
+  /// - Returns: whether more may be waiting.
+  mutating func receive(into batch: inout DatagramBatch) throws(SystemError) -> Bool
+
+  /// Sends the batch and clears it.
+  /// - Returns: false when the rest has to wait: the batch then stays as it is, and the next call brings it again.
+  mutating func send(_ batch: inout DatagramBatch, now: Instant) throws(SystemError) -> Bool
+
+  /// Whether a send at `now` has a chance.
+  func canSend(now: Instant) -> Bool
+
+  /// When a send has a chance again without an event that would end the wait; `.never` when there is no such time.
+  var sendDeadline: Instant { get }
+
+  /// Adds what the backend counts.
+  func count(into statistics: inout ReactorStatistics)
+}

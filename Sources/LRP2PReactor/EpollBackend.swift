@@ -1,0 +1,122 @@
+import CLinux
+import LRP2PCore
+
+/// Readiness by epoll, batches by recvmmsg and sendmmsg.
+package struct EpollBackend: Backend, ~Copyable {
+  private enum SendState: BitwiseCopyable {
+    case open
+    /// EAGAIN: EPOLLOUT is armed.
+    case untilWritable
+    /// ENOBUFS: the socket is writable all along, so only time helps.
+    case until(Instant)
+  }
+
+  /// How long to leave a kernel alone that was short of memory.
+  private static var shortRetry: Nanoseconds { 1_000_000 }
+  /// What the epoll tells events apart by.
+  private static var socketToken: UInt32 { 0 }
+  private static var signalToken: UInt32 { 1 }
+
+  package let socket: UDPSocket
+  private let epoll: FileDescriptor
+  private var receiver: DatagramReceiver
+  private var sender: DatagramSender
+  private var sendState = SendState.open
+
+  /// - Parameters:
+  ///   - signal: an eventfd that stays open as long as this backend.
+  ///   - incoming: the batch that every `receive` will bring.
+  package init(
+    socket: consuming UDPSocket, signal: Int32, incoming: borrowing DatagramBatch, maximumSegments: Int
+  ) throws(SystemError) {
+    let epoll = FileDescriptor(owning: try check(lrp2p_epoll_create(), "create epoll"))
+    _ = try check(
+      lrp2p_epoll_control(epoll.raw, EPOLL_CTL_ADD, socket.descriptor.raw, EPOLLIN.rawValue, Self.socketToken),
+      "add socket to epoll")
+    _ = try check(
+      lrp2p_epoll_control(epoll.raw, EPOLL_CTL_ADD, signal, EPOLLIN.rawValue, Self.signalToken),
+      "add eventfd to epoll")
+    receiver = DatagramReceiver(over: incoming)
+    sender = DatagramSender(for: socket, maximumSegments: maximumSegments)
+    self.epoll = epoll
+    self.socket = socket
+  }
+
+  /// Readable when a turn has something to do, but for timers.
+  package var fileDescriptor: Int32 { epoll.raw }
+
+  package mutating func wait(_ timeout: Nanoseconds) throws(SystemError) -> Wake {
+    var socketEvents: UInt32 = 0
+    var signalEvents: UInt32 = 0
+    let result = unsafe lrp2p_epoll_wait(epoll.raw, timeout, &socketEvents, &signalEvents)
+    // A signal ends the wait early, which every caller can take.
+    if result == -EINTR { return Wake() }
+    _ = try check(result, "wait for events")
+    if case .untilWritable = sendState, socketEvents & (EPOLLOUT.rawValue | EPOLLERR.rawValue) != 0 {
+      sendState = .open
+      try watch(EPOLLIN.rawValue)
+    }
+    // Receiving also clears an error of the socket, which would else end every wait.
+    let readable = EPOLLIN.rawValue | EPOLLERR.rawValue | EPOLLHUP.rawValue
+    return Wake(isReadable: socketEvents & readable != 0, isSignalled: signalEvents != 0)
+  }
+
+  package mutating func receive(into batch: inout DatagramBatch) throws(SystemError) -> Bool {
+    try receiver.fill(&batch, from: socket)
+  }
+
+  package mutating func send(_ batch: inout DatagramBatch, now: Instant) throws(SystemError) -> Bool {
+    switch try sender.send(&batch, to: socket) {
+    case .done:
+      sendState = .open
+      batch.clear()
+      return true
+    case .blocked:
+      sendState = .untilWritable
+      try watch(EPOLLIN.rawValue | EPOLLOUT.rawValue)
+    case .shortOfBuffers:
+      sendState = .until(now &+ Self.shortRetry)
+    }
+    return false
+  }
+
+  package func canSend(now: Instant) -> Bool {
+    switch sendState {
+    case .open: true
+    case .untilWritable: false
+    case .until(let instant): now >= instant
+    }
+  }
+
+  package var sendDeadline: Instant {
+    if case .until(let instant) = sendState { return instant }
+    return .never
+  }
+
+  package func count(into statistics: inout ReactorStatistics) {
+    let received = receiver.counters
+    statistics.receiveCalls = received.calls
+    statistics.messagesReceived = received.messages
+    statistics.datagramsReceived = received.datagrams
+    statistics.bytesReceived = received.bytes
+    statistics.kernelDrops = received.overflow
+    statistics.receiveDrops = received.truncated + received.empty
+    statistics.receiveFailures = received.failures
+    let sent = sender.counters
+    statistics.sendCalls = sent.calls
+    statistics.datagramsSent = sent.datagrams
+    statistics.bytesSent = sent.bytes
+    statistics.sendDropsTooLarge = sent.tooLarge
+    statistics.sendDropsUndeliverable = sent.undeliverable
+    statistics.sendBlocked = sent.blocked
+    statistics.sendShortOfBuffers = sent.shortOfBuffers
+    statistics.segmentationOffload = sender.segmentationOffload
+    statistics.receiveOffload = socket.receiveOffload
+  }
+
+  private func watch(_ events: UInt32) throws(SystemError) {
+    _ = try check(
+      lrp2p_epoll_control(epoll.raw, EPOLL_CTL_MOD, socket.descriptor.raw, events, Self.socketToken),
+      "change events of socket")
+  }
+}

@@ -1,0 +1,59 @@
+import LRP2PCore
+
+/// Every knob of a reactor: its sockets and batches here, the protocol in `engine`. Sizes are in bytes.
+public struct ReactorConfiguration: Sendable {
+  /// The protocol core.
+  public var engine = EngineConfiguration()
+  /// Messages of one receive call; with receive offload each may hold dozens of datagrams. Each takes 64 KiB of
+  /// memory: 1 … 256.
+  public var receiveMessages = 16
+  /// Messages of one send call; each is one burst of equal datagrams to one address: 1 … 256.
+  public var sendMessages = 4
+  /// The most datagrams in one such burst: 1 … 64. A message never exceeds 65,000 bytes, whatever this says.
+  public var maximumSegments = 46
+  /// The kernel's buffer for arriving datagrams; what does not fit is lost. Without CAP_NET_ADMIN the kernel
+  /// grants at most net.core.rmem_max: 4096 … 1 GiB.
+  public var socketReceiveBuffer = 8 << 20
+  /// The kernel's buffer for datagrams on their way out. Without CAP_NET_ADMIN the kernel grants at most
+  /// net.core.wmem_max: 4096 … 1 GiB.
+  public var socketSendBuffer = 2 << 20
+  /// Hands bursts to the kernel as one message (UDP_SEGMENT) where it can; else the datagrams go one by one.
+  public var segmentationOffload = true
+  /// Lets the kernel merge arriving datagrams of one sender (UDP_GRO) where it can.
+  public var receiveOffload = true
+  /// Receive calls in one turn before timers and sending get their share: 1 … 1024.
+  public var receiveBatchesPerTurn = 4
+  /// Send calls in one turn before receiving gets its share: 1 … 1024.
+  public var sendBatchesPerTurn = 16
+
+  public init() {}
+
+  /// Throws the first field that is out of range, the engine's included.
+  public func validate() throws(EngineConfiguration.Invalid) {
+    func check(_ field: String, _ value: Int, _ range: ClosedRange<Int>) throws(EngineConfiguration.Invalid) {
+      guard range.contains(value) else {
+        throw .outOfRange(field: field, allowed: "\(range.lowerBound) … \(range.upperBound)")
+      }
+    }
+    try engine.validate()
+    try check("receiveMessages", receiveMessages, 1...256)
+    try check("sendMessages", sendMessages, 1...256)
+    try check("maximumSegments", maximumSegments, 1...64)
+    try check("socketReceiveBuffer", socketReceiveBuffer, 4096...(1 << 30))
+    try check("socketSendBuffer", socketSendBuffer, 4096...(1 << 30))
+    try check("receiveBatchesPerTurn", receiveBatchesPerTurn, 1...1024)
+    try check("sendBatchesPerTurn", sendBatchesPerTurn, 1...1024)
+  }
+
+  /// The largest message the kernel can merge is 65,535 bytes; this keeps the places aligned to cache lines.
+  package static var receiveMessageCapacity: Int { 65_536 }
+
+  /// Below the 65,507 bytes that fit an IPv4 packet, with room for IP options.
+  package static var longestMessage: Int { 65_000 }
+
+  /// Bytes of one outgoing message: whole datagrams only.
+  package var sendMessageCapacity: Int {
+    let segments = min(maximumSegments, Self.longestMessage / engine.maximumDatagram)
+    return max(segments, 1) * engine.maximumDatagram
+  }
+}

@@ -1,0 +1,35 @@
+/// Counters of one reactor, all since its start. What the protocol counts is in `Engine.statistics`.
+public struct ReactorStatistics: Sendable, BitwiseCopyable {
+  public var turns: UInt64 = 0
+  /// System calls that received or sent.
+  public var receiveCalls: UInt64 = 0
+  public var sendCalls: UInt64 = 0
+  /// Messages received; with receive offload one can hold many datagrams.
+  public var messagesReceived: UInt64 = 0
+  public var datagramsReceived: UInt64 = 0
+  public var datagramsSent: UInt64 = 0
+  /// Bytes of UDP payload.
+  public var bytesReceived: UInt64 = 0
+  public var bytesSent: UInt64 = 0
+  /// Datagrams the kernel dropped because the socket's receive buffer was full, as far as it has told: it does so
+  /// with the next datagram that arrives.
+  public var kernelDrops: UInt64 = 0
+  /// Messages dropped as useless: without a byte, or longer than their place.
+  public var receiveDrops: UInt64 = 0
+  /// Receive calls that failed for a reason that passes.
+  public var receiveFailures: UInt64 = 0
+  /// Datagrams dropped because they were too large for the interface (EMSGSIZE).
+  public var sendDropsTooLarge: UInt64 = 0
+  /// Datagrams dropped because the kernel refused their destination (unreachable, prohibited).
+  public var sendDropsUndeliverable: UInt64 = 0
+  /// Sends that found the socket's send buffer full (EAGAIN).
+  public var sendBlocked: UInt64 = 0
+  /// Sends that found the kernel short of memory (ENOBUFS).
+  public var sendShortOfBuffers: UInt64 = 0
+  /// Whether bursts leave as one message. The reactor switches it off when the kernel refuses.
+  public var segmentationOffload = false
+  /// Whether the kernel merges arriving datagrams.
+  public var receiveOffload = false
+
+  package init() {}
+}
