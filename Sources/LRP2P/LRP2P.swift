@@ -1,1 +1,2 @@
 @_exported import LRP2PCore
+@_exported import LRP2PReactor

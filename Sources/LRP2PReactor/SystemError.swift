@@ -51,3 +51,19 @@ extension ReactorError: CustomStringConvertible {
     }
   }
 }
+
+extension SystemError {
+  /// What callers above the reactor tell apart without knowing errno.
+  package enum Kind {
+    case notFound, denied, exists, other
+  }
+
+  package var kind: Kind {
+    switch code {
+    case ENOENT, ENOTDIR: .notFound
+    case EACCES, EPERM, EROFS: .denied
+    case EEXIST: .exists
+    default: .other
+    }
+  }
+}

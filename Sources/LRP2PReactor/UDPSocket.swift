@@ -16,10 +16,13 @@ package struct UDPSocket: ~Copyable {
   package let segmentationOffload: Bool
   package let receiveOffload: Bool
 
+  /// - Parameter family: AF_INET leaves IPv6 out, as if the system had none.
   /// - Throws: the failure of `socket` (EMFILE, ENFILE) or `bind` (EADDRINUSE, EADDRNOTAVAIL, EACCES), with the
   ///   address in its text.
-  package init(bind address: Address, configuration: ReactorConfiguration) throws(SystemError) {
-    var opened = try Self.open(address, family: AF_INET6)
+  package init(bind address: Address, configuration: ReactorConfiguration, family: Int32 = AF_INET6)
+    throws(SystemError)
+  {
+    var opened = try Self.open(address, family: family)
     // No IPv6 in the kernel, or none on any interface. An IPv6 address cannot be had without it.
     if opened.failure == EAFNOSUPPORT || opened.failure == EADDRNOTAVAIL, address.isIPv4 || address.isUnspecified {
       opened = try Self.open(address, family: AF_INET)
@@ -28,7 +31,7 @@ package struct UDPSocket: ~Copyable {
     let descriptor = FileDescriptor(owning: opened.raw)
     var local = lrp2p_address()
     _ = try check(unsafe lrp2p_local_address(descriptor.raw, &local), "read local address of \(address)")
-    family = opened.family
+    self.family = opened.family
     localAddress = Address(local)
     (segmentationOffload, receiveOffload) = Self.configure(descriptor.raw, configuration)
     self.descriptor = descriptor
@@ -47,7 +50,8 @@ package struct UDPSocket: ~Copyable {
     let descriptor = FileDescriptor(owning: try check(raw, "open socket for \(address)"))
     if family == AF_INET6 {
       _ = try check(
-        lrp2p_set_option(descriptor.raw, Int32(LRP2P_SOL_IPV6.rawValue), IPV6_V6ONLY, 0), "set IPV6_V6ONLY for \(address)")
+        lrp2p_set_option(descriptor.raw, Int32(LRP2P_SOL_IPV6.rawValue), IPV6_V6ONLY, 0),
+        "set IPV6_V6ONLY for \(address)")
     }
     let result = lrp2p_bind(descriptor.raw, family, address.native)
     if result < 0 { return Opened(family: family, failure: -result, operation: "bind \(address)") }

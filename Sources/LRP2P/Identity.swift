@@ -1,0 +1,139 @@
+import LRP2PCore
+import LRP2PReactor
+import LRP2PSodium
+
+/// A static key pair: who this side is. The secret half is kept in one place and wiped when the last copy of the
+/// identity goes.
+public struct Identity: Sendable {
+  /// What peers know this side by.
+  public let publicKey: PublicKey
+  private let secret: Secret
+
+  /// Makes a new random identity.
+  public init() {
+    var key = SecretKey(repeating: 0)
+    defer { wipe(&key) }
+    var span = key.mutableSpan
+    var bytes = unsafe span.mutableBytes
+    SodiumSuite().random(&bytes)
+    self.init(secretKey: key)
+  }
+
+  /// Reads an identity that `save` has written: one line, `lrp2p-identity-v1` and 64 hexadecimal characters. The
+  /// file must not be open to others than its owner.
+  public init(contentsOf path: String) throws(IdentityError) {
+    // One more than the longest valid file, so that a longer one shows.
+    var file = InlineArray<84, UInt8>(repeating: 0)
+    defer { wipe(&file) }
+    var key = try Self.read(path, into: &file)
+    defer { wipe(&key) }
+    self.init(secretKey: key)
+  }
+
+  /// Writes the identity to a new file that only its owner can read (mode 0600). An existing file is never replaced.
+  public func save(to path: String) throws(IdentityError) {
+    var file = InlineArray<83, UInt8>(repeating: UInt8(ascii: "\n"))
+    defer { wipe(&file) }
+    for (index, byte) in Self.header.utf8.enumerated() { file[index] = byte }
+    let start = Self.header.utf8.count
+    for index in 0..<32 {
+      file[start + 2 * index] = Hex.digit(secret.key[index] >> 4)
+      file[start + 2 * index + 1] = Hex.digit(secret.key[index] & 15)
+    }
+    do throws(SystemError) { try unsafe SmallFile.create(path, file.span.bytes) } catch {
+      throw IdentityError(error, path: path)
+    }
+  }
+
+  private static let header = "lrp2p-identity-v1 "
+
+  /// - Parameter secretKey: the caller wipes its own copy.
+  package init(secretKey: SecretKey) {
+    secret = Secret(secretKey)
+    publicKey = SodiumSuite().publicKey(of: secretKey)
+  }
+
+  /// For the engine, which wipes its copy itself.
+  package var secretKey: SecretKey { secret.key }
+
+  private static func read(_ path: String, into file: inout InlineArray<84, UInt8>) throws(IdentityError)
+    -> SecretKey
+  {
+    var span = file.mutableSpan
+    var bytes = unsafe span.mutableBytes
+    let count: Int
+    let mode: UInt32
+    do throws(SystemError) { (count, mode) = try SmallFile.read(path, into: &bytes) } catch {
+      throw IdentityError(error, path: path)
+    }
+    if mode & 0o077 != 0 { throw .exposed(path: path, mode: mode) }
+    return try parse(bytes.bytes.extracting(0..<count), path: path)
+  }
+
+  private static func parse(_ file: RawSpan, path: String) throws(IdentityError) -> SecretKey {
+    var count = file.byteCount
+    // The line's end may be missing, or be one of Windows.
+    if count > 0, file.byte(count - 1) == UInt8(ascii: "\n") { count -= 1 }
+    if count > 0, file.byte(count - 1) == UInt8(ascii: "\r") { count -= 1 }
+    for (index, byte) in header.utf8.enumerated() {
+      if index >= count { throw .truncated(path: path) }
+      if file.byte(index) != byte { throw .malformed(path: path) }
+    }
+    let digits = file.extracting(header.utf8.count..<count)
+    if digits.byteCount < 64 { throw .truncated(path: path) }
+    guard let key = Hex.decode32(digits) else { throw .malformed(path: path) }
+    return key
+  }
+}
+
+/// The secret's only home. Nothing changes it between `init` and `deinit`, so threads may share it.
+private final class Secret: @unchecked Sendable {
+  private(set) var key: SecretKey
+
+  init(_ key: SecretKey) { self.key = key }
+
+  deinit { wipe(&key) }
+}
+
+/// Why an identity could not be read or saved.
+public enum IdentityError: Error, Hashable, Sendable {
+  /// There is no such file.
+  case missing(path: String)
+  /// The file ends too early.
+  case truncated(path: String)
+  /// The file is no identity.
+  case malformed(path: String)
+  /// Others than the owner may read or write the file: its secret may be known.
+  case exposed(path: String, mode: UInt32)
+  /// This process may not read or create the file.
+  case denied(path: String)
+  /// There is a file already, and it is kept.
+  case exists(path: String)
+  /// Anything else the system reports.
+  case system(SystemError)
+
+  init(_ error: SystemError, path: String) {
+    switch error.kind {
+    case .notFound: self = .missing(path: path)
+    case .denied: self = .denied(path: path)
+    case .exists: self = .exists(path: path)
+    case .other: self = .system(error)
+    }
+  }
+}
+
+extension IdentityError: CustomStringConvertible {
+  /// One line.
+  public var description: String {
+    switch self {
+    case .missing(let path): "identity \(path): no such file or directory"
+    case .truncated(let path): "identity \(path): the file is cut short"
+    case .malformed(let path): "identity \(path): not an identity file (lrp2p-identity-v1 and 64 hex characters)"
+    case .exposed(let path, let mode):
+      "identity \(path): mode 0\(String(mode, radix: 8)) lets others at the secret key; chmod 600 it"
+    case .denied(let path): "identity \(path): permission denied"
+    case .exists(let path): "identity \(path): the file exists and is not replaced"
+    case .system(let error): "identity: \(error)"
+    }
+  }
+}

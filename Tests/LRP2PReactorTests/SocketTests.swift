@@ -1,0 +1,316 @@
+import CLinux
+import LRP2PCore
+import Testing
+
+@testable import LRP2PReactor
+
+@Suite struct SocketTests {
+  @Test func portInUseIsATypedErrorOfOneLine() throws {
+    let first = try UDPSocket(bind: .loopback4(), configuration: .init())
+    do {
+      _ = try UDPSocket(bind: first.localAddress, configuration: .init())
+      Issue.record("bound twice")
+    } catch {
+      #expect(error.code == EADDRINUSE)
+      #expect("\(error)" == "bind \(first.localAddress): address already in use")
+    }
+  }
+
+  @Test func foreignAddressIsATypedError() {
+    // TEST-NET-1 belongs to nobody.
+    do {
+      _ = try UDPSocket(bind: Address(ipv4: 0xC000_0201, port: 0), configuration: .init())
+      Issue.record("bound a foreign address")
+    } catch {
+      #expect(error.code == EADDRNOTAVAIL)
+    }
+  }
+
+  @Test func boundAddressHasItsPort() throws {
+    let socket = try UDPSocket(bind: .loopback4(), configuration: .init())
+    #expect(socket.localAddress.isIPv4 && socket.localAddress.port != 0)
+    let any = try UDPSocket(bind: .any(port: 0), configuration: .init())
+    #expect(any.localAddress.isUnspecified && any.localAddress.port != 0)
+  }
+
+  @Test func buffersAreSet() throws {
+    var configuration = ReactorConfiguration()
+    configuration.socketReceiveBuffer = 100_000
+    configuration.socketSendBuffer = 90_000
+    let socket = try UDPSocket(bind: .loopback4(), configuration: configuration)
+    // The kernel doubles them for its own bookkeeping.
+    #expect(socket.option(SO_RCVBUF) == 200_000)
+    #expect(socket.option(SO_SNDBUF) == 180_000)
+  }
+
+  @Test func burstCrossesByOffloadAtBothEnds() throws {
+    var a = try Endpoint(bind: .loopback4())
+    var b = try Endpoint(bind: .loopback4())
+    try #require(a.socket.segmentationOffload && b.socket.receiveOffload)
+    a.append(to: b.socket.localAddress, length: 46 * 1400 - 100, segmentSize: 1400)
+    #expect(try a.flush() == .done)
+    #expect(a.sender.counters.calls == 1 && a.sender.counters.datagrams == 46)
+    let received = try b.receive()
+    #expect(received.bytes == pattern(46 * 1400 - 100))
+    #expect(received.datagrams == 46)
+    #expect(received.messages.count == 1)
+    #expect(received.messages.allSatisfy { $0.segmentSize == 1400 && $0.address == a.socket.localAddress })
+    #expect(b.receiver.counters.datagrams == 46)
+  }
+
+  @Test func burstCrossesWithoutReceiveOffload() throws {
+    var configuration = ReactorConfiguration()
+    configuration.receiveOffload = false
+    var a = try Endpoint(bind: .loopback4())
+    var b = try Endpoint(bind: .loopback4(), configuration: configuration)
+    a.append(to: b.socket.localAddress, length: 20 * 1200 + 5, segmentSize: 1200)
+    #expect(try a.flush() == .done)
+    let received = try b.receive()
+    #expect(received.bytes == pattern(20 * 1200 + 5))
+    #expect(received.messages.map(\.length) == Array(repeating: 1200, count: 20) + [5])
+    #expect(received.messages.allSatisfy { $0.segmentSize == $0.length })
+  }
+
+  @Test func burstCrossesWithoutSegmentationOffload() throws {
+    var configuration = ReactorConfiguration()
+    configuration.segmentationOffload = false
+    var a = try Endpoint(bind: .loopback4(), configuration: configuration)
+    var b = try Endpoint(bind: .loopback4())
+    #expect(a.sender.segmentationOffload == false)
+    // More datagrams than one call has headers for, and a message boundary in between.
+    a.append(to: b.socket.localAddress, length: 50 * 100 + 1, segmentSize: 100)
+    a.append(to: b.socket.localAddress, length: 30 * 100, segmentSize: 100, salt: 50 * 100 + 1)
+    #expect(try a.flush() == .done)
+    let received = try b.receive()
+    #expect(received.bytes == pattern(80 * 100 + 1))
+    #expect(received.datagrams == 81)
+    #expect(a.sender.counters.datagrams == 81 && a.sender.counters.calls == 2)
+  }
+
+  @Test func longBurstsAreCutToTheBound() throws {
+    var a = try Endpoint(bind: .loopback4(), maximumSegments: 16)
+    var b = try Endpoint(bind: .loopback4())
+    a.append(to: b.socket.localAddress, length: 100 * 50 + 7, segmentSize: 50)
+    #expect(try a.flush() == .done)
+    let received = try b.receive()
+    #expect(received.bytes == pattern(100 * 50 + 7))
+    #expect(received.datagrams == 101)
+    #expect(a.sender.counters.calls == 1 && a.sender.segmentationOffload)
+  }
+
+  /// A socket without checksums cannot segment: the kernel answers EINVAL.
+  @Test func offloadIsSwitchedOffWhenTheKernelRefusesIt() throws {
+    var a = try Endpoint(bind: .loopback4())
+    var b = try Endpoint(bind: .loopback4())
+    try #require(lrp2p_set_option(a.socket.descriptor.raw, SOL_SOCKET, SO_NO_CHECK, 1) == 0)
+    a.append(to: b.socket.localAddress, length: 30 * 1000 + 10, segmentSize: 1000)
+    a.append(to: b.socket.localAddress, length: 500, segmentSize: 500, salt: 30 * 1000 + 10)
+    #expect(try a.flush() == .done)
+    let received = try b.receive()
+    #expect(received.bytes == pattern(30 * 1000 + 510))
+    #expect(received.datagrams == 32)
+    #expect(a.sender.segmentationOffload == false)
+    #expect(a.sender.counters.undeliverable == 0)
+  }
+
+  /// Port 0 is EINVAL too, and any peer can forge it: it must neither cost the offload nor end the reactor.
+  @Test func badDestinationCostsOnlyItsMessage() throws {
+    var a = try Endpoint(bind: .loopback4())
+    var b = try Endpoint(bind: .loopback4())
+    a.append(to: .loopback4(0), length: 3000, segmentSize: 1000)
+    a.append(to: b.socket.localAddress, length: 3000, segmentSize: 1000)
+    a.append(to: .loopback4(0), length: 1000, segmentSize: 1000)
+    // Broadcast without SO_BROADCAST: EACCES.
+    a.append(to: Address(ipv4: 0xFFFF_FFFF, port: 9), length: 2000, segmentSize: 1000)
+    a.append(to: b.socket.localAddress, length: 500, segmentSize: 500, salt: 3000)
+    #expect(try a.flush() == .done)
+    let received = try b.receive()
+    #expect(received.bytes == pattern(3500))
+    #expect(a.sender.segmentationOffload == true)
+    #expect(a.sender.counters.undeliverable == 6)
+    #expect(a.sender.counters.datagrams == 4)
+  }
+
+  @Test func tooLargeMessageIsDroppedAndCounted() throws {
+    var a = try Endpoint(bind: .loopback4(), sendCapacity: 70_000)
+    var b = try Endpoint(bind: .loopback4())
+    a.append(to: b.socket.localAddress, length: 65_530, segmentSize: 65_530)
+    a.append(to: b.socket.localAddress, length: 10, segmentSize: 10)
+    #expect(try a.flush() == .done)
+    #expect(try b.receive().bytes == pattern(10))
+    #expect(a.sender.counters.tooLarge == 1)
+  }
+
+  @Test func largestMessageOfTheConfigurationFits() throws {
+    var a = try Endpoint(bind: .loopback4())
+    var b = try Endpoint(bind: .loopback4())
+    a.append(to: b.socket.localAddress, length: 65_000, segmentSize: 1413)
+    #expect(try a.flush() == .done)
+    #expect(try b.receive().bytes == pattern(65_000))
+    #expect(a.sender.segmentationOffload == true)
+  }
+
+  @Test func truncatedMessageIsDroppedAndCounted() throws {
+    var a = try Endpoint(bind: .loopback4())
+    var b = try Endpoint(bind: .loopback4(), receiveCapacity: 2048)
+    a.append(to: b.socket.localAddress, length: 5000, segmentSize: 1000)
+    a.append(to: b.socket.localAddress, length: 2048, segmentSize: 2048, salt: 1)
+    #expect(try a.flush() == .done)
+    let received = try b.receive()
+    #expect(received.bytes == pattern(2048, salt: 1))
+    #expect(b.receiver.counters.truncated == 1)
+  }
+
+  @Test func emptyDatagramIsDroppedAndCounted() throws {
+    let a = try UDPSocket(bind: .loopback4(), configuration: .init())
+    var b = try Endpoint(bind: .loopback4())
+    guard let ring = unsafe lrp2p_ring_create(1) else { fatalError() }
+    _ = unsafe lrp2p_ring_set_address(ring, 0, a.family, b.socket.localAddress.native)
+    #expect(unsafe lrp2p_ring_send(a.descriptor.raw, ring, 1) == 1)
+    unsafe lrp2p_ring_destroy(ring)
+    #expect(try b.receive().messages.isEmpty)
+    #expect(b.receiver.counters.empty == 1)
+  }
+
+  @Test func nothingThereIsAnEmptyBatch() throws {
+    var a = try Endpoint(bind: .loopback4())
+    #expect(try a.receive().messages.isEmpty)
+    #expect(a.receiver.counters.failures == 0)
+  }
+
+  @Test(arguments: [UInt8(0), 1, 2, 3])
+  func ecnIsReadBack(ecn: UInt8) throws {
+    var four = try Endpoint(bind: .loopback4())
+    var dual = try Endpoint(bind: .any(port: 0))
+    four.append(to: .loopback4(dual.socket.localAddress.port), length: 2400, segmentSize: 1200, ecn: ecn)
+    #expect(try four.flush() == .done)
+    let received = try dual.receive()
+    #expect(received.bytes == pattern(2400))
+    #expect(received.messages.allSatisfy { $0.ecn == ecn && $0.address == four.socket.localAddress })
+    dual.append(to: four.socket.localAddress, length: 100, segmentSize: 100, ecn: ecn)
+    #expect(try dual.flush() == .done)
+    #expect(try four.receive().messages.map(\.ecn) == [ecn])
+  }
+
+  @Test(.enabled(if: hasIPv6), arguments: [UInt8(0), 1, 2, 3])
+  func ecnIsReadBackOverIPv6(ecn: UInt8) throws {
+    var six = try Endpoint(bind: .loopback6())
+    var dual = try Endpoint(bind: .any(port: 0))
+    six.append(to: .loopback6(dual.socket.localAddress.port), length: 5000, segmentSize: 1200, ecn: ecn)
+    #expect(try six.flush() == .done)
+    let received = try dual.receive()
+    #expect(received.bytes == pattern(5000))
+    #expect(received.datagrams == 5)
+    #expect(received.messages.allSatisfy { $0.ecn == ecn && $0.address == six.socket.localAddress })
+  }
+
+  /// What remains where the system has no IPv6.
+  @Test func socketOfIPv4OnlyWorks() throws {
+    var a = try Endpoint(bind: .any(port: 0), family: AF_INET)
+    var b = try Endpoint(bind: .loopback4(), family: AF_INET)
+    #expect(a.socket.family == AF_INET && a.socket.localAddress.isIPv4 && b.socket.localAddress.isIPv4)
+    let to = b.socket.localAddress
+    a.append(to: to, length: 3600, segmentSize: 1200, ecn: 1)
+    a.append(to: .loopback6(9), length: 2400, segmentSize: 1200)
+    a.append(to: .loopback6(9), length: 10, segmentSize: 10)
+    a.append(to: to, length: 100, segmentSize: 100, ecn: 2, salt: 3600)
+    a.append(to: .loopback6(9), length: 10, segmentSize: 10)
+    #expect(try a.flush() == .done)
+    let received = try b.receive()
+    #expect(received.bytes == pattern(3700))
+    #expect(received.messages.last?.ecn == 2 && received.messages.first?.ecn == 1)
+    #expect(received.messages.first?.address == .loopback4(a.socket.localAddress.port))
+    #expect(a.sender.counters.undeliverable == 4)
+    do {
+      _ = try UDPSocket(bind: .loopback6(), configuration: .init(), family: AF_INET)
+      Issue.record("bound an IPv6 address without IPv6")
+    } catch {
+      #expect(error.code == EAFNOSUPPORT)
+    }
+  }
+
+  @Test func differentECNAreNotMerged() throws {
+    var a = try Endpoint(bind: .loopback4())
+    var b = try Endpoint(bind: .loopback4())
+    a.append(to: b.socket.localAddress, length: 1000, segmentSize: 1000, ecn: 2)
+    a.append(to: b.socket.localAddress, length: 1000, segmentSize: 1000, ecn: 3)
+    #expect(try a.flush() == .done)
+    #expect(try b.receive().messages.map(\.ecn) == [2, 3])
+  }
+
+  @Test func unreachablePortDoesNotDisturbTheSocket() throws {
+    var a = try Endpoint(bind: .loopback4())
+    var b = try Endpoint(bind: .loopback4())
+    var closed = Address.loopback4()
+    do { closed = try UDPSocket(bind: .loopback4(), configuration: .init()).localAddress }
+    for round in 0..<3 {
+      a.append(to: closed, length: 100, segmentSize: 100)
+      a.append(to: b.socket.localAddress, length: 100, segmentSize: 100, salt: round)
+      #expect(try a.flush() == .done)
+      #expect(try a.receive().messages.isEmpty)
+      #expect(try b.receive().bytes == pattern(100, salt: round))
+    }
+    #expect(a.sender.counters.undeliverable == 0 && a.receiver.counters.failures == 0)
+  }
+
+  @Test func kernelDropsAreCounted() throws {
+    var configuration = ReactorConfiguration()
+    configuration.socketReceiveBuffer = 8192
+    configuration.receiveOffload = false
+    var a = try Endpoint(bind: .loopback4())
+    var b = try Endpoint(bind: .loopback4(), configuration: configuration)
+    for _ in 0..<40 {
+      a.append(to: b.socket.localAddress, length: 1000, segmentSize: 1000)
+      #expect(try a.flush() == .done)
+    }
+    let before = try b.receive().datagrams
+    try #require(before < 40)
+    // The count comes with the next datagram.
+    a.append(to: b.socket.localAddress, length: 10, segmentSize: 10)
+    #expect(try a.flush() == .done)
+    _ = try b.receive()
+    #expect(b.receiver.counters.overflow == UInt64(40 - before))
+  }
+
+  @Test func packetInfoTellsTheDestination() throws {
+    let a = try UDPSocket(bind: .loopback4(), configuration: .init())
+    let b = try UDPSocket(bind: .any(port: 0), configuration: .init())
+    try #require(lrp2p_set_option(b.descriptor.raw, IPPROTO_IP_level, IP_PKTINFO, 1) == 0)
+    _ = lrp2p_set_option(b.descriptor.raw, IPPROTO_IPV6_level, IPV6_RECVPKTINFO, 1)
+    guard let ring = unsafe lrp2p_ring_create(1) else { fatalError() }
+    defer { unsafe lrp2p_ring_destroy(ring) }
+    let to = Address(ipv4: 0x7F00_0003, port: b.localAddress.port)
+    var byte: UInt8 = 7
+    let result = unsafe withUnsafeMutableBytes(of: &byte) { bytes in
+      unsafe lrp2p_ring_set_bytes(ring, 0, bytes.baseAddress!, 1)
+      _ = unsafe lrp2p_ring_set_address(ring, 0, a.family, to.native)
+      unsafe lrp2p_control_put_source(ring, 0, a.family, Address.loopback4().native, 0)
+      guard unsafe lrp2p_ring_send(a.descriptor.raw, ring, 1) == 1 else { return Int32(-1) }
+      unsafe lrp2p_ring_rearm(ring, 1)
+      return unsafe lrp2p_ring_receive(b.descriptor.raw, ring, 1)
+    }
+    #expect(result == 1)
+    let control = unsafe lrp2p_control_read(ring, 0)
+    #expect(control.has_destination && Address(control.destination) == Address(ipv4: 0x7F00_0003, port: 0))
+    #expect(control.interface == 1)
+  }
+
+  @Test func sendFaultsAreClassified() {
+    func fault(_ code: Int32, _ isSegmented: Bool = false) -> SendFault {
+      SendFault(errno: code, isSegmented: isSegmented)
+    }
+    #expect(fault(EAGAIN) == .wouldBlock)
+    #expect(fault(ENOBUFS) == .shortOfBuffers)
+    #expect(fault(EINTR) == .interrupted)
+    #expect(fault(EIO, true) == .offloadUnsupported)
+    #expect(fault(EINVAL, true) == .offloadSuspect)
+    #expect(fault(EINVAL) == .undeliverable)
+    #expect(fault(EMSGSIZE) == .tooLarge)
+    for code in [ECONNREFUSED, EHOSTUNREACH, ENETUNREACH, EPERM, EACCES] { #expect(fault(code) == .undeliverable) }
+    for code in [EBADF, ENOTSOCK, EFAULT] { #expect(fault(code) == .fatal) }
+  }
+}
+
+let IPPROTO_IP_level = Int32(LRP2P_SOL_IP.rawValue)
+let IPPROTO_IPV6_level = Int32(LRP2P_SOL_IPV6.rawValue)
+let hasIPv6 = (try? UDPSocket(bind: .loopback6(), configuration: .init())) != nil
