@@ -58,8 +58,8 @@ public struct Reactor: ~Copyable {
       configuration: configuration.engine, secretKey: secretKey, suite: suite, seed: seed, now: currentInstant())
   }
 
-  /// An epoll descriptor to embed the reactor in another loop: it is readable when a turn has datagrams, room to send or
-  /// a call of the remote to handle. Timers do not show in it: call `turn` also when `nextTimeout` has passed. It
+  /// An epoll descriptor to embed the reactor in another loop: it is readable when a turn has datagrams, room to send
+  /// or a call of the remote to handle. Timers do not show in it: call `turn` also when `nextTimeout` has passed. It
   /// belongs to the reactor and is closed with it.
   public var fileDescriptor: Int32 { backend.fileDescriptor }
 

@@ -3,11 +3,11 @@ import LRP2PCore
 
 extension Address {
   /// The form CLinux turns into a sockaddr of either family.
-  @inline(__always) var native: lrp2p_address {
+  @inline(__always) package var native: lrp2p_address {
     lrp2p_address(high: high, low: low, scope: scope, port: port)
   }
 
-  @inline(__always) init(_ native: lrp2p_address) {
+  @inline(__always) package init(_ native: lrp2p_address) {
     self.init(high: native.high, low: native.low, scope: native.scope, port: native.port)
   }
 

@@ -1,7 +1,6 @@
 import LRP2PCore
+import LRP2PReactor
 import Testing
-
-@testable import LRP2PReactor
 
 @Suite struct AddressTests {
   @Test(arguments: [

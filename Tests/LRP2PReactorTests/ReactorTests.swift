@@ -1,10 +1,9 @@
 import CLinux
 import Glibc
 import LRP2PCore
+import LRP2PReactor
 import Synchronization
 import Testing
-
-@testable import LRP2PReactor
 
 @Suite struct ReactorTests {
   private func makeReactor(bind: Address = .loopback4()) throws(ReactorError) -> Reactor {

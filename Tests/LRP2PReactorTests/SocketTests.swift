@@ -1,8 +1,7 @@
 import CLinux
 import LRP2PCore
+import LRP2PReactor
 import Testing
-
-@testable import LRP2PReactor
 
 @Suite struct SocketTests {
   @Test func portInUseIsATypedErrorOfOneLine() throws {

@@ -1,7 +1,6 @@
 import CLinux
 import LRP2PCore
-
-@testable import LRP2PReactor
+import LRP2PReactor
 
 extension Address {
   static func loopback4(_ port: UInt16 = 0) -> Address { Address(ipv4: 0x7F00_0001, port: port) }

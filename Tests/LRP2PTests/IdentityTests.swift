@@ -1,7 +1,6 @@
 import Foundation
+import LRP2P
 import Testing
-
-@testable import LRP2P
 
 @Suite struct IdentityTests {
   /// A path in a directory of its own, removed afterwards.
