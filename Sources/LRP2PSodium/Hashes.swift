@@ -9,11 +9,11 @@ private func blake2b(length: Int, key: RawSpan = RawSpan(), _ first: RawSpan, _ 
 {
   precondition(length <= 64 && key.byteCount <= 64)
   var digest = InlineArray<64, UInt8>(repeating: 0)
-  // Swift sees the state as an opaque type, for its alignment of 64. Its size is part of libsodium's ABI; a constant
-  // keeps the allocation on the stack.
-  let result = unsafe withUnsafeTemporaryAllocation(byteCount: 384, alignment: 64) { memory in
+  // Swift sees the state as an opaque type, for its alignment of 64; its size of 384 is part of libsodium's ABI. Only
+  // a constant size at an ordinary alignment stays on the stack, so the place is found within.
+  let result = unsafe withUnsafeTemporaryAllocation(byteCount: 384 + 48, alignment: 16) { memory in
     precondition(crypto_generichash_blake2b_statebytes() <= 384)
-    let state = OpaquePointer(memory.baseAddress!)
+    let state = unsafe OpaquePointer(memory.baseAddress!.alignedUp(toMultipleOf: 64))
     var result = unsafe key.withUnsafeBytes { key in
       unsafe crypto_generichash_blake2b_init(
         state, key.baseAddress?.assumingMemoryBound(to: UInt8.self), key.count, length)
