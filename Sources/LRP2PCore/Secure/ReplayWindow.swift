@@ -1,0 +1,72 @@
+/// Which packet numbers of one peer have been seen: a sliding bitmap, as a ring of 64-bit words (RFC 6479).
+///
+/// It slides by whole words: with `n` bits, at least the newest `n − 63` and at most the newest `n` numbers are told
+/// apart; what is older is refused. Test with `accepts` before authentication, `insert` after it.
+package struct ReplayWindow: ~Copyable {
+  private var words: Column<UInt64>
+  private var newest: UInt64 = 0
+  private var isEmpty = true
+
+  /// - Parameter bits: A power of two, 64 or more.
+  package init(bits: Int = 1024) {
+    precondition(bits >= 64 && bits & (bits - 1) == 0, "a replay window is a power of two")
+    words = Column(repeating: 0, count: bits / 64)
+  }
+
+  package var bits: Int { words.count * 64 }
+
+  /// The highest number inserted.
+  package var highest: UInt64? { isEmpty ? nil : newest }
+
+  /// Whether `packetNumber` is neither known to have been seen nor too old to tell.
+  package func accepts(_ packetNumber: UInt64) -> Bool {
+    if isEmpty { return true }
+    let block = packetNumber >> 6
+    let top = newest >> 6
+    if block > top { return true }
+    if top - block >= UInt64(words.count) { return false }
+    return words[slot(block)] & bit(packetNumber) == 0
+  }
+
+  /// Remembers `packetNumber`. Constant work for the next number, at most one pass over the bitmap for a jump.
+  package mutating func insert(_ packetNumber: UInt64) {
+    let block = packetNumber >> 6
+    if isEmpty {
+      isEmpty = false
+      newest = packetNumber
+    } else if packetNumber > newest {
+      let top = newest >> 6
+      // The words that come into use held numbers that are now too old.
+      var ahead = min(block - top, UInt64(words.count))
+      while ahead > 0 {
+        words[slot(block - ahead + 1)] = 0
+        ahead -= 1
+      }
+      newest = packetNumber
+    } else if (newest >> 6) - block >= UInt64(words.count) {
+      return
+    }
+    words[slot(block)] |= bit(packetNumber)
+  }
+
+  /// Widens to `toBits`, a power of two. Numbers that had become too old to tell stay refused.
+  package mutating func grow(toBits bits: Int) {
+    precondition(bits >= self.bits && bits & (bits - 1) == 0, "a replay window is a power of two and never shrinks")
+    if bits == self.bits { return }
+    let count = bits / 64
+    var grown = Column<UInt64>(repeating: 0, count: count)
+    if !isEmpty {
+      let top = newest >> 6
+      var age: UInt64 = 0
+      while age < UInt64(count) && age <= top {
+        let block = top - age
+        grown[Int(truncatingIfNeeded: block) & (count - 1)] = age < UInt64(words.count) ? words[slot(block)] : .max
+        age += 1
+      }
+    }
+    words = grown
+  }
+
+  @inline(__always) private func slot(_ block: UInt64) -> Int { Int(truncatingIfNeeded: block) & (words.count - 1) }
+  @inline(__always) private func bit(_ packetNumber: UInt64) -> UInt64 { 1 << (packetNumber & 63) }
+}

@@ -1,0 +1,20 @@
+/// Overwrites `bytes` with zeros. Never optimised, so that the stores survive although nothing reads them afterwards;
+/// copies that the compiler made elsewhere are out of reach.
+@inline(never) @_optimize(none) @_lifetime(bytes: copy bytes)
+package func wipe(_ bytes: inout MutableRawSpan) {
+  unsafe bytes.withUnsafeMutableBytes { _ = unsafe $0.initializeMemory(as: UInt8.self, repeating: 0) }
+}
+
+extension InlineArray where Element == UInt8 {
+  /// The bytes as raw memory: safe, as they have no padding.
+  package var bytes: RawSpan {
+    @_lifetime(borrow self) @inline(__always) get { unsafe span.bytes }
+  }
+
+  /// Overwrites every byte with zero, for secrets that go out of use.
+  package mutating func wipe() {
+    var elements = mutableSpan
+    var memory = unsafe elements.mutableBytes
+    LRP2PCore.wipe(&memory)
+  }
+}

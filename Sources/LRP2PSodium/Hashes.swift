@@ -1,0 +1,72 @@
+import CSodium
+internal import LRP2PCore
+
+// BLAKE2b, plain and keyed, and HMAC over it.
+
+/// BLAKE2b of `first ‖ second`, keyed unless `key` is empty. A result shorter than 64 bytes is followed by zeros.
+private func blake2b(length: Int, key: RawSpan = RawSpan(), _ first: RawSpan, _ second: RawSpan)
+  -> InlineArray<64, UInt8>
+{
+  precondition(length <= 64 && key.byteCount <= 64)
+  var digest = InlineArray<64, UInt8>(repeating: 0)
+  // Swift sees the state as an opaque type, for its alignment of 64; its size of 384 is part of libsodium's ABI. Only
+  // a constant size at an ordinary alignment stays on the stack, so the place is found within.
+  let result = unsafe withUnsafeTemporaryAllocation(byteCount: 384 + 48, alignment: 16) { memory in
+    precondition(crypto_generichash_blake2b_statebytes() <= 384)
+    let state = unsafe OpaquePointer(memory.baseAddress!.alignedUp(toMultipleOf: 64))
+    var result = unsafe key.withUnsafeBytes { key in
+      unsafe crypto_generichash_blake2b_init(
+        state, key.baseAddress?.assumingMemoryBound(to: UInt8.self), key.count, length)
+    }
+    result |= unsafe first.withUnsafeBytes { data in
+      unsafe crypto_generichash_blake2b_update(
+        state, data.baseAddress?.assumingMemoryBound(to: UInt8.self), UInt64(data.count))
+    }
+    result |= unsafe second.withUnsafeBytes { data in
+      unsafe crypto_generichash_blake2b_update(
+        state, data.baseAddress?.assumingMemoryBound(to: UInt8.self), UInt64(data.count))
+    }
+    var target = digest.mutableSpan
+    result |= unsafe target.withUnsafeMutableBufferPointer { target in
+      unsafe crypto_generichash_blake2b_final(state, target.baseAddress!, length)
+    }
+    // Key and data may be secret.
+    unsafe sodium_memzero(memory.baseAddress!, memory.count)
+    return result
+  }
+  precondition(result == 0, "hashing failed")
+  return digest
+}
+
+extension SodiumSuite {
+  package func hash(_ first: RawSpan, _ second: RawSpan) -> InlineArray<64, UInt8> {
+    blake2b(length: 64, first, second)
+  }
+
+  package func hmac(key: RawSpan, _ data: RawSpan) -> InlineArray<64, UInt8> {
+    var block = InlineArray<128, UInt8>(repeating: 0)
+    if key.byteCount > 128 {
+      var short = blake2b(length: 64, key, RawSpan())
+      for index in 0..<64 { block[index] = short[index] }
+      short.wipe()
+    } else {
+      for index in 0..<key.byteCount { block[index] = key.byte(index) }
+    }
+    for index in 0..<128 { block[index] ^= 0x36 }
+    var inner = blake2b(length: 64, block.bytes, data)
+    for index in 0..<128 { block[index] ^= 0x36 ^ 0x5c }
+    let outer = blake2b(length: 64, block.bytes, inner.bytes)
+    block.wipe()
+    inner.wipe()
+    return outer
+  }
+
+  package func keyedHash(key: RawSpan, _ data: RawSpan) -> InlineArray<32, UInt8> {
+    precondition(key.byteCount > 0, "a keyed hash needs a key")
+    var digest = blake2b(length: 32, key: key, data, RawSpan())
+    var result = InlineArray<32, UInt8>(repeating: 0)
+    for index in 0..<32 { result[index] = digest[index] }
+    digest.wipe()
+    return result
+  }
+}

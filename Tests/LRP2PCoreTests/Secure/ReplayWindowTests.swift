@@ -1,0 +1,85 @@
+import LRP2PCore
+import Testing
+
+/// What the window must say, told by a set.
+private struct Model {
+  var seen: Set<UInt64> = []
+  var highest: UInt64?
+  var words: UInt64
+  /// Numbers below are refused for good.
+  var floor: UInt64 = 0
+
+  func accepts(_ number: UInt64) -> Bool { number >= floor && !seen.contains(number) }
+  mutating func insert(_ number: UInt64) {
+    if number < floor { return }
+    seen.insert(number)
+    highest = max(highest ?? 0, number)
+    let top = highest! >> 6
+    if top >= words { floor = max(floor, (top - words + 1) << 6) }
+  }
+}
+
+@Suite struct ReplayWindowTests {
+  @Test(arguments: 0..<30)
+  func agreesWithASet(seed: UInt64) {
+    var random = SplitMix(state: seed)
+    var bits = [64, 128, 1024][Int(seed % 3)]
+    var window = ReplayWindow(bits: bits)
+    var model = Model(words: UInt64(bits / 64))
+    #expect(window.highest == nil)
+    let start: UInt64 = [0, 5, 1 << 40, .max - 200_000][Int(random.next() % 4)]
+    var wrong = 0
+    for _ in 0..<20_000 {
+      let base = model.highest ?? start
+      let number: UInt64
+      switch random.next() % 100 {
+      case 0..<50: number = base &+ 1
+      case 50..<70: number = base &+ random.next() % 100
+      case 70..<98: number = base &- random.next() % UInt64(bits * 2)
+      case 98: number = base &+ random.next() % UInt64(bits * 3)
+      default: number = random.next() % 20 == 0 ? random.next() : base
+      }
+      // Around the ends of the number space the arithmetic of this test would wrap; the window's does not.
+      let expected = model.accepts(number)
+      if window.accepts(number) != expected { wrong += 1 }
+      if random.next() % 8 != 0 {
+        window.insert(number)
+        model.insert(number)
+        if window.accepts(number) { wrong += 1 }
+      }
+      if random.next() % 2_000 == 0 && bits < 1 << 16 {
+        bits *= random.next() % 2 == 0 ? 2 : 8
+        window.grow(toBits: bits)
+        model.words = UInt64(bits / 64)
+        #expect(window.bits == bits)
+      }
+      if window.highest != model.highest { wrong += 1 }
+    }
+    #expect(wrong == 0)
+  }
+
+  @Test func edges() {
+    var window = ReplayWindow()
+    #expect(window.bits == 1024 && window.accepts(0) && window.accepts(.max))
+    window.insert(0)
+    #expect(!window.accepts(0) && window.accepts(1) && window.accepts(.max))
+    window.insert(.max)
+    #expect(!window.accepts(.max) && window.accepts(.max - 1) && !window.accepts(0) && !window.accepts(1))
+    #expect(window.accepts(.max - 1023) && !window.accepts(.max - 1024))
+    window.grow(toBits: 2048)
+    // Too old before: nobody knows.
+    #expect(!window.accepts(.max - 1024) && window.accepts(.max - 1023) && !window.accepts(.max))
+    #expect(window.highest == .max)
+  }
+}
+
+private struct SplitMix {
+  var state: UInt64
+  mutating func next() -> UInt64 {
+    state &+= 0x9e37_79b9_7f4a_7c15
+    var mixed = state
+    mixed = (mixed ^ (mixed >> 30)) &* 0xbf58_476d_1ce4_e5b9
+    mixed = (mixed ^ (mixed >> 27)) &* 0x94d0_49bb_1331_11eb
+    return mixed ^ (mixed >> 31)
+  }
+}
