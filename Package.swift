@@ -13,9 +13,10 @@ let package = Package(
   products: [
     .library(name: "LRP2P", targets: ["LRP2P", "LRP2PReactor", "LRP2PCore"]),
     .executable(name: "lrp2p", targets: ["lrp2p"]),
+    .executable(name: "lrp2p-bench", targets: ["lrp2p-bench"]),
   ],
   dependencies: [
-    // Only the command-line tool uses it: a package that depends on the library does not resolve it (SE-0226).
+    // Only the command-line tools use it: a package that depends on the library does not resolve it (SE-0226).
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0")
   ],
   targets: [
@@ -29,6 +30,16 @@ let package = Package(
       name: "lrp2p",
       dependencies: ["LRP2P", .product(name: "ArgumentParser", package: "swift-argument-parser")],
       swiftSettings: settings),
+    // The harness is no package of its own, so that it can measure what only this package sees.
+    .target(name: "CAllocationCount", path: "Benchmarks/CAllocationCount"),
+    .target(name: "CBenchSystem", dependencies: ["CLinux"], path: "Benchmarks/CBenchSystem"),
+    .executableTarget(
+      name: "lrp2p-bench",
+      dependencies: [
+        "LRP2P", "LRP2PSodium", "CLinux", "CAllocationCount", "CBenchSystem",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
+      path: "Benchmarks/lrp2p-bench", swiftSettings: settings),
     .testTarget(name: "LRP2PCoreTests", dependencies: ["LRP2PCore"], swiftSettings: settings),
     .testTarget(
       name: "LRP2PSodiumTests", dependencies: ["LRP2PSodium", "LRP2PCore"], resources: [.copy("Vectors")],
