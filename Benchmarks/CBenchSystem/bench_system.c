@@ -12,7 +12,13 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
-int bench_spawn(char *const arguments[], int *pid, int *output) {
+int bench_spawn(const char *arguments, int count, int *pid, int *output) {
+  char *vector[65] = {NULL};
+  if (count < 1 || count > 64) return -E2BIG;
+  for (int i = 0; i < count; i++) {
+    vector[i] = (char *)(uintptr_t)arguments;
+    arguments += strlen(arguments) + 1;
+  }
   int ends[2];
   if (pipe2(ends, O_CLOEXEC) < 0) return -errno;
   posix_spawn_file_actions_t actions;
@@ -21,7 +27,7 @@ int bench_spawn(char *const arguments[], int *pid, int *output) {
     result = posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
     if (result == 0) result = posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
     pid_t child = 0;
-    if (result == 0) result = posix_spawn(&child, "/proc/self/exe", &actions, NULL, arguments, environ);
+    if (result == 0) result = posix_spawn(&child, "/proc/self/exe", &actions, NULL, vector, environ);
     *pid = child;
     posix_spawn_file_actions_destroy(&actions);
   }

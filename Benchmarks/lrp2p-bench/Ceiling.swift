@@ -23,6 +23,21 @@ enum Blast {
     key.aead = aead.rawValue
     return Column(repeating: key, count: 1)
   }
+
+  /// Fills a datagram, all but its tag.
+  @inline(__always) @_lifetime(datagram: copy datagram)
+  static func write(_ datagram: inout MutableRawSpan, packetNumber: UInt64, _ pattern: Pattern) {
+    datagram.setBigEndian64(0, connectionID)
+    datagram.setBigEndian64(8, packetNumber)
+    let payload = datagram.byteCount - overhead
+    var bytes = datagram._mutatingExtracting(headerLength..<headerLength + payload)
+    pattern.fill(offset: packetNumber &* UInt64(payload), into: &bytes)
+  }
+
+  /// nil when the datagram is not one of these.
+  @inline(__always) static func packetNumber(of datagram: RawSpan) -> UInt64? {
+    datagram.bigEndian64(0) == connectionID ? datagram.bigEndian64(8) : nil
+  }
 }
 
 /// A socket with its batches, as a reactor has them, but without an engine.
@@ -39,9 +54,10 @@ struct BlastSocket: ~Copyable {
     let signal = FileDescriptor(owning: Int32(try check(lrp2p_eventfd(), "create eventfd")))
     let incoming = DatagramBatch(
       messages: configuration.receiveMessages, messageCapacity: ReactorConfiguration.receiveMessageCapacity)
-    backend = try EpollBackend(
+    let backend = try EpollBackend(
       socket: UDPSocket(bind: address, configuration: configuration), signal: signal.raw, incoming: incoming,
       maximumSegments: configuration.maximumSegments)
+    self.backend = backend
     self.incoming = incoming
     outgoing = DatagramBatch(
       messages: configuration.sendMessages, messageCapacity: configuration.sendMessageCapacity)

@@ -18,8 +18,9 @@ struct CeilingReceiver: ~Copyable {
   private static var batch: Int { 512 }
 
   private init(_ job: Job, at address: Address) throws {
-    socket = try BlastSocket(job, bind: address)
     if !suite.supports(job.aead) { throw Failure("this machine has no \(job.aead.name)") }
+    let socket = try BlastSocket(job, bind: address)
+    self.socket = socket
     keys = Blast.keys(job.aead)
     jobs = Column(repeating: AEADJob(), count: Self.batch)
     payload = UInt64(job.datagram - Blast.overhead)
@@ -78,13 +79,12 @@ struct CeilingReceiver: ~Copyable {
 
   @inline(__always) private mutating func append(_ offset: Int, _ length: Int) {
     if jobCount == jobs.count { open() }
-    let header = socket.incoming.arena.bytes(offset, Blast.headerLength)
-    // A straggler of another run on this port.
-    if header.bigEndian64(0) != Blast.connectionID { return }
+    // Else a straggler of another run on this port.
+    guard let packetNumber = Blast.packetNumber(of: socket.incoming.arena.bytes(offset, length)) else { return }
     var job = AEADJob()
     job.offset = offset
     job.length = length
-    job.packetNumber = header.bigEndian64(8)
+    job.packetNumber = packetNumber
     jobs[jobCount] = job
     jobCount += 1
   }
@@ -93,12 +93,12 @@ struct CeilingReceiver: ~Copyable {
     suite.open(&jobs, count: jobCount, in: &socket.incoming.arena, keys: keys)
     for index in 0..<jobCount {
       let job = jobs[index]
-      let bytes = socket.incoming.arena.bytes(job.offset + Blast.headerLength, job.length - Blast.overhead)
-      if job.opened, pattern.matches(bytes, offset: job.packetNumber &* payload) {
-        delivered &+= UInt64(bytes.byteCount)
-      } else {
-        wrongPieces += 1
-      }
+      let count = job.length - Blast.overhead
+      let isRight =
+        job.opened
+        && pattern.matches(
+          socket.incoming.arena.bytes(job.offset + Blast.headerLength, count), offset: job.packetNumber &* payload)
+      if isRight { delivered &+= UInt64(count) } else { wrongPieces += 1 }
     }
     jobCount = 0
   }

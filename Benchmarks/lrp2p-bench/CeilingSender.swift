@@ -17,14 +17,15 @@ struct CeilingSender: ~Copyable {
   private var paceStart: Instant = 0
 
   private init(_ job: Job, to address: Address) throws {
-    socket = try BlastSocket(job, bind: address.localEnd)
-    target = address
     if !suite.supports(job.aead) { throw Failure("this machine has no \(job.aead.name)") }
+    let socket = try BlastSocket(job, bind: address.localEnd)
+    target = address
     keys = Blast.keys(job.aead)
     datagram = job.datagram
     pace = job.pace
     datagramsPerMessage = socket.outgoing.messageCapacity / job.datagram
     jobs = Column(repeating: AEADJob(), count: datagramsPerMessage * socket.outgoing.messages.count)
+    self.socket = socket
   }
 
   static func run(_ job: Job, to address: Address) throws -> Measurement {
@@ -92,12 +93,9 @@ struct CeilingSender: ~Copyable {
     job.offset = offset
     job.length = datagram
     job.packetNumber = packetNumber
-    var header = socket.outgoing.arena.mutableBytes(offset, Blast.headerLength)
-    header.setBigEndian64(0, Blast.connectionID)
-    header.setBigEndian64(8, packetNumber)
-    let payload = datagram - Blast.overhead
-    var bytes = socket.outgoing.arena.mutableBytes(offset + Blast.headerLength, payload)
-    pattern.fill(offset: packetNumber &* UInt64(payload), into: &bytes)
+    let pattern = pattern
+    var bytes = socket.outgoing.arena.mutableBytes(offset, datagram)
+    Blast.write(&bytes, packetNumber: job.packetNumber, pattern)
     packetNumber &+= 1
     return job
   }

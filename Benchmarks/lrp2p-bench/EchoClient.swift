@@ -62,11 +62,13 @@ struct EchoClient: ~Copyable {
   private var raw: RawUDP
 
   private init(_ job: Job, to address: Address) throws {
+    let reactor = try Reactor(configuration: job.configuration, identity: Identity(), bind: address.localEnd)
+    let raw = try RawUDP(bind: address.localEnd, spin: job.spin)
     self.job = job
     plan = EchoPlan(job)
     target = address
-    reactor = try Reactor(configuration: job.configuration, identity: Identity(), bind: address.localEnd)
-    raw = try RawUDP(bind: address.localEnd, spin: job.spin)
+    self.reactor = reactor
+    self.raw = raw
   }
 
   /// One measurement for each size.

@@ -71,7 +71,7 @@ struct Pattern: BitwiseCopyable {
     let count = bytes.count
     if count < 8 {
       let word = word(at: offset)
-      for index in 0..<count where bytes[index] != UInt8(truncatingIfNeeded: word &>> UInt64(8 * index)) {
+      for index in 0..<count where unsafe bytes[index] != UInt8(truncatingIfNeeded: word &>> UInt64(8 * index)) {
         return false
       }
       return true

@@ -16,10 +16,9 @@ struct ChildProcess: ~Copyable {
   init(_ name: String, arguments: [String]) throws {
     var id: Int32 = 0
     var descriptor: Int32 = -1
-    let texts = (["lrp2p-bench"] + arguments).map { unsafe strdup($0) }
-    defer { for unsafe text in unsafe texts { unsafe free(text) } }
-    let vector = unsafe texts + [nil]
-    try check(unsafe bench_spawn(vector, &id, &descriptor), "start the \(name)")
+    let texts = ["lrp2p-bench"] + arguments
+    let joined = texts.joined(separator: "\0")
+    try check(unsafe bench_spawn(joined, Int32(texts.count), &id, &descriptor), "start the \(name)")
     self.name = name
     self.id = id
     output = FileDescriptor(owning: descriptor)

@@ -14,9 +14,10 @@ struct RawUDP: ~Copyable {
     var configuration = ReactorConfiguration()
     configuration.receiveOffload = false
     let socket = try UDPSocket(bind: address, configuration: configuration)
-    epoll = FileDescriptor(owning: Int32(try check(lrp2p_epoll_create(), "create epoll")))
+    let epoll = FileDescriptor(owning: Int32(try check(lrp2p_epoll_create(), "create epoll")))
     try check(
       lrp2p_epoll_control(epoll.raw, EPOLL_CTL_ADD, socket.descriptor.raw, EPOLLIN.rawValue, 0), "add socket to epoll")
+    self.epoll = epoll
     self.socket = socket
     isSpinning = spin
   }

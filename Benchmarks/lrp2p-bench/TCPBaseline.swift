@@ -53,7 +53,7 @@ enum TCPBaseline {
     let patience = min(job.patience, .seconds(1 << 30))
     let socket = FileDescriptor(
       owning: Int32(try check(bench_tcp_accept(listener.raw, patience), "accept a TCP connection")))
-    var arena = Arena(byteCount: bufferLength)
+    let arena = Arena(byteCount: bufferLength)
     let pattern = Pattern(seed: 0)
     var delivered: UInt64 = 0
     var wrongPieces: UInt64 = 0

@@ -11,8 +11,9 @@
 // MARK: Processes
 
 /// Starts this very program again. Its standard output is a pipe whose other end goes to `output`; its standard input
-/// is empty; it shares standard error. `arguments` ends with NULL.
-int bench_spawn(char *const arguments[], int *pid, int *output);
+/// is empty; it shares standard error. `arguments` are `count` strings, one behind the other, each with its zero byte;
+/// at most 64.
+int bench_spawn(const char *arguments, int count, int *pid, int *output);
 
 /// Sends SIGKILL.
 int bench_kill(int pid);
