@@ -9,7 +9,7 @@ struct CeilingReceiver: ~Copyable {
   private let keys: Column<TrafficKey>
   private var jobs: Column<AEADJob>
   private var jobCount = 0
-  private let pattern = Pattern(seed: 0)
+  private let pattern = Pattern(number: 0)
   private let payload: UInt64
   private var delivered: UInt64 = 0
   private var wrongPieces: UInt64 = 0

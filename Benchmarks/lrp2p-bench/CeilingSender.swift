@@ -9,7 +9,7 @@ struct CeilingSender: ~Copyable {
   private let suite = SodiumSuite()
   private let keys: Column<TrafficKey>
   private var jobs: Column<AEADJob>
-  private let pattern = Pattern(seed: 0)
+  private let pattern = Pattern(number: 0)
   private let datagram: Int
   private let datagramsPerMessage: Int
   private let pace: Int

@@ -7,7 +7,7 @@ struct EchoCaller: Handler {
   private let size: UInt64
   private var recordFrom: Instant = 0
   private var end: Instant = 0
-  private let pattern = Pattern(seed: 0)
+  private let pattern = Pattern(number: 0)
   /// Bytes answered so far; the request in flight begins at a multiple of `size`.
   private var answered: UInt64 = 0
   private var sentAt: Instant = 0
@@ -125,7 +125,7 @@ struct EchoClient: ~Copyable {
 
   private mutating func askRaw(_ size: Int, _ latencies: inout Latencies) throws {
     let address = EchoPlan.rawAddress(target)
-    let pattern = Pattern(seed: 1)
+    let pattern = Pattern(number: 1)
     let start = currentInstant()
     var offset: UInt64 = 0
     var sentAt = start

@@ -3,10 +3,22 @@
 ///
 /// The stream is a row of 64-bit words, little-endian: word `i` is `seed + i × step` modulo 2^64. With an odd step no
 /// two words of a stream are equal, so a block that is shifted, swapped, repeated or left out shows in each of its
-/// words. Word 0 is the seed: small numbers, which tell the streams of a run apart, and which no other word near the
-/// beginning of a stream is.
+/// words. Word 0 is the seed: small numbers from 1, which tell the streams of a run apart, and which no other word near
+/// the beginning of a stream is. (Not 0: then word 256 i would be word i moved by one byte.)
 struct Pattern: BitwiseCopyable {
-  var seed: UInt64
+  private(set) var seed: UInt64
+
+  /// - Parameter number: from 0; no run has 2^32 streams.
+  init(number: Int) { seed = UInt64(number) + 1 }
+
+  /// A stream of which nothing is known yet.
+  init() { seed = 0 }
+
+  /// Takes byte `index` of word 0.
+  mutating func learn(_ byte: UInt8, at index: UInt64) { seed |= UInt64(byte) &<< (8 &* index) }
+
+  /// Which stream this is; nil when there is none with this seed.
+  var number: Int? { seed >= 1 && seed <= 1 << 32 ? Int(seed - 1) : nil }
 
   private static var step: UInt64 { 0x9E37_79B9_7F4A_7C15 }
   private typealias Lanes = SIMD8<UInt64>

@@ -27,7 +27,7 @@ struct PatternCommand: ParsableCommand {
 
   /// Every way of cutting a piece out of a stream gives the same bytes.
   private func testAlignments() throws {
-    let pattern = Pattern(seed: 3)
+    let pattern = Pattern(number: 3)
     var whole = Arena(byteCount: 512)
     var piece = Arena(byteCount: 512)
     var all = whole.mutableBytes(0, 512)
@@ -48,7 +48,7 @@ struct PatternCommand: ParsableCommand {
 
   /// Any single wrong bit, and any shift, is noticed.
   private func testFaults() throws {
-    let pattern = Pattern(seed: 0)
+    let pattern = Pattern(number: 0)
     var arena = Arena(byteCount: 200)
     for count in [1, 7, 8, 9, 63, 64, 65, 131, 200] {
       for start in 0..<UInt64(8) {
@@ -66,7 +66,7 @@ struct PatternCommand: ParsableCommand {
         for shift in 1...UInt64(4096) where pattern.matches(arena.bytes(0, count), offset: start + shift) {
           throw Failure("pattern: a shift by \(shift) unnoticed")
         }
-        if Pattern(seed: 1).matches(arena.bytes(0, count), offset: start) {
+        if Pattern(number: 1).matches(arena.bytes(0, count), offset: start) {
           throw Failure("pattern: another stream's bytes unnoticed")
         }
       }
@@ -81,7 +81,7 @@ struct PatternCommand: ParsableCommand {
   }
 
   private func speed(_ length: Int) throws -> (fill: Double, check: Double) {
-    let pattern = Pattern(seed: 0)
+    let pattern = Pattern(number: 0)
     var arena = Arena(byteCount: length)
     let rounds = 4_000_000_000 / length
     var offset: UInt64 = 0

@@ -11,7 +11,7 @@ enum TCPBaseline {
   static func send(_ job: Job, to address: Address) throws -> Measurement {
     let socket = try connect(job, to: address)
     var arena = Arena(byteCount: bufferLength)
-    let pattern = Pattern(seed: 0)
+    let pattern = Pattern(number: 0)
     var offset: UInt64 = 0
     var meter = Meter(length: job.length)
     meter.begin(at: currentInstant())
@@ -54,7 +54,7 @@ enum TCPBaseline {
     let socket = FileDescriptor(
       owning: Int32(try check(bench_tcp_accept(listener.raw, patience), "accept a TCP connection")))
     let arena = Arena(byteCount: bufferLength)
-    let pattern = Pattern(seed: 0)
+    let pattern = Pattern(number: 0)
     var delivered: UInt64 = 0
     var wrongPieces: UInt64 = 0
     var meter = Meter(length: job.length)

@@ -6,7 +6,7 @@ import LRP2PReactor
 struct StreamSink: Handler {
   private struct Stream: BitwiseCopyable {
     var offset: UInt64 = 0
-    var pattern = Pattern(seed: 0)
+    var pattern = Pattern()
   }
 
   /// By slot.
@@ -46,12 +46,15 @@ struct StreamSink: Handler {
   private mutating func begin(_ stream: inout Stream, _ bytes: RawSpan) -> RawSpan {
     let count = min(8 - Int(stream.offset), bytes.byteCount)
     for index in 0..<count {
-      stream.pattern.seed |= UInt64(bytes.byte(index)) &<< (8 &* stream.offset)
+      stream.pattern.learn(bytes.byte(index), at: stream.offset)
       stream.offset += 1
     }
     if stream.offset == 8 {
-      let number = stream.pattern.seed
-      if number < UInt64(seen.count), !seen[Int(number)] { seen[Int(number)] = true } else { wrongPieces += 1 }
+      if let number = stream.pattern.number, number < seen.count, !seen[number] {
+        seen[number] = true
+      } else {
+        wrongPieces += 1
+      }
     }
     return bytes.extracting(count..<bytes.byteCount)
   }

@@ -15,14 +15,14 @@ struct StreamSource: Handler {
   private static let endless: UInt64 = 1 << 60
 
   init(_ job: Job) {
-    patterns = Array(repeating: Pattern(seed: 0), count: job.maximumPeers)
+    patterns = Array(repeating: Pattern(number: 0), count: job.maximumPeers)
     wanted = job.connections
   }
 
   var isReady: Bool { connected == wanted }
 
   /// Gives a connection its stream: number `number` of `wanted`.
-  mutating func assign(_ peer: Peer, number: Int) { patterns[peer.slot] = Pattern(seed: UInt64(number)) }
+  mutating func assign(_ peer: Peer, number: Int) { patterns[peer.slot] = Pattern(number: number) }
 
   mutating func connected(_ peer: Peer, incoming: Bool, engine: inout Engine) {
     connected += 1
