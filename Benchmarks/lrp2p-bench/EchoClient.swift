@@ -83,17 +83,18 @@ struct EchoClient: ~Copyable {
     var caller = EchoCaller(size: size)
     var rawLatencies = Latencies(capacity: EchoPlan.sampleCapacity)
     for _ in 0..<EchoPlan.alternations {
-      try askProtocol(&caller)
+      if !job.baselinesOnly { try askProtocol(&caller) }
       try askRaw(size, &rawLatencies)
     }
     var result = Measurement()
     result[.messageBytes] = UInt64(size)
-    result[.rounds] = UInt64(caller.latencies.count)
-    guard let (p50, p99) = caller.latencies.percentiles(), let (raw50, raw99) = rawLatencies.percentiles() else {
+    result[.rounds] = UInt64(job.baselinesOnly ? rawLatencies.count : caller.latencies.count)
+    let (times, rawTimes) = (caller.latencies.percentiles(), rawLatencies.percentiles())
+    if (times == nil && !job.baselinesOnly) || rawTimes == nil {
       throw Failure("no round trip of \(size) bytes came to its end in time")
     }
-    (result[.medianNanoseconds], result[.slowNanoseconds]) = (p50, p99)
-    (result[.rawMedianNanoseconds], result[.rawSlowNanoseconds]) = (raw50, raw99)
+    if let times { (result[.medianNanoseconds], result[.slowNanoseconds]) = times }
+    if let rawTimes { (result[.rawMedianNanoseconds], result[.rawSlowNanoseconds]) = rawTimes }
     result[.wrongPieces] = caller.wrongPieces
     result[.aead] = UInt64(job.aead.rawValue)
     return result

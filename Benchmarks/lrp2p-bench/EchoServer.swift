@@ -52,7 +52,7 @@ enum EchoServer {
     var responder = EchoResponder()
     var patience = job.patience
     for _ in 0..<EchoPlan.sizes.count * EchoPlan.alternations {
-      try serve(&ends.reactor, &responder, spin: job.spin, patience: patience)
+      if !job.baselinesOnly { try serve(&ends.reactor, &responder, spin: job.spin, patience: patience) }
       patience = EchoPlan.silence
       try serve(&ends.raw)
     }

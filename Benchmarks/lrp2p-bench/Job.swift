@@ -39,8 +39,9 @@ struct Job {
   var datagram: Int
   var connections: Int
   var spin = false
-  /// Bits per second at which the ceiling's sender sends; 0: as fast as it can.
-  var pace = 0
+  var oneCore = false
+  /// An echo over raw UDP only.
+  var baselinesOnly = false
   /// How long the listening end waits for the other.
   var patience: Nanoseconds = .seconds(10)
 

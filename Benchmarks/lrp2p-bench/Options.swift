@@ -49,7 +49,8 @@ struct CommonOptions: ParsableArguments {
   }
 
   func job(_ kind: Kind, aead: AEAD) -> Job {
-    Job(kind: kind, aead: aead, seconds: seconds, datagram: datagram, connections: connections)
+    Job(
+      kind: kind, aead: aead, seconds: seconds, datagram: datagram, connections: connections, oneCore: oneCore)
   }
 
   /// Those to measure, in turn.
@@ -68,7 +69,7 @@ struct CommonOptions: ParsableArguments {
       if let listen { return .listening(try Resolver.addresses(of: listen)[0]) }
       if let connect { return .connecting(try Resolver.addresses(of: connect)[0]) }
     } catch { throw Failure("\(error)") }
-    return .pair(oneCore: oneCore)
+    return .pair
   }
 
   /// Prints what was measured.
@@ -79,15 +80,15 @@ struct CommonOptions: ParsableArguments {
 
 /// Both ends as two processes, or one of them in this.
 enum Runner {
-  case pair(oneCore: Bool)
+  case pair
   case listening(Address)
   case connecting(Address)
 
   /// - Parameter announce: told once where the listening end is, when that is all there is.
   mutating func run(_ job: Job, announce: (Address) -> Void) throws -> ProcessPair.Results {
     switch self {
-    case .pair(let oneCore):
-      return try ProcessPair.run(job, oneCore: oneCore)
+    case .pair:
+      return try ProcessPair.run(job)
     case .connecting(let address):
       return ProcessPair.Results(connecting: try Ends.connect(job, to: address))
     case .listening(let address):

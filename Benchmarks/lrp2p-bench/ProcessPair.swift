@@ -81,11 +81,10 @@ struct ProcessPair: ~Copyable {
   }
   static func report(_ failure: any Error) { Output.line(failureMark + "\(failure)") }
 
-  /// - Parameter oneCore: both ends on processor 0, else the connecting end on 0 and the listening one on 1.
-  static func run(_ job: Job, oneCore: Bool) throws -> Results {
+  static func run(_ job: Job) throws -> Results {
     let deadline = currentInstant() &+ job.length &+ slack
     var listener = try ChildProcess(
-      "receiver", arguments: WorkerCommand.arguments(job, listen: .loopback, cpu: oneCore ? 0 : 1))
+      "receiver", arguments: WorkerCommand.arguments(job, listen: .loopback))
     var results = Results()
     var address: Address?
     while address == nil {
@@ -99,7 +98,7 @@ struct ProcessPair: ~Copyable {
       }
       if address == nil { try wait(&listener, until: deadline) }
     }
-    var connector = try ChildProcess("sender", arguments: WorkerCommand.arguments(job, connect: address!, cpu: 0))
+    var connector = try ChildProcess("sender", arguments: WorkerCommand.arguments(job, connect: address!))
     try collect(&connector, &listener, &results, deadline)
     return results
   }

@@ -12,19 +12,22 @@ struct WorkerCommand: ParsableCommand {
   @Option var datagram: Int
   @Option var connections: Int
   @Flag var spin = false
-  @Option var pace: Int
+  @Flag var oneCore = false
+  @Flag var baselinesOnly = false
   @Option var listen: String?
   @Option var connect: String?
   @Option var cpu: Int32
   @Option var parent: Int32
 
-  static func arguments(_ job: Job, listen: Address? = nil, connect: Address? = nil, cpu: Int) -> [String] {
+  static func arguments(_ job: Job, listen: Address? = nil, connect: Address? = nil) -> [String] {
     var arguments = [
       "worker", "--kind", job.kind.rawValue, "--aead", job.aead.name, "--seconds", "\(job.seconds)",
-      "--datagram", "\(job.datagram)", "--connections", "\(job.connections)", "--pace", "\(job.pace)",
-      "--cpu", "\(cpu)", "--parent", "\(bench_process_id())",
+      "--datagram", "\(job.datagram)", "--connections", "\(job.connections)",
+      "--cpu", "\(listen != nil && !job.oneCore ? 1 : 0)", "--parent", "\(bench_process_id())",
     ]
     if job.spin { arguments.append("--spin") }
+    if job.oneCore { arguments.append("--one-core") }
+    if job.baselinesOnly { arguments.append("--baselines-only") }
     if let listen { arguments += ["--listen", "\(listen)"] }
     if let connect { arguments += ["--connect", "\(connect)"] }
     return arguments
@@ -35,7 +38,8 @@ struct WorkerCommand: ParsableCommand {
     do {
       try check(bench_pin(cpu), "run on CPU \(cpu)")
       let job = Job(
-        kind: kind, aead: aead, seconds: seconds, datagram: datagram, connections: connections, spin: spin, pace: pace)
+        kind: kind, aead: aead, seconds: seconds, datagram: datagram, connections: connections, spin: spin,
+        oneCore: oneCore, baselinesOnly: baselinesOnly)
       if let address = listen.flatMap({ Address($0) }) {
         ProcessPair.report(try Ends.listen(job, at: address, announce: ProcessPair.announce))
       } else if let address = connect.flatMap({ Address($0) }) {
