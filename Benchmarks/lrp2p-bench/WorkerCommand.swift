@@ -16,14 +16,13 @@ struct WorkerCommand: ParsableCommand {
   @Flag var baselinesOnly = false
   @Option var listen: String?
   @Option var connect: String?
-  @Option var cpu: Int32
   @Option var parent: Int32
 
   static func arguments(_ job: Job, listen: Address? = nil, connect: Address? = nil) -> [String] {
     var arguments = [
       "worker", "--kind", job.kind.rawValue, "--aead", job.aead.name, "--seconds", "\(job.seconds)",
       "--datagram", "\(job.datagram)", "--connections", "\(job.connections)",
-      "--cpu", "\(listen != nil && !job.oneCore ? 1 : 0)", "--parent", "\(bench_process_id())",
+      "--parent", "\(bench_process_id())",
     ]
     if job.spin { arguments.append("--spin") }
     if job.oneCore { arguments.append("--one-core") }
@@ -36,7 +35,6 @@ struct WorkerCommand: ParsableCommand {
   func run() throws {
     try check(bench_end_with_parent(parent), "follow the parent process")
     do {
-      try check(bench_pin(cpu), "run on CPU \(cpu)")
       let job = Job(
         kind: kind, aead: aead, seconds: seconds, datagram: datagram, connections: connections, spin: spin,
         oneCore: oneCore, baselinesOnly: baselinesOnly)
