@@ -12,7 +12,9 @@ public struct Engine: ~Copyable {
   public var publicKey: PublicKey { PublicKey() }
 
   // Commands
-  public mutating func connect(to address: Address, pinned: PublicKey? = nil) throws(EngineError) -> Peer { throw .tooManyPeers }
+  public mutating func connect(to address: Address, pinned: PublicKey? = nil) throws(EngineError) -> Peer {
+    throw .tooManyPeers
+  }
   public mutating func offer(_ peer: Peer, upTo offset: UInt64) {}
   public mutating func finish(_ peer: Peer) {}
   public mutating func close(_ peer: Peer, code: UInt32, reason: String = "") {}
