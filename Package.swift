@@ -23,6 +23,7 @@ let package = Package(
     .systemLibrary(name: "CSodium", pkgConfig: "libsodium", providers: [.apt(["libsodium-dev"])]),
     .target(name: "LRP2PCore", swiftSettings: settings),
     .target(name: "LRP2PSodium", dependencies: ["LRP2PCore", "CSodium"], swiftSettings: settings),
+    .target(name: "LRP2PSimulation", dependencies: ["LRP2PCore"], swiftSettings: settings),
     .target(name: "LRP2PReactor", dependencies: ["LRP2PCore", "CLinux"], swiftSettings: settings),
     .target(name: "LRP2P", dependencies: ["LRP2PCore", "LRP2PReactor", "LRP2PSodium"], swiftSettings: settings),
     .executableTarget(
@@ -30,6 +31,8 @@ let package = Package(
       dependencies: ["LRP2P", .product(name: "ArgumentParser", package: "swift-argument-parser")],
       swiftSettings: settings),
     .testTarget(name: "LRP2PCoreTests", dependencies: ["LRP2PCore"], swiftSettings: settings),
+    .testTarget(
+      name: "LRP2PSimulationTests", dependencies: ["LRP2PSimulation", "LRP2PCore"], swiftSettings: settings),
     .testTarget(
       name: "LRP2PSodiumTests", dependencies: ["LRP2PSodium", "LRP2PCore"], resources: [.copy("Vectors")],
       swiftSettings: settings),

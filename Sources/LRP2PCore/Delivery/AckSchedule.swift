@@ -5,6 +5,8 @@ package struct AckSchedule: BitwiseCopyable {
   private var largestArrived: Instant = 0
   package private(set) var hasLargest = false
   private var owed = 0
+  /// Ack-eliciting datagrams since the start.
+  package private(set) var elicitingReceived: UInt64 = 0
   package private(set) var isUrgent = false
   package private(set) var deadline: Instant = .never
   package private(set) var duplicates: UInt64 = 0
@@ -32,6 +34,7 @@ package struct AckSchedule: BitwiseCopyable {
     default: break
     }
     owed += 1
+    elicitingReceived &+= 1
     if owed >= ratio { isUrgent = true }
     if deadline == .never {
       deadline = now + min(maximumDelay, smoothedRTT == 0 ? maximumDelay : smoothedRTT / 4)

@@ -59,6 +59,9 @@ package struct SendWindow: ~Copyable {
   private var settled = IntervalSet()
   private var lostQueue = Queue<UInt32>(filler: 0)
   private var resends = Queue<Resend>(filler: Resend())
+  /// Described missing, too young to be lost: fewer than the packet threshold of each kind.
+  private var suspects = InlineArray<4, Resend>(repeating: Resend())
+  private var suspectCount = 0
   /// Segments outstanding: sent, not acknowledged, not found lost.
   package private(set) var packetsInFlight = 0
   package private(set) var bytesInFlight: UInt64 = 0
@@ -76,6 +79,9 @@ package struct SendWindow: ~Copyable {
   }
 
   // MARK: Commands
+
+  /// The peer has said, in the handshake, how many packets it takes before its first ACK.
+  package mutating func open(window: UInt32) { edge = first &+ window &- 1 }
 
   package mutating func offer(upTo offset: UInt64) {
     precondition(!finRequested || offset <= offered, "bytes offered after finish")
@@ -210,6 +216,7 @@ package struct SendWindow: ~Copyable {
 
     // Second pass: what is described as missing.
     let threshold = LossThreshold(largest: largest, now: now, delay: lossDelay)
+    suspectCount = 0
     var described = InlineArray<8, SequenceRange>(repeating: SequenceRange(lower: 0, upper: 0))
     var describedCount = 0
     reader = AckRunReader(block: block, lastInOrder: lastInOrder)
@@ -324,7 +331,7 @@ package struct SendWindow: ~Copyable {
       while number.precedes(stop) {
         guard let verdict = judge(self[number], threshold) else { break }
         guard verdict.isLost else {
-          outcome.lossTime = min(outcome.lossTime, verdict.lossTime)
+          suspect(number, verdict.lossTime, &outcome)
           break
         }
         lose(number, threshold.now, &outcome)
@@ -349,7 +356,7 @@ package struct SendWindow: ~Copyable {
       }
       guard let verdict = judge(entry, threshold) else { return }
       guard verdict.isLost else {
-        outcome.lossTime = min(outcome.lossTime, verdict.lossTime)
+        suspect(head.number, verdict.lossTime, &outcome)
         return
       }
       // Not described by this ACK means unknown, not missing: a later one will describe it.
@@ -362,6 +369,37 @@ package struct SendWindow: ~Copyable {
       resends.popFirst()
       lose(head.number, threshold.now, &outcome)
     }
+  }
+
+  /// Remembers a segment that only its age keeps from being lost.
+  private mutating func suspect(_ number: UInt32, _ lossTime: Instant, _ outcome: inout Outcome) {
+    outcome.lossTime = min(outcome.lossTime, lossTime)
+    guard suspectCount < 4 else { return }
+    suspects[suspectCount] = Resend(number: number, packetNumber: self[number].packetNumber)
+    suspectCount += 1
+  }
+
+  /// The time threshold has passed since the last ACK: what it described as missing is lost now.
+  package mutating func loseSuspects(lossDelay: Nanoseconds, now: Instant) -> Outcome {
+    var outcome = Outcome()
+    var kept = 0
+    for index in 0..<suspectCount {
+      let suspect = suspects[index]
+      guard !suspect.number.precedes(base), self[suspect.number].packetNumber == suspect.packetNumber,
+        !self[suspect.number].isAcknowledged, !self[suspect.number].isLost
+      else { continue }
+      let age = age(self[suspect.number], now)
+      guard age >= lossDelay else {
+        outcome.lossTime = min(outcome.lossTime, now + (lossDelay - age))
+        suspects[kept] = suspect
+        kept += 1
+        continue
+      }
+      settled.insert(SequenceRange(lower: suspect.number, upper: suspect.number &+ 1))
+      lose(suspect.number, now, &outcome)
+    }
+    suspectCount = kept
+    return outcome
   }
 
   private mutating func lose(_ number: UInt32, _ now: Instant, _ outcome: inout Outcome) {

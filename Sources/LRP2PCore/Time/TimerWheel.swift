@@ -4,7 +4,7 @@ package struct TimerWheel: ~Copyable {
   private static var levels: Int { 8 }
   private static var tickShift: UInt64 { 15 }
 
-  private struct Link: BitwiseCopyable {
+  package struct Link: BitwiseCopyable {
     var next: Int32 = -1
     var previous: Int32 = -1
     /// Bucket number, or -1 when not set.
@@ -23,6 +23,8 @@ package struct TimerWheel: ~Copyable {
     heads = Column(repeating: -1, count: Self.levels * 64)
     elapsed = now >> Self.tickShift
   }
+
+  package var slots: Int { links.count }
 
   package mutating func grow(to slots: Int) { links.resize(to: slots, filling: Link()) }
 

@@ -1,6 +1,6 @@
 /// The timers of the user: a binary heap by deadline, each with a token.
 package struct UserTimers: ~Copyable {
-  private struct Entry: BitwiseCopyable {
+  package struct Entry: BitwiseCopyable {
     var deadline: Instant = 0
     var token: UInt64 = 0
   }

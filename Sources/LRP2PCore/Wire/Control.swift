@@ -10,6 +10,8 @@ package enum Control {
 
   package static let challengeLength = 8
   package static let longestReason = 1000
+  /// CLOSE codes from here on are the protocol's own.
+  package static let protocolViolationCode: UInt32 = 0xFFFF_FF01
 
   /// The body of CLOSE: its code; the reason is what stands behind, cut at `longestReason`.
   package static func closeCode(_ body: RawSpan) throws(Malformed) -> UInt32 {

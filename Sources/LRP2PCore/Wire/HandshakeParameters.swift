@@ -41,6 +41,8 @@ package struct HandshakeParameters: BitwiseCopyable {
   package var maximumAckDelayMicroseconds: UInt32 = 25_000
   /// The sender of these parameters wants an ACK for every so many packets.
   package var ackRatio: UInt16 = 2
+  /// Whether to leave out what need not be public: message 1 travels in the clear.
+  package var isPublic = false
   /// Sent as a parameter that means nothing; 0 sends none.
   package var reservedType: UInt16 = 0
 
@@ -138,12 +140,14 @@ package struct HandshakeParameters: BitwiseCopyable {
       bytes.setBigEndian64(at - 16, attemptToken.0)
       bytes.setBigEndian64(at - 8, attemptToken.1)
     }
-    begin(Parameter.idleTimeout, 4, &bytes, &at)
-    bytes.setBigEndian32(at - 4, idleTimeoutMilliseconds)
-    begin(Parameter.maximumAckDelay, 4, &bytes, &at)
-    bytes.setBigEndian32(at - 4, maximumAckDelayMicroseconds)
-    begin(Parameter.ackRatio, 2, &bytes, &at)
-    bytes.setBigEndian16(at - 2, ackRatio)
+    if !isPublic {
+      begin(Parameter.idleTimeout, 4, &bytes, &at)
+      bytes.setBigEndian32(at - 4, idleTimeoutMilliseconds)
+      begin(Parameter.maximumAckDelay, 4, &bytes, &at)
+      bytes.setBigEndian32(at - 4, maximumAckDelayMicroseconds)
+      begin(Parameter.ackRatio, 2, &bytes, &at)
+      bytes.setBigEndian16(at - 2, ackRatio)
+    }
     if reservedType != 0 {
       begin(reservedType | 0x8000, 3, &bytes, &at)
       for index in 1...3 { bytes.setByte(at - index, UInt8(truncatingIfNeeded: reservedType)) }
