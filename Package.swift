@@ -37,6 +37,8 @@ let package = Package(
       name: "LRP2PSodiumTests", dependencies: ["LRP2PSodium", "LRP2PCore"], resources: [.copy("Vectors")],
       swiftSettings: settings),
     .testTarget(name: "LRP2PReactorTests", dependencies: ["LRP2PReactor", "LRP2PCore", "CLinux"], swiftSettings: settings),
-    .testTarget(name: "LRP2PTests", dependencies: ["LRP2P"], swiftSettings: settings),
+    .target(name: "CMemoryUse", path: "Tests/CMemoryUse"),
+    .testTarget(
+      name: "LRP2PTests", dependencies: ["LRP2P", "LRP2PSimulation", "CMemoryUse"], swiftSettings: settings),
   ]
 )

@@ -22,13 +22,23 @@ package struct Link {
 }
 
 /// A datagram under way.
-struct Flight {
-  var arrival: Instant
+package struct Flight {
+  package var arrival: Instant
   /// Keeps the order of sending among equal arrivals.
-  var sequence: UInt64
-  var destination: Int
-  var address: Address
-  var bytes: [UInt8]
+  package var sequence: UInt64
+  package var destination: Int
+  package var address: Address
+  package var bytes: [UInt8]
+
+  package init(
+    arrival: Instant, sequence: UInt64, destination: Int, address: Address, bytes: [UInt8]
+  ) {
+    self.arrival = arrival
+    self.sequence = sequence
+    self.destination = destination
+    self.address = address
+    self.bytes = bytes
+  }
 
   static func precedes(_ a: Flight, _ b: Flight) -> Bool {
     a.arrival != b.arrival ? a.arrival < b.arrival : a.sequence < b.sequence
@@ -36,13 +46,15 @@ struct Flight {
 }
 
 /// Datagrams under way, earliest first: a binary heap.
-struct FlightQueue {
+package struct FlightQueue {
   private var heap: [Flight] = []
 
-  var nextArrival: Instant { heap.first?.arrival ?? .never }
-  var count: Int { heap.count }
+  package var nextArrival: Instant { heap.first?.arrival ?? .never }
+  package var count: Int { heap.count }
 
-  mutating func push(_ flight: Flight) {
+  package init() {}
+
+  package mutating func push(_ flight: Flight) {
     heap.append(flight)
     var child = heap.count - 1
     while child > 0 {
@@ -53,7 +65,7 @@ struct FlightQueue {
     }
   }
 
-  mutating func pop() -> Flight {
+  package mutating func pop() -> Flight {
     heap.swapAt(0, heap.count - 1)
     let first = heap.removeLast()
     var parent = 0

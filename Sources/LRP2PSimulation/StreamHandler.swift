@@ -20,6 +20,7 @@ package struct StreamHandler: Handler {
   /// Stops reading every peer behind so many bytes; `resumeAll` goes on.
   package var pausesAt: UInt64 = .max
   package var timersFired: [UInt64] = []
+  package var closedCount = 0
 
   package init(bytesToSend: UInt64?) { self.bytesToSend = bytesToSend }
 
@@ -72,6 +73,7 @@ package struct StreamHandler: Handler {
   package mutating func closed(_ peer: Peer, reason: CloseReason, engine: inout Engine) {
     if peers[peer]?.closed != nil { violations += 1 }
     peers[peer, default: Progress()].closed = reason
+    closedCount += 1
   }
 
   package mutating func timerFired(token: UInt64, engine: inout Engine) { timersFired.append(token) }
