@@ -36,9 +36,18 @@ let package = Package(
     .testTarget(
       name: "LRP2PSodiumTests", dependencies: ["LRP2PSodium", "LRP2PCore"], resources: [.copy("Vectors")],
       swiftSettings: settings),
-    .testTarget(name: "LRP2PReactorTests", dependencies: ["LRP2PReactor", "LRP2PCore", "CLinux"], swiftSettings: settings),
+    .testTarget(
+      name: "LRP2PReactorTests", dependencies: ["LRP2PReactor", "LRP2PCore", "CLinux"], swiftSettings: settings),
     .target(name: "CMemoryUse", path: "Tests/CMemoryUse"),
     .testTarget(
       name: "LRP2PTests", dependencies: ["LRP2P", "LRP2PSimulation", "CMemoryUse"], swiftSettings: settings),
   ]
 )
+
+// libFuzzer brings its own main, so this target exists only for a build with `--sanitize fuzzer` (see scripts/fuzz).
+if Context.environment["LRP2P_FUZZ"] != nil {
+  package.targets.append(
+    .executableTarget(
+      name: "lrp2p-fuzz", dependencies: ["LRP2PSimulation", "LRP2PCore"], path: "Fuzz/lrp2p-fuzz",
+      swiftSettings: settings + [.unsafeFlags(["-parse-as-library"])]))
+}

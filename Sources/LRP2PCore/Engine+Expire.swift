@@ -47,6 +47,13 @@ extension Engine {
       end(slot, .idleTimeout, &handler)
       return
     }
+    // A responder that refuses our key is silent: without its first sealed datagram the handshake has failed.
+    if peers.handshakes.contains(slot), !peers.rows[slot].isIncoming,
+      peers.handshakes[slot].started + configuration.handshakeTimeout <= now
+    {
+      end(slot, .handshakeTimeout, &handler)
+      return
+    }
     if peers.flows[slot].lossDeadline <= now {
       let outcome = peers.flows[slot].send.loseSuspects(
         lossDelay: peers.flows[slot].roundTrip.lossDelay, now: now)
@@ -88,7 +95,9 @@ extension Engine {
       return min(
         peers.handshakes[slot].nextAttempt, peers.handshakes[slot].started + configuration.handshakeTimeout)
     case .established:
-      return peers.flows[slot].nextDeadline(keepAlive: configuration.keepAlive, now: now)
+      let deadline = peers.flows[slot].nextDeadline(keepAlive: configuration.keepAlive, now: now)
+      guard peers.handshakes.contains(slot), !peers.rows[slot].isIncoming else { return deadline }
+      return min(deadline, peers.handshakes[slot].started + configuration.handshakeTimeout)
     }
   }
 

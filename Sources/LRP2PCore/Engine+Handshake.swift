@@ -191,6 +191,9 @@ extension Engine {
     }
     peers.rows[slot].owesHandshake = true
     agreeKeys(slot, aead)
+    // Until the responder's first sealed datagram comes, message 3 is probed for like a PING.
+    peers.flows[slot].awaitsPing = true
+    peers.flows[slot].lastElicitingSent = now
     move(slot, .message2)
     counters.handshakesCompleted &+= 1
     peers.flows[slot].lastReceived = now

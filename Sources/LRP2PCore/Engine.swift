@@ -14,7 +14,7 @@ public struct Engine: ~Copyable {
   /// Who this side is.
   public let publicKey: PublicKey
 
-  var peers: PeerTable
+  package var peers: PeerTable
   var pool: ReceivePool
   var wheel: TimerWheel
   var userTimers = UserTimers()

@@ -17,15 +17,18 @@ package struct World<H: Handler>: ~Copyable {
   private var flights = FlightQueue()
   private var random: SeededRandom
   private var sequence: UInt64 = 0
-  private var incoming = DatagramBatch(messages: 64, messageCapacity: 16_384)
-  private var outgoing = DatagramBatch(messages: 4, messageCapacity: 64_400)
+  private var incoming: DatagramBatch
+  private var outgoing: DatagramBatch
 
   package static var firstAddress: Address { Address(ipv4: 0x0A00_0001, port: 1000) }
   package static var secondAddress: Address { Address(ipv4: 0x0A00_0002, port: 2000) }
 
   package init(
-    seed: UInt64, configuration: EngineConfiguration, link: Link, firstHandler: H, secondHandler: H
+    seed: UInt64, configuration: EngineConfiguration, link: Link, firstHandler: H, secondHandler: H,
+    batchMessages: Int = 64
   ) {
+    incoming = DatagramBatch(messages: batchMessages, messageCapacity: Datagram.maximumLength)
+    outgoing = DatagramBatch(messages: 4, messageCapacity: 16_384)
     random = SeededRandom(seed: seed)
     forth = link
     back = link
@@ -72,6 +75,33 @@ package struct World<H: Handler>: ~Copyable {
     sequence += 1
     flights.push(
       Flight(arrival: now, sequence: sequence, destination: toSecond ? 1 : 0, address: address, bytes: bytes))
+  }
+
+  /// Seals `plaintext` as the next datagram of one side of an established connection and delivers it at once.
+  /// Nothing happens when that side has no keys any more.
+  package mutating func injectSealed(_ plaintext: [UInt8], fromFirst: Bool, peer: Peer) {
+    let slot = Int(peer.connectionID & 0xFF_FFFF)
+    let bytes = fromFirst ? Self.seal(plaintext, slot, &first) : Self.seal(plaintext, slot, &second)
+    guard let bytes else { return }
+    inject(bytes, from: fromFirst ? Self.firstAddress : Self.secondAddress, toSecond: fromFirst)
+  }
+
+  private static func seal(_ plaintext: [UInt8], _ slot: Int, _ engine: inout Engine) -> [UInt8]? {
+    guard slot < engine.peers.slots, engine.peers.keys[2 * slot].aead != 0 else { return nil }
+    let length = 32 + plaintext.count
+    let packetNumber = engine.peers.rows[slot].sendPacketNumber
+    engine.peers.rows[slot].sendPacketNumber += 1
+    var arena = Arena(byteCount: length)
+    var bytes = arena.mutableBytes(0, length)
+    bytes.setBigEndian64(0, engine.peers.rows[slot].remoteID)
+    bytes.setBigEndian64(8, packetNumber)
+    for index in plaintext.indices { bytes.setByte(16 + index, plaintext[index]) }
+    var jobs = Column(repeating: AEADJob(), count: 1)
+    jobs[0].length = length
+    jobs[0].key = 2 * slot
+    jobs[0].packetNumber = packetNumber
+    ClearSuite(seed: 0).seal(jobs, count: 1, in: &arena, keys: engine.peers.keys)
+    return copy(arena.bytes(0, length))
   }
 
   // MARK: Moving datagrams
