@@ -44,10 +44,20 @@ let package = Package(
 if Context.environment["LRP2P_TOOLS"] != nil {
   package.dependencies.append(.package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"))
   let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
-  package.products.append(.executable(name: "lrp2p", targets: ["lrp2p"]))
-  package.targets.append(
+  package.products += [
+    .executable(name: "lrp2p", targets: ["lrp2p"]), .executable(name: "lrp2p-bench", targets: ["lrp2p-bench"]),
+  ]
+  package.targets += [
     .executableTarget(
-      name: "lrp2p", dependencies: ["LRP2P", "LRP2PTool", "LRP2PSodium", argumentParser], swiftSettings: settings))
+      name: "lrp2p", dependencies: ["LRP2P", "LRP2PTool", "LRP2PSodium", argumentParser], swiftSettings: settings),
+    // The harness is no package of its own, so that it can measure what only this package sees.
+    .target(name: "CAllocationCount", path: "Benchmarks/CAllocationCount"),
+    .target(name: "CBenchSystem", dependencies: ["CLinux"], path: "Benchmarks/CBenchSystem"),
+    .executableTarget(
+      name: "lrp2p-bench",
+      dependencies: ["LRP2P", "LRP2PSodium", "CLinux", "CAllocationCount", "CBenchSystem", argumentParser],
+      path: "Benchmarks/lrp2p-bench", swiftSettings: settings),
+  ]
 }
 
 // libFuzzer brings its own main, so this target exists only for a build with `--sanitize fuzzer` (see scripts/fuzz).

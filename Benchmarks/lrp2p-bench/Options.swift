@@ -1,0 +1,106 @@
+import ArgumentParser
+import LRP2PCore
+import LRP2PReactor
+import LRP2PSodium
+
+enum BackendName: String, ExpressibleByArgument, CaseIterable { case epoll }
+enum CongestionName: String, ExpressibleByArgument, CaseIterable { case cubic }
+
+/// What all scenarios have in common.
+struct CommonOptions: ParsableArguments {
+  @Option(help: ArgumentHelp("How long to measure, warm-up included.", valueName: "n"))
+  var seconds = 10
+
+  @Option(help: "Only this AEAD; without, all that the machine has.")
+  var aead: AEAD?
+
+  @Option(help: "What moves the datagrams.")
+  var backend = BackendName.epoll
+
+  @Option(help: ArgumentHelp("The largest datagram.", valueName: "bytes"))
+  var datagram = 1400
+
+  @Option(help: ArgumentHelp("Connections at the same time.", valueName: "n"))
+  var connections = 1
+
+  @Option(help: "The congestion controller.")
+  var congestion = CongestionName.cubic
+
+  @Flag(help: "Both ends on one core; else each has its own.")
+  var oneCore = false
+
+  @Flag(help: "One JSON object a line.")
+  var json = false
+
+  @Option(help: ArgumentHelp("Run only the end that listens, here.", valueName: "host:port"))
+  var listen: String?
+
+  @Option(help: ArgumentHelp("Run only the end that connects, to there.", valueName: "host:port"))
+  var connect: String?
+
+  /// Checked here and not by the parser, which would add its usage to the line.
+  func check() throws {
+    if listen != nil, connect != nil { throw Failure("--listen and --connect: each runs one end, so give one of them") }
+    if seconds < 1 || seconds > 86_400 { throw Failure("--seconds must be 1 … 86400") }
+    if connections < 1 || connections > 1 << 20 { throw Failure("--connections must be 1 … 1048576") }
+    do { try job(.transfer, aead: .chacha20Poly1305).configuration.validate() } catch {
+      throw Failure("--datagram: \(ReactorError.configuration(error))")
+    }
+  }
+
+  func job(_ kind: Kind, aead: AEAD) -> Job {
+    Job(kind: kind, aead: aead, seconds: seconds, datagram: datagram, connections: connections)
+  }
+
+  /// Those to measure, in turn.
+  func aeads() throws -> [AEAD] {
+    let suite = SodiumSuite()
+    if let aead {
+      if !suite.supports(aead) { throw Failure("this machine has no \(aead.name)") }
+      return [aead]
+    }
+    return AEAD.allCases.filter(suite.supports)
+  }
+
+  /// Where the job's ends run.
+  func runner() throws -> Runner {
+    do {
+      if let listen { return .listening(try Resolver.addresses(of: listen)[0]) }
+      if let connect { return .connecting(try Resolver.addresses(of: connect)[0]) }
+    } catch { throw Failure("\(error)") }
+    return .pair(oneCore: oneCore)
+  }
+
+  /// Prints what was measured.
+  func show(_ reports: [Report]) {
+    if json { for report in reports { Output.line(report.json) } } else { Output.line(Report.table(reports)) }
+  }
+}
+
+/// Both ends as two processes, or one of them in this.
+enum Runner {
+  case pair(oneCore: Bool)
+  case listening(Address)
+  case connecting(Address)
+
+  /// - Parameter announce: told once where the listening end is, when that is all there is.
+  mutating func run(_ job: Job, announce: (Address) -> Void) throws -> ProcessPair.Results {
+    switch self {
+    case .pair(let oneCore):
+      return try ProcessPair.run(job, oneCore: oneCore)
+    case .connecting(let address):
+      return ProcessPair.Results(connecting: try Ends.connect(job, to: address))
+    case .listening(let address):
+      var job = job
+      job.patience = .never
+      var bound = address
+      let measurements = try Ends.listen(job, at: address) {
+        bound = $0
+        // The runs that follow keep the port.
+        if address != $0 || address.port != 0 { announce($0) }
+      }
+      self = .listening(bound)
+      return ProcessPair.Results(listening: measurements)
+    }
+  }
+}
