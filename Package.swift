@@ -11,40 +11,59 @@ let settings: [SwiftSetting] = [
 let package = Package(
   name: "swift-lrp2p",
   products: [
-    .library(name: "LRP2P", targets: ["LRP2P", "LRP2PReactor", "LRP2PCore"]),
-    .executable(name: "lrp2p", targets: ["lrp2p"]),
-    .executable(name: "lrp2p-bench", targets: ["lrp2p-bench"]),
-  ],
-  dependencies: [
-    // Only the command-line tools use it: a package that depends on the library does not resolve it (SE-0226).
-    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0")
+    .library(name: "LRP2P", targets: ["LRP2P", "LRP2PReactor", "LRP2PCore"])
   ],
   targets: [
     .target(name: "CLinux"),
     .systemLibrary(name: "CSodium", pkgConfig: "libsodium", providers: [.apt(["libsodium-dev"])]),
     .target(name: "LRP2PCore", swiftSettings: settings),
     .target(name: "LRP2PSodium", dependencies: ["LRP2PCore", "CSodium"], swiftSettings: settings),
+    .target(name: "LRP2PSimulation", dependencies: ["LRP2PCore"], swiftSettings: settings),
     .target(name: "LRP2PReactor", dependencies: ["LRP2PCore", "CLinux"], swiftSettings: settings),
     .target(name: "LRP2P", dependencies: ["LRP2PCore", "LRP2PReactor", "LRP2PSodium"], swiftSettings: settings),
-    .executableTarget(
-      name: "lrp2p",
-      dependencies: ["LRP2P", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+    .target(
+      name: "LRP2PTool", dependencies: ["LRP2P", "LRP2PSodium"], swiftSettings: settings),
+    .testTarget(name: "LRP2PCoreTests", dependencies: ["LRP2PCore"], swiftSettings: settings),
+    .testTarget(
+      name: "LRP2PSimulationTests", dependencies: ["LRP2PSimulation", "LRP2PCore"], swiftSettings: settings),
+    .testTarget(
+      name: "LRP2PSodiumTests", dependencies: ["LRP2PSodium", "LRP2PCore"], resources: [.copy("Vectors")],
       swiftSettings: settings),
+    .testTarget(
+      name: "LRP2PReactorTests", dependencies: ["LRP2PReactor", "LRP2PCore", "CLinux"], swiftSettings: settings),
+    .testTarget(
+      name: "LRP2PToolTests", dependencies: ["LRP2PTool", "LRP2PSodium"], swiftSettings: settings),
+    .target(name: "CMemoryUse", path: "Tests/CMemoryUse"),
+    .testTarget(
+      name: "LRP2PTests", dependencies: ["LRP2P", "LRP2PSimulation", "CMemoryUse"], swiftSettings: settings),
+  ]
+)
+
+// The programs use swift-argument-parser. SwiftPM resolves a dependency for everyone who depends on this package, used
+// or not (SE-0226 is not in effect), so it is named only where the programs are built: `make build` sets the variable.
+if Context.environment["LRP2P_TOOLS"] != nil {
+  package.dependencies.append(.package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"))
+  let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+  package.products += [
+    .executable(name: "lrp2p", targets: ["lrp2p"]), .executable(name: "lrp2p-bench", targets: ["lrp2p-bench"]),
+  ]
+  package.targets += [
+    .executableTarget(
+      name: "lrp2p", dependencies: ["LRP2P", "LRP2PTool", "LRP2PSodium", argumentParser], swiftSettings: settings),
     // The harness is no package of its own, so that it can measure what only this package sees.
     .target(name: "CAllocationCount", path: "Benchmarks/CAllocationCount"),
     .target(name: "CBenchSystem", dependencies: ["CLinux"], path: "Benchmarks/CBenchSystem"),
     .executableTarget(
       name: "lrp2p-bench",
-      dependencies: [
-        "LRP2P", "LRP2PSodium", "CLinux", "CAllocationCount", "CBenchSystem",
-        .product(name: "ArgumentParser", package: "swift-argument-parser"),
-      ],
+      dependencies: ["LRP2P", "LRP2PSodium", "CLinux", "CAllocationCount", "CBenchSystem", argumentParser],
       path: "Benchmarks/lrp2p-bench", swiftSettings: settings),
-    .testTarget(name: "LRP2PCoreTests", dependencies: ["LRP2PCore"], swiftSettings: settings),
-    .testTarget(
-      name: "LRP2PSodiumTests", dependencies: ["LRP2PSodium", "LRP2PCore"], resources: [.copy("Vectors")],
-      swiftSettings: settings),
-    .testTarget(name: "LRP2PReactorTests", dependencies: ["LRP2PReactor", "LRP2PCore", "CLinux"], swiftSettings: settings),
-    .testTarget(name: "LRP2PTests", dependencies: ["LRP2P"], swiftSettings: settings),
   ]
-)
+}
+
+// libFuzzer brings its own main, so this target exists only for a build with `--sanitize fuzzer` (see scripts/fuzz).
+if Context.environment["LRP2P_FUZZ"] != nil {
+  package.targets.append(
+    .executableTarget(
+      name: "lrp2p-fuzz", dependencies: ["LRP2PSimulation", "LRP2PCore"], path: "Fuzz/lrp2p-fuzz",
+      swiftSettings: settings + [.unsafeFlags(["-parse-as-library"])]))
+}

@@ -1,32 +1,222 @@
 /// The whole protocol for all peers of one socket: no clock, no descriptor, no entropy of its own.
+///
+/// Three verbs move it, in `Engine+Receive`, `Engine+Expire` and `Engine+Transmit`; what is asked of it between them
+/// (offer, finish, close, pause, resume) only marks a peer ready, so it may be called from any callback.
+/// Not thread-safe: it belongs to its reactor's thread.
 public struct Engine: ~Copyable {
-  public internal(set) var now: Instant = 0
-  public internal(set) var statistics = EngineStatistics()
+  /// The time of the current turn, on the reactor's monotonic clock.
+  public internal(set) var now: Instant
+  var counters = EngineStatistics()
 
+  let configuration: EngineConfiguration
+  let suite: any CipherSuite
+  var secretKey: SecretKey
+  /// Who this side is.
+  public let publicKey: PublicKey
+
+  package var peers: PeerTable
+  var pool: ReceivePool
+  var wheel: TimerWheel
+  var userTimers = UserTimers()
+  /// Peers that have something to send or to deliver.
+  var ready = Queue<UInt32>(minimumCapacity: 64, filler: 0)
+  /// Peers that this batch has changed: their timers and readiness are judged once, behind it.
+  var touched = Queue<UInt32>(minimumCapacity: 64, filler: 0)
+  /// Half-open incoming handshakes, oldest first; entries that are no longer half-open are skipped.
+  var halfOpen = Queue<UInt64>(minimumCapacity: 16, filler: 0)
+  var halfOpenCount = 0
+
+  // One batch's worth of work for the suite.
+  var openJobs = Column(repeating: AEADJob(), count: Self.jobsPerBatch)
+  var arrivals = Column(repeating: Arrival(), count: Self.jobsPerBatch)
+  var openCount = 0
+  var sealJobs = Column(repeating: AEADJob(), count: Self.jobsPerBatch)
+  var sealCount = 0
+  /// For handshake payloads.
+  var scratch = Arena(byteCount: Datagram.maximumLength)
+
+  static var jobsPerBatch: Int { 1024 }
+
+  /// - Parameter seed: hashes the table of foreign ids; nobody outside may know it.
   package init(
     configuration: EngineConfiguration, secretKey: SecretKey, suite: any CipherSuite, seed: UInt64, now: Instant
   ) {
     self.now = now
+    self.configuration = configuration
+    self.suite = suite
+    self.secretKey = secretKey
+    publicKey = suite.publicKey(of: secretKey)
+    peers = PeerTable(maximum: configuration.maximumPeers, seed: seed)
+    pool = ReceivePool(cellBytes: configuration.maximumDatagram, maximumBytes: configuration.receivePoolBytes)
+    wheel = TimerWheel(slots: peers.slots, now: now)
   }
 
-  public var publicKey: PublicKey { PublicKey() }
+  /// Overwrites all keys; the engine is of no use afterwards.
+  package mutating func wipe() {
+    secretKey.wipe()
+    for slot in 0..<peers.slots where peers.rows[slot].phase != .free { peers.release(slot) }
+  }
 
-  // Commands
-  public mutating func connect(to address: Address, pinned: PublicKey? = nil) throws(EngineError) -> Peer { throw .tooManyPeers }
-  public mutating func offer(_ peer: Peer, upTo offset: UInt64) {}
-  public mutating func finish(_ peer: Peer) {}
-  public mutating func close(_ peer: Peer, code: UInt32, reason: String = "") {}
-  public mutating func pause(_ peer: Peer) {}
-  public mutating func resume(_ peer: Peer) {}
-  public mutating func setTimer(at deadline: Instant, token: UInt64) {}
-  public func statistics(of peer: Peer) -> PeerStatistics? { nil }
+  // MARK: Commands
 
-  // The reactor's verbs
-  package mutating func receive<H: Handler>(_ batch: inout DatagramBatch, now: Instant, handler: inout H) {}
-  package mutating func transmit<H: Handler>(into batch: inout DatagramBatch, now: Instant, handler: inout H) {}
-  package mutating func expire<H: Handler>(now: Instant, handler: inout H) {}
+  /// Dials `address`. `Handler.connected` or `Handler.closed` follows; data may be offered at once.
+  ///
+  /// - Parameter pinned: the only key to accept; without it `Handler.accepts` judges.
+  /// - Throws: `tooManyPeers` when all of `maximumPeers` slots are in use.
+  public mutating func connect(to address: Address, pinned: PublicKey? = nil) throws(EngineError) -> Peer {
+    guard let slot = allocate(.dial, address: address) else { throw .tooManyPeers }
+    let id = peers.rows[slot].connectionID
+    peers.rows[slot].remoteID = id
+    startDialling(slot, pinned: pinned)
+    return Peer(connectionID: id)
+  }
+
+  /// Says that the own stream is known up to `offset` bytes: `Handler.fill` may be asked for all of it until it is
+  /// acknowledged. An offset below an earlier one changes nothing; bytes offered after `finish` are a programming
+  /// error.
+  public mutating func offer(_ peer: Peer, upTo offset: UInt64) {
+    guard let slot = live(peer) else { return }
+    peers.flows[slot].send.offer(upTo: offset)
+    makeReady(slot)
+  }
+
+  /// Ends the own direction behind what was offered. The peer's `Handler.finished` follows when it has everything.
+  public mutating func finish(_ peer: Peer) {
+    guard let slot = live(peer) else { return }
+    peers.flows[slot].send.finish()
+    makeReady(slot)
+  }
+
+  /// Ends the connection now, without waiting for what is under way. `Handler.closed` follows with `local(code)`.
+  ///
+  /// - Parameters:
+  ///   - code: for the peer's program.
+  ///   - reason: for people, at most 1,000 bytes of UTF-8; the rest is cut off.
+  public mutating func close(_ peer: Peer, code: UInt32, reason: String = "") {
+    guard let slot = live(peer), !peers.flows[slot].isClosedByUser else { return }
+    peers.flows[slot].isClosedByUser = true
+    peers.flows[slot].closeCode = code
+    peers.flows[slot].closeReason = reason
+    makeReady(slot)
+  }
+
+  /// Stops `Handler.received` for this peer: what arrives is kept, and the window closes when it is full.
+  public mutating func pause(_ peer: Peer) {
+    guard let slot = live(peer) else { return }
+    peers.flows[slot].receive.isPaused = true
+  }
+
+  /// Goes on after `pause`: what was kept is handed over within the turn.
+  public mutating func resume(_ peer: Peer) {
+    guard let slot = live(peer), peers.flows[slot].receive.isPaused else { return }
+    peers.flows[slot].receive.isPaused = false
+    peers.rows[slot].isResumed = true
+    makeReady(slot)
+  }
+
+  /// Has `Handler.timerFired` called once, with `token`, at `deadline` or soon after.
+  public mutating func setTimer(at deadline: Instant, token: UInt64) { userTimers.set(at: deadline, token: token) }
+
+  // MARK: Getters
+
+  /// Counters of all peers together.
+  public var statistics: EngineStatistics {
+    var statistics = counters
+    statistics.peers = UInt64(peers.inUse)
+    statistics.poolBytesInUse = UInt64(pool.cellsInUse * pool.cellBytes)
+    return statistics
+  }
+
+  /// Figures of one connection; `nil` when the handle is void.
+  public func statistics(of peer: Peer) -> PeerStatistics? {
+    guard let slot = live(peer) else { return nil }
+    let address = peers.rows[slot].address
+    return PeerStatistics(
+      smoothedRTT: peers.flows[slot].roundTrip.smoothed,
+      minimumRTT: peers.flows[slot].roundTrip.hasSample ? peers.flows[slot].roundTrip.minimum : 0,
+      congestionWindow: peers.flows[slot].congestion.window, bytesInFlight: peers.flows[slot].send.bytesInFlight,
+      packetsInFlight: peers.flows[slot].send.packetsInFlight, retransmissions: peers.flows[slot].retransmissions,
+      aead: peers.flows[slot].aead, address: address, key: peers.flows[slot].remoteKey)
+  }
+
   /// When `expire` has something to do next; `.never` when nothing waits.
-  package var nextDeadline: Instant { .never }
-  /// Whether `transmit` has something to write now.
-  package var hasReadyPeers: Bool { false }
+  package var nextDeadline: Instant { min(wheel.nextDeadline, userTimers.nextDeadline) }
+  /// Whether `transmit` has something to do now.
+  package var hasReadyPeers: Bool { !ready.isEmpty }
+
+  // MARK: Slots
+
+  /// The slot of a connection that its user may still act on.
+  func live(_ peer: Peer) -> Int? {
+    guard let slot = peers.slot(of: peer.connectionID) else { return nil }
+    switch peers.rows[slot].phase {
+    case .dialling, .established: return slot
+    case .free, .answering, .lingering: return nil
+    }
+  }
+
+  mutating func makeReady(_ slot: Int) {
+    guard !peers.rows[slot].isReady else { return }
+    peers.rows[slot].isReady = true
+    ready.append(UInt32(slot))
+  }
+
+  mutating func touch(_ slot: Int) {
+    guard !peers.rows[slot].isTouched else { return }
+    peers.rows[slot].isTouched = true
+    touched.append(UInt32(slot))
+  }
+
+  /// Moves a connection through the transition table; an impossible move is a fault of ours.
+  mutating func move(_ slot: Int, _ event: Phase.Event) {
+    guard let next = peers.rows[slot].phase.after(event) else {
+      preconditionFailure("\(event) in phase \(peers.rows[slot].phase)")
+    }
+    if peers.rows[slot].phase == .answering { halfOpenCount -= 1 }
+    if next == .answering { halfOpenCount += 1 }
+    peers.rows[slot].phase = next
+  }
+
+  /// Takes a slot with a new connection id and a flow.
+  mutating func allocate(_ event: Phase.Event, address: Address) -> Int? {
+    guard let slot = peers.allocate() else { return nil }
+    if peers.slots > wheel.slots { wheel.grow(to: peers.slots) }
+    var random: UInt64
+    repeat { random = randomWord() & ~0xFF_FFFF } while random == 0
+    peers.rows[slot].connectionID = random | UInt64(slot)
+    peers.rows[slot].address = address
+    peers.flows.insert(Flow(configuration: configuration, now: now), at: slot)
+    move(slot, event)
+    return slot
+  }
+
+  /// Frees a slot; its id is void from here on.
+  mutating func free(_ slot: Int) {
+    wheel.cancel(slot)
+    peers.flows[slot].receive.releaseAll(to: &pool)
+    peers.release(slot)
+  }
+
+  func randomWord() -> UInt64 {
+    var words = InlineArray<8, UInt8>(repeating: 0)
+    var elements = words.mutableSpan
+    var bytes = unsafe elements.mutableBytes
+    suite.random(&bytes)
+    return bytes.bytes.bigEndian64(0)
+  }
+
+  func randomKey() -> SecretKey {
+    var key = SecretKey(repeating: 0)
+    var elements = key.mutableSpan
+    var bytes = unsafe elements.mutableBytes
+    suite.random(&bytes)
+    return key
+  }
+}
+
+/// One datagram between opening and dispatch.
+struct Arrival: BitwiseCopyable {
+  var connectionID: UInt64 = 0
+  var slot: Int32 = 0
+  var ecn: UInt8 = 0
 }

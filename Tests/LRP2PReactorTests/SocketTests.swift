@@ -274,8 +274,8 @@ import Testing
   @Test func packetInfoTellsTheDestination() throws {
     let a = try UDPSocket(bind: .loopback4(), configuration: .init())
     let b = try UDPSocket(bind: .any(port: 0), configuration: .init())
-    try #require(lrp2p_set_option(b.descriptor.raw, IPPROTO_IP_level, IP_PKTINFO, 1) == 0)
-    _ = lrp2p_set_option(b.descriptor.raw, IPPROTO_IPV6_level, IPV6_RECVPKTINFO, 1)
+    try #require(lrp2p_set_option(b.descriptor.raw, ipLevel, IP_PKTINFO, 1) == 0)
+    _ = lrp2p_set_option(b.descriptor.raw, ipv6Level, IPV6_RECVPKTINFO, 1)
     guard let ring = unsafe lrp2p_ring_create(1) else { fatalError() }
     defer { unsafe lrp2p_ring_destroy(ring) }
     let to = Address(ipv4: 0x7F00_0003, port: b.localAddress.port)
@@ -310,6 +310,6 @@ import Testing
   }
 }
 
-let IPPROTO_IP_level = Int32(LRP2P_SOL_IP.rawValue)
-let IPPROTO_IPV6_level = Int32(LRP2P_SOL_IPV6.rawValue)
+let ipLevel = Int32(LRP2P_SOL_IP.rawValue)
+let ipv6Level = Int32(LRP2P_SOL_IPV6.rawValue)
 let hasIPv6 = (try? UDPSocket(bind: .loopback6(), configuration: .init())) != nil

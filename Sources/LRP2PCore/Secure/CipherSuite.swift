@@ -83,7 +83,8 @@ package protocol CipherSuite {
     key: SecretKey, counter: UInt64, associated: RawSpan, plaintext: RawSpan, into out: inout MutableRawSpan)
   /// ChaCha20-Poly1305 (IETF) open: `out` takes `ciphertext.byteCount - 16` bytes; `false` when it is not authentic.
   func openMessage(
-    key: SecretKey, counter: UInt64, associated: RawSpan, ciphertext: RawSpan, into out: inout MutableRawSpan) -> Bool
+    key: SecretKey, counter: UInt64, associated: RawSpan, ciphertext: RawSpan, into out: inout MutableRawSpan
+  ) -> Bool
 }
 
 /// What the core asks of ciphers kept as one stored value.

@@ -42,3 +42,44 @@ package struct DatagramBatch: ~Copyable {
     used = 0
   }
 }
+
+// Sending: datagrams are appended back to back, and equal ones for one address share a message.
+extension DatagramBatch {
+  /// Most datagrams of one message (what every kernel with UDP_SEGMENT takes).
+  private static var maximumSegments: Int { 64 }
+
+  /// Where the next datagram of up to `length` bytes would stand, if there is room for it.
+  package func room(_ length: Int, for address: Address) -> Int? {
+    guard length <= messageCapacity, used <= arena.byteCount - length else { return nil }
+    return joins(length, address) || count < messages.count ? used : nil
+  }
+
+  /// Appends a datagram of `length` bytes: to the last message when it is for the same address and no longer than
+  /// the others there, else as a new message. `nil` when the batch is full.
+  package mutating func place(_ length: Int, for address: Address) -> Int? {
+    guard length <= messageCapacity, used <= arena.byteCount - length else { return nil }
+    let offset = used
+    if joins(length, address) {
+      messages[count - 1].length += length
+    } else {
+      guard count < messages.count else { return nil }
+      var message = Message()
+      message.address = address
+      message.offset = offset
+      message.length = length
+      message.segmentSize = length
+      messages[count] = message
+      count += 1
+    }
+    used += length
+    return offset
+  }
+
+  private func joins(_ length: Int, _ address: Address) -> Bool {
+    guard count > 0 else { return false }
+    let last = messages[count - 1]
+    return length <= last.segmentSize && last.length % last.segmentSize == 0
+      && last.length + length <= messageCapacity && last.length < Self.maximumSegments * last.segmentSize
+      && last.address == address
+  }
+}

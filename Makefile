@@ -1,0 +1,50 @@
+# The programs need swift-argument-parser; the library does not (see Package.swift).
+export LRP2P_TOOLS = 1
+
+.PHONY: setup build run test bench sim fuzz sanitize docs format lint clean
+
+# Installs what Debian lacks; does nothing when all is there.
+setup:
+	@scripts/setup
+
+# The release programs, in bin/.
+build: setup
+	swift build -c release --product lrp2p
+	swift build -c release --product lrp2p-bench
+	@mkdir -p bin
+	@install .build/release/lrp2p .build/release/lrp2p-bench bin/
+
+# A file of 1 GiB between two processes, then the throughput table.
+run: build
+	@scripts/run
+
+# Serially: some tests watch the memory of the whole process.
+test: setup
+	swift test -c release --no-parallel
+
+bench: build
+	bin/lrp2p-bench throughput --ceiling --tcp
+	bin/lrp2p-bench echo
+
+sim:
+	@echo "make sim: the simulator is not there yet; its world runs in the tests" >&2; exit 1
+
+# make fuzz SECONDS=600 for longer.
+SECONDS ?= 60
+fuzz: setup
+	scripts/fuzz $(SECONDS)
+
+sanitize: setup
+	scripts/sanitize
+
+docs:
+	@ls docs/*.md
+
+format:
+	swift format --in-place --recursive Package.swift Sources Tests Benchmarks Fuzz
+
+lint: setup
+	@scripts/lint
+
+clean:
+	rm -rf .build .build-* bin

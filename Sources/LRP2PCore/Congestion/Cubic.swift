@@ -1,0 +1,119 @@
+/// CUBIC (RFC 9438) with HyStart++ (RFC 9406), in bytes.
+package struct Cubic: BitwiseCopyable {
+  package private(set) var window: UInt64
+  private var slowStartThreshold: UInt64 = .max
+  private let segment: UInt64
+  /// Losses of packets sent before this belong to the congestion event already answered.
+  private var recoveryStart: Instant = 0
+  private var windowMaximum = 0.0
+  private var epochStart: Instant = 0
+  private var timeToMaximum = 0.0
+  private var renoWindow = 0.0
+
+  // HyStart++: the lowest RTT of this and the last round, and conservative slow start.
+  private var roundEnd: UInt64 = 0
+  private var roundMinimum: Nanoseconds = .max
+  private var lastRoundMinimum: Nanoseconds = .max
+  private var roundSamples = 0
+  private var conservativeRounds = 0
+  private var baselineMinimum: Nanoseconds = .max
+
+  package init(segment: Int, initialWindow packets: Int) {
+    self.segment = UInt64(segment)
+    window = UInt64(segment * packets)
+  }
+
+  package var minimumWindow: UInt64 { 2 * segment }
+  package var inSlowStart: Bool { window < slowStartThreshold }
+
+  /// - Parameters:
+  ///   - bytes: newly acknowledged.
+  ///   - isLimiting: whether the window was what held the sender back; otherwise it does not grow.
+  ///   - largest, next: packet numbers acknowledged and about to be used; they bound HyStart++'s rounds.
+  package mutating func acknowledged(
+    bytes: UInt64, isLimiting: Bool, roundTrip: borrowing RoundTripEstimate, sampled: Bool, largest: UInt64,
+    next: UInt64, now: Instant
+  ) {
+    if inSlowStart, sampled { hyStart(sample: roundTrip.latest, largest: largest, next: next) }
+    guard isLimiting else { return }
+    if inSlowStart {
+      // Conservative slow start grows a quarter as fast (RFC 9406, 4.3).
+      window += conservativeRounds > 0 ? bytes / 4 : bytes
+      return
+    }
+    grow(bytes: bytes, smoothed: roundTrip.smoothed, now: now)
+  }
+
+  /// A packet sent at `sentTime` was lost.
+  package mutating func lost(sentTime: Instant, now: Instant) {
+    guard recoveryStart == 0 || sentTime > recoveryStart else { return }
+    recoveryStart = now
+    let current = Double(window)
+    // Fast convergence (RFC 9438, 4.7).
+    windowMaximum = current < windowMaximum ? current * 0.85 : current
+    window = max(UInt64(current * 0.7), minimumWindow)
+    slowStartThreshold = window
+    epochStart = 0
+  }
+
+  /// Nothing came back for several probe timeouts: RFC 9002, 7.6.
+  package mutating func persistentCongestion() {
+    window = minimumWindow
+    recoveryStart = 0
+    epochStart = 0
+  }
+
+  private mutating func grow(bytes: UInt64, smoothed: Nanoseconds, now: Instant) {
+    let mss = Double(segment)
+    if epochStart == 0 {
+      epochStart = now
+      if windowMaximum < Double(window) { windowMaximum = Double(window) }
+      // K = cbrt((W_max - cwnd) / C), windows in segments, C = 0.4 (RFC 9438, 4.2).
+      timeToMaximum = Self.cubeRoot((windowMaximum - Double(window)) / mss / 0.4)
+      renoWindow = Double(window)
+    }
+    let t = Double(now - epochStart + smoothed) / 1e9 - timeToMaximum
+    let target = windowMaximum + 0.4 * t * t * t * mss
+    // Reno-friendly estimate (RFC 9438, 4.3), alpha = 3 (1 - beta) / (1 + beta).
+    renoWindow += 0.5294 * Double(bytes) * mss / Double(window)
+    let current = Double(window)
+    let bounded = min(max(max(target, renoWindow), current), current * 1.5)
+    let increment = (bounded - current) * Double(bytes) / current
+    window += UInt64(min(max(increment, 0), Double(bytes)))
+  }
+
+  private mutating func hyStart(sample: Nanoseconds, largest: UInt64, next: UInt64) {
+    roundMinimum = min(roundMinimum, sample)
+    roundSamples += 1
+    if roundSamples >= 8, lastRoundMinimum != .max {
+      let threshold = min(max(lastRoundMinimum / 8, .milliseconds(4)), .milliseconds(16))
+      if conservativeRounds == 0, roundMinimum >= lastRoundMinimum + threshold {
+        conservativeRounds = 1
+        baselineMinimum = roundMinimum
+      } else if conservativeRounds > 0, roundMinimum < baselineMinimum {
+        conservativeRounds = 0
+      }
+    }
+    guard largest >= roundEnd else { return }
+    roundEnd = next
+    lastRoundMinimum = roundMinimum
+    roundMinimum = .max
+    roundSamples = 0
+    if conservativeRounds > 0 {
+      conservativeRounds += 1
+      if conservativeRounds > 5 { slowStartThreshold = window }
+    }
+  }
+
+  /// Newton's iteration; the core links no mathematics library.
+  private static func cubeRoot(_ value: Double) -> Double {
+    guard value > 0 else { return 0 }
+    var root = value > 1 ? value : 1
+    for _ in 0..<60 {
+      let next = (2 * root + value / (root * root)) / 3
+      if next == root { break }
+      root = next
+    }
+    return root
+  }
+}

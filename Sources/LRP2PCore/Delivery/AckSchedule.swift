@@ -1,0 +1,60 @@
+/// When one peer is owed an ACK: at once on a new gap, FIN, a CE change, a reopened window or ACK-NOW; otherwise
+/// after as many packets as it asked for, within its announced delay and at least four times a round trip.
+package struct AckSchedule: BitwiseCopyable {
+  package private(set) var largest: UInt64 = 0
+  private var largestArrived: Instant = 0
+  package private(set) var hasLargest = false
+  private var owed = 0
+  /// Ack-eliciting datagrams since the start.
+  package private(set) var elicitingReceived: UInt64 = 0
+  package private(set) var isUrgent = false
+  package private(set) var deadline: Instant = .never
+  package private(set) var duplicates: UInt64 = 0
+  package private(set) var ect0: UInt64 = 0
+  package private(set) var ect1: UInt64 = 0
+  package private(set) var ce: UInt64 = 0
+
+  package init() {}
+
+  /// An ack-eliciting datagram has arrived.
+  package mutating func received(
+    packetNumber: UInt64, ecn: UInt8, ratio: Int, maximumDelay: Nanoseconds, smoothedRTT: Nanoseconds, now: Instant
+  ) {
+    if !hasLargest || packetNumber > largest {
+      largest = packetNumber
+      largestArrived = now
+      hasLargest = true
+    }
+    switch ecn & 3 {
+    case 1: ect1 &+= 1
+    case 2: ect0 &+= 1
+    case 3:
+      ce &+= 1
+      isUrgent = true
+    default: break
+    }
+    owed += 1
+    elicitingReceived &+= 1
+    if owed >= ratio { isUrgent = true }
+    if deadline == .never {
+      deadline = now + min(maximumDelay, smoothedRTT == 0 ? maximumDelay : smoothedRTT / 4)
+    }
+  }
+
+  package mutating func duplicate() { duplicates &+= 1 }
+  package mutating func demand() { isUrgent = true }
+
+  package func isDue(now: Instant) -> Bool { hasLargest && (isUrgent || deadline <= now) }
+
+  package mutating func acknowledged() {
+    owed = 0
+    isUrgent = false
+    deadline = .never
+  }
+
+  package func header(now: Instant) -> AckBlock {
+    AckBlock(
+      largestPacketNumber: largest, delayMicroseconds: now > largestArrived ? (now - largestArrived) / 1000 : 0,
+      duplicates: duplicates, ect0: ect0, ect1: ect1, ce: ce)
+  }
+}

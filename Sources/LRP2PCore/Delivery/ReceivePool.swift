@@ -1,0 +1,59 @@
+/// Memory for bytes that arrived early or that nobody reads yet: cells of one datagram's payload, shared by all
+/// peers, bounded. It grows chunk by chunk and returns all but the first chunk when nothing is in use.
+@safe
+package struct ReceivePool: ~Copyable {
+  package static var none: UInt32 { .max }
+  private static var cellsPerChunk: Int { 512 }
+
+  package let cellBytes: Int
+  private let maximumCells: Int
+  private var chunks: Slots<Arena>
+  private var chunkCount = 0
+  private var free = Queue<UInt32>(minimumCapacity: 512, filler: 0)
+  package private(set) var cellsInUse = 0
+
+  package init(cellBytes: Int, maximumBytes: Int) {
+    self.cellBytes = (cellBytes + 63) & ~63
+    maximumCells = max(maximumBytes / self.cellBytes, 1)
+    chunks = Slots(count: (maximumCells + Self.cellsPerChunk - 1) / Self.cellsPerChunk)
+  }
+
+  /// Copies `bytes` into a cell; `nil` when the pool is exhausted.
+  package mutating func store(_ bytes: RawSpan) -> UInt32? {
+    precondition(bytes.byteCount <= cellBytes)
+    if free.isEmpty {
+      guard chunkCount < chunks.count else { return nil }
+      chunks.insert(Arena(byteCount: Self.cellsPerChunk * cellBytes), at: chunkCount)
+      let first = chunkCount * Self.cellsPerChunk
+      for cell in first..<min(first + Self.cellsPerChunk, maximumCells) { free.append(UInt32(cell)) }
+      chunkCount += 1
+    }
+    guard let cell = free.popFirst() else { return nil }
+    cellsInUse += 1
+    var target = chunks[Int(cell) / Self.cellsPerChunk].mutableBytes(
+      Int(cell) % Self.cellsPerChunk * cellBytes, bytes.byteCount)
+    target.copy(bytes, to: 0)
+    return cell
+  }
+
+  package mutating func release(_ cell: UInt32) {
+    cellsInUse -= 1
+    free.append(cell)
+    guard cellsInUse == 0, chunkCount > 1 else { return }
+    for chunk in 1..<chunkCount { chunks.remove(at: chunk) }
+    chunkCount = 1
+    free = Queue(minimumCapacity: 512, filler: 0)
+    for cell in 0..<min(Self.cellsPerChunk, maximumCells) { free.append(UInt32(cell)) }
+  }
+
+  /// The bytes of a cell, for a callback that also gets the engine.
+  ///
+  /// Bound: `cell` is in use and `length` bytes of it were stored; chunks never move, and the engine releases a
+  /// cell only after the callback that reads it has returned. That is why the span may outlive the borrow of `self`.
+  @unsafe @_lifetime(immortal)
+  package func bytes(_ cell: UInt32, _ length: Int) -> RawSpan {
+    precondition(length <= cellBytes)
+    let span = chunks[Int(cell) / Self.cellsPerChunk].bytes(Int(cell) % Self.cellsPerChunk * cellBytes, length)
+    return unsafe _overrideLifetime(span, copying: ())
+  }
+}

@@ -1,0 +1,37 @@
+/// Smoothed RTT, its variation and minimum (RFC 9002, section 5), and the probe timeout made from them.
+package struct RoundTripEstimate: BitwiseCopyable {
+  package private(set) var latest: Nanoseconds = 0
+  package private(set) var smoothed: Nanoseconds = 0
+  package private(set) var variation: Nanoseconds = 0
+  package private(set) var minimum: Nanoseconds = .max
+  package private(set) var samples: UInt64 = 0
+
+  package init() {}
+
+  package var hasSample: Bool { samples > 0 }
+
+  package mutating func update(sample: Nanoseconds, acknowledgementDelay: Nanoseconds) {
+    latest = max(sample, 1)
+    samples &+= 1
+    guard samples > 1 else {
+      minimum = latest
+      smoothed = latest
+      variation = latest / 2
+      return
+    }
+    minimum = min(minimum, latest)
+    let adjusted = latest >= minimum &+ acknowledgementDelay ? latest - acknowledgementDelay : latest
+    let difference = smoothed > adjusted ? smoothed - adjusted : adjusted - smoothed
+    variation = (3 * variation + difference) / 4
+    smoothed = (7 * smoothed + adjusted) / 8
+  }
+
+  /// PTO = srtt + max(4 rttvar, 1 ms) + maximum ACK delay; 1 s before the first sample.
+  package func probeTimeout(maximumAckDelay: Nanoseconds) -> Nanoseconds {
+    guard hasSample else { return .seconds(1) }
+    return smoothed + max(4 * variation, .milliseconds(1)) + maximumAckDelay
+  }
+
+  /// Time threshold of loss detection: 9/8 of the larger of latest and smoothed RTT, at least 1 ms (RFC 9002, 6.1.2).
+  package var lossDelay: Nanoseconds { max(max(latest, smoothed) / 8 * 9, .milliseconds(1)) }
+}

@@ -1,0 +1,127 @@
+// The clock: due timers of the user and of peers. Each peer has one place in the wheel, at its earliest deadline or
+// before it: moving a deadline back costs nothing, the wheel's call then finds nothing to do and sets it anew.
+
+extension Engine {
+  /// Calls what is due at `now`.
+  package mutating func expire<H: Handler>(now: Instant, handler: inout H) {
+    self.now = max(self.now, now)
+    while let token = userTimers.popExpired(now: self.now) { handler.timerFired(token: token, engine: &self) }
+    while let slot = wheel.popExpired(now: self.now) {
+      peers.rows[slot].wheelDeadline = .never
+      expire(slot, &handler)
+    }
+    settleTouched(&handler)
+  }
+
+  private mutating func expire<H: Handler>(_ slot: Int, _ handler: inout H) {
+    switch peers.rows[slot].phase {
+    case .free:
+      return
+    case .lingering:
+      if peers.flows[slot].lingerDeadline <= now {
+        move(slot, .lingered)
+        free(slot)
+        return
+      }
+    case .answering:
+      if peers.handshakes[slot].nextAttempt <= now {
+        counters.handshakesFailed &+= 1
+        move(slot, .abandoned)
+        free(slot)
+        return
+      }
+    case .dialling:
+      if now >= peers.handshakes[slot].started + configuration.handshakeTimeout {
+        end(slot, .handshakeTimeout, &handler)
+      } else if peers.handshakes[slot].nextAttempt <= now {
+        scheduleAttempt(slot)
+      }
+    case .established:
+      expireEstablished(slot, &handler)
+    }
+    touch(slot)
+  }
+
+  private mutating func expireEstablished<H: Handler>(_ slot: Int, _ handler: inout H) {
+    if peers.flows[slot].idleDeadline <= now {
+      end(slot, .idleTimeout, &handler)
+      return
+    }
+    // A responder that refuses our key is silent: without its first sealed datagram the handshake has failed.
+    if peers.handshakes.contains(slot), !peers.rows[slot].isIncoming,
+      peers.handshakes[slot].started + configuration.handshakeTimeout <= now
+    {
+      end(slot, .handshakeTimeout, &handler)
+      return
+    }
+    if peers.flows[slot].lossDeadline <= now {
+      let outcome = peers.flows[slot].send.loseSuspects(
+        lossDelay: peers.flows[slot].roundTrip.lossDelay, now: now)
+      peers.flows[slot].lossDeadline = outcome.lossTime
+      peers.flows[slot].lost(outcome, now: now)
+    }
+    if peers.flows[slot].pacingDeadline <= now { peers.flows[slot].pacingDeadline = 0 }
+    if peers.flows[slot].probeDeadline <= now { probe(slot) }
+    if peers.flows[slot].keepAliveDeadline(configuration.keepAlive) <= now {
+      peers.flows[slot].owesPing = true
+    }
+  }
+
+  /// RFC 9002, 6.2.4: two probes that ask for an answer at once. Nothing is taken for lost by silence alone.
+  private mutating func probe(_ slot: Int) {
+    counters.probeTimeouts &+= 1
+    peers.flows[slot].probeCount += 1
+    if peers.flows[slot].send.packetsInFlight > 0 {
+      peers.flows[slot].probesOwed = 2
+      // RFC 9002, 7.6: silence for three probe timeouts is persistent congestion.
+      if peers.flows[slot].probeCount == 3 { peers.flows[slot].congestion.persistentCongestion() }
+    } else {
+      peers.flows[slot].owesPing = true
+    }
+    // The responder has no other way to learn that message 3 is missing.
+    if peers.handshakes.contains(slot), !peers.rows[slot].isIncoming { peers.rows[slot].owesHandshake = true }
+  }
+
+  /// The earliest thing that a peer waits for.
+  private func deadline(of slot: Int) -> Instant {
+    switch peers.rows[slot].phase {
+    case .free:
+      return .never
+    case .lingering:
+      return peers.flows[slot].lingerDeadline
+    case .answering:
+      return peers.handshakes[slot].nextAttempt
+    case .dialling:
+      return min(
+        peers.handshakes[slot].nextAttempt, peers.handshakes[slot].started + configuration.handshakeTimeout)
+    case .established:
+      let deadline = peers.flows[slot].nextDeadline(keepAlive: configuration.keepAlive, now: now)
+      guard peers.handshakes.contains(slot), !peers.rows[slot].isIncoming else { return deadline }
+      return min(deadline, peers.handshakes[slot].started + configuration.handshakeTimeout)
+    }
+  }
+
+  /// Sets the wheel if a deadline is earlier than what it is set to.
+  mutating func arm(_ slot: Int) {
+    let deadline = deadline(of: slot)
+    guard deadline < peers.rows[slot].wheelDeadline else { return }
+    peers.rows[slot].wheelDeadline = deadline
+    wheel.set(slot, at: deadline)
+  }
+}
+
+extension Flow {
+  /// The earliest deadline of an established peer.
+  package func nextDeadline(keepAlive: Nanoseconds, now: Instant) -> Instant {
+    var earliest = min(idleDeadline, lossDeadline)
+    // What has come already is `transmit`'s to do, which then sets the next one.
+    func consider(_ deadline: Instant) {
+      if deadline > now { earliest = min(earliest, deadline) }
+    }
+    consider(keepAliveDeadline(keepAlive))
+    consider(probeDeadline)
+    consider(ack.deadline)
+    consider(pacingDeadline)
+    return earliest
+  }
+}

@@ -1,0 +1,319 @@
+// The Noise XX handshake, in the order of its messages. A message that fails changes nothing but a counter.
+
+extension Engine {
+  private static var firstRetry: Nanoseconds { .seconds(1) }
+  private static var maximumAttempts: Int { 5 }
+  private static var headerLength: Int { Datagram.handshakeHeaderLength }
+
+  // MARK: Message 1
+
+  /// Writes message 1 of a new dial; `transmit` sends it.
+  mutating func startDialling(_ slot: Int, pinned: PublicKey?) {
+    counters.handshakesStarted &+= 1
+    var ephemeral = randomKey()
+    let noise = NoiseHandshake(
+      initiator: true, staticSecret: secretKey, staticPublic: publicKey, ephemeralSecret: ephemeral, suite: suite)
+    ephemeral.wipe()
+    let length = min(configuration.maximumDatagram, 1400)
+    peers.handshakes.insert(HandshakeRow(noise: noise, byteCount: length, started: now), at: slot)
+    peers.handshakes[slot].pinned = pinned
+    peers.flows[slot].remoteKey = pinned ?? PublicKey()
+
+    var parameters = ownParameters(slot)
+    parameters.isPublic = true
+    for aead in configuration.aeads where suite.supports(aead) { parameters.offer(aead) }
+    parameters.attemptToken = (randomWord(), randomWord())
+    parameters.hasAttemptToken = true
+    let written = write(
+      parameters, slot, id: peers.rows[slot].connectionID,
+      paddedTo: length - Self.headerLength - NoiseHandshake.message1Overhead)
+    precondition(written, "message 1 needs no key agreement")
+    scheduleAttempt(slot)
+  }
+
+  /// Message 1 leaves now, and again if nothing answers.
+  mutating func scheduleAttempt(_ slot: Int) {
+    let attempts = peers.handshakes[slot].attempts
+    peers.handshakes[slot].attempts += 1
+    peers.handshakes[slot].sentAt = now
+    peers.handshakes[slot].nextAttempt =
+      attempts + 1 < Self.maximumAttempts ? now + Self.firstRetry << UInt64(min(attempts, 3)) : .never
+    peers.rows[slot].owesHandshake = true
+    makeReady(slot)
+    arm(slot)
+  }
+
+  /// A handshake message, or a late one, for none of our ids.
+  mutating func receiveHandshake<H: Handler>(
+    _ datagram: RawSpan, id: UInt64, from address: Address, _ handler: inout H
+  ) {
+    let hash = peers.foreign.hash(id, address)
+    if let slot = peers.foreign.find(hash, peers.rows, id: id, address: address) {
+      if HandshakeParameters.isMessage1(datagram) {
+        repeatMessage2(datagram, slot)
+      } else {
+        receiveMessage3(datagram, slot, &handler)
+      }
+      return
+    }
+    guard configuration.acceptsConnections, HandshakeParameters.isMessage1(datagram) else {
+      counters.unknownConnection &+= 1
+      return
+    }
+    receiveMessage1(datagram, id: id, hash: hash, from: address)
+  }
+
+  /// A new incoming connection: answers with message 2, which is shorter than a third of message 1.
+  private mutating func receiveMessage1(_ datagram: RawSpan, id: UInt64, hash: UInt64, from address: Address) {
+    let message = datagram.extracting(Self.headerLength..<datagram.byteCount)
+    var ephemeral = randomKey()
+    var noise = NoiseHandshake(
+      initiator: false, staticSecret: secretKey, staticPublic: publicKey, ephemeralSecret: ephemeral, suite: suite)
+    ephemeral.wipe()
+    guard let parameters = read(message, with: &noise), parameters.offersVersion1, let aead = choose(parameters) else {
+      noise.wipe()
+      counters.malformed &+= 1
+      return
+    }
+    makeRoomForHalfOpen()
+    guard let slot = allocate(.message1, address: address) else {
+      noise.wipe()
+      counters.handshakesFailed &+= 1
+      return
+    }
+    counters.handshakesStarted &+= 1
+    peers.rows[slot].remoteID = id
+    peers.rows[slot].isIncoming = true
+    peers.flows[slot].aead = aead
+    peers.flows[slot].agree(parameters, configuration: configuration)
+    peers.handshakes.insert(HandshakeRow(noise: noise, byteCount: 512, started: now), at: slot)
+    noise.wipe()
+    peers.handshakes[slot].answeredKey = PublicKey(bytes: message.extracting(0..<32))
+    peers.handshakes[slot].foreignHash = hash
+    peers.foreign.insert(hash, slot: slot)
+    halfOpen.append(peers.rows[slot].connectionID)
+
+    var answer = ownParameters(slot)
+    answer.offer(aead)
+    guard write(answer, slot, id: id) else {
+      // A key of low order.
+      counters.authenticationFailures &+= 1
+      move(slot, .refused)
+      free(slot)
+      return
+    }
+    peers.handshakes[slot].sentAt = now
+    peers.handshakes[slot].nextAttempt = now + configuration.handshakeTimeout
+    peers.rows[slot].owesHandshake = true
+    makeReady(slot)
+    arm(slot)
+  }
+
+  /// The responder's choice: the first AEAD of the initiator's that it has too.
+  private func choose(_ parameters: HandshakeParameters) -> AEAD? {
+    for index in 0..<parameters.aeadCount {
+      if let aead = AEAD(rawValue: parameters.aeads[index]), configuration.aeads.contains(aead), suite.supports(aead) {
+        return aead
+      }
+    }
+    return nil
+  }
+
+  /// Message 2 went missing: the same message 1 has come again, and pays for the same answer.
+  private mutating func repeatMessage2(_ datagram: RawSpan, _ slot: Int) {
+    guard peers.rows[slot].phase == .answering,
+      PublicKey(bytes: datagram.extracting(8..<40)) == peers.handshakes[slot].answeredKey
+    else { return }
+    peers.rows[slot].owesHandshake = true
+    makeReady(slot)
+  }
+
+  private mutating func makeRoomForHalfOpen() {
+    while halfOpenCount >= configuration.maximumHalfOpen, let id = halfOpen.popFirst() {
+      guard let slot = peers.slot(of: id), peers.rows[slot].phase == .answering else { continue }
+      counters.halfOpenEvicted &+= 1
+      move(slot, .abandoned)
+      free(slot)
+    }
+    // Entries of handshakes that have ended gather at the front.
+    while let id = halfOpen.first, peers.slot(of: id).map({ peers.rows[$0].phase }) != .answering {
+      halfOpen.popFirst()
+    }
+  }
+
+  // MARK: Message 2
+
+  mutating func receiveMessage2<H: Handler>(
+    _ datagram: RawSpan, _ slot: Int, from address: Address, _ handler: inout H
+  ) {
+    guard peers.rows[slot].address == address else {
+      counters.unknownConnection &+= 1
+      return
+    }
+    let message = datagram.extracting(Self.headerLength..<datagram.byteCount)
+    guard message.byteCount >= NoiseHandshake.message2Overhead else {
+      counters.malformed &+= 1
+      return
+    }
+    var noise = peers.handshakes[slot].noise
+    defer { noise.wipe() }
+    guard let length = readPayload(message, with: &noise) else {
+      counters.authenticationFailures &+= 1
+      return
+    }
+    // From here on the message is authentic, so what is wrong with it ends the attempt.
+    guard let parameters = try? HandshakeParameters.parse(scratch.bytes(0, length)), parameters.offersVersion1,
+      parameters.hasReceiveID, parameters.aeadCount == 1, let aead = choose(parameters)
+    else {
+      end(slot, .handshakeFailed, &handler)
+      return
+    }
+    let key = noise.remoteStatic
+    let isAccepted =
+      peers.handshakes[slot].pinned.map { $0 == key } ?? handler.accepts(key: key, from: address)
+    guard isAccepted else {
+      end(slot, .keyRefused, &handler)
+      return
+    }
+    peers.handshakes[slot].noise = noise
+    peers.handshakes[slot].answeredKey = PublicKey(bytes: message.extracting(0..<32))
+    peers.handshakes[slot].nextAttempt = .never
+    peers.rows[slot].remoteID = parameters.receiveID
+    peers.flows[slot].remoteKey = key
+    peers.flows[slot].aead = aead
+    peers.flows[slot].agree(parameters, configuration: configuration)
+    if peers.handshakes[slot].attempts == 1 { sampleHandshake(slot) }
+
+    // Message 3 travels under the initiator's id, as the whole handshake does.
+    guard write(ownParameters(slot), slot, id: peers.rows[slot].connectionID) else {
+      end(slot, .handshakeFailed, &handler)
+      return
+    }
+    peers.rows[slot].owesHandshake = true
+    agreeKeys(slot, aead)
+    // Until the responder's first sealed datagram comes, message 3 is probed for like a PING.
+    peers.flows[slot].awaitsPing = true
+    peers.flows[slot].lastElicitingSent = now
+    move(slot, .message2)
+    counters.handshakesCompleted &+= 1
+    peers.flows[slot].lastReceived = now
+    makeReady(slot)
+    touch(slot)
+    handler.connected(peer(slot), incoming: false, engine: &self)
+  }
+
+  /// Message 3 went missing: until a sealed datagram has opened, message 2 may come again.
+  mutating func repeatsMessage2(_ datagram: RawSpan, _ slot: Int) -> Bool {
+    guard !peers.rows[slot].isConfirmed, !peers.rows[slot].isIncoming, peers.handshakes.contains(slot),
+      datagram.byteCount >= Self.headerLength + NoiseHandshake.message2Overhead,
+      PublicKey(bytes: datagram.extracting(8..<40)) == peers.handshakes[slot].answeredKey
+    else { return false }
+    peers.rows[slot].owesHandshake = true
+    makeReady(slot)
+    return true
+  }
+
+  // MARK: Message 3
+
+  private mutating func receiveMessage3<H: Handler>(_ datagram: RawSpan, _ slot: Int, _ handler: inout H) {
+    let message = datagram.extracting(Self.headerLength..<datagram.byteCount)
+    guard peers.rows[slot].phase == .answering else {
+      // Repeated: what the initiator lacks is a sealed datagram of ours.
+      if peers.rows[slot].phase == .established, !peers.rows[slot].isConfirmed {
+        peers.flows[slot].owesFirstAck = true
+        makeReady(slot)
+      }
+      return
+    }
+    var noise = peers.handshakes[slot].noise
+    defer { noise.wipe() }
+    guard let length = readPayload(message, with: &noise) else {
+      counters.authenticationFailures &+= 1
+      return
+    }
+    let key = noise.remoteStatic
+    guard let parameters = try? HandshakeParameters.parse(scratch.bytes(0, length)),
+      handler.accepts(key: key, from: peers.rows[slot].address)
+    else {
+      counters.handshakesFailed &+= 1
+      move(slot, .refused)
+      free(slot)
+      return
+    }
+    peers.handshakes[slot].noise = noise
+    peers.flows[slot].remoteKey = key
+    peers.flows[slot].agree(parameters, configuration: configuration)
+    sampleHandshake(slot)
+    agreeKeys(slot, peers.flows[slot].aead)
+    peers.handshakes[slot].nextAttempt = .never
+    move(slot, .message3)
+    counters.handshakesCompleted &+= 1
+    peers.flows[slot].lastReceived = now
+    peers.flows[slot].owesFirstAck = true
+    makeReady(slot)
+    touch(slot)
+    handler.connected(peer(slot), incoming: true, engine: &self)
+  }
+
+  // MARK: Shared steps
+
+  /// What this side says of itself.
+  private func ownParameters(_ slot: Int) -> HandshakeParameters {
+    var parameters = HandshakeParameters()
+    parameters.receiveID = peers.rows[slot].connectionID
+    parameters.hasReceiveID = true
+    parameters.maximumDatagram = configuration.maximumDatagram
+    parameters.initialWindow = UInt32(configuration.receiveWindow)
+    parameters.idleTimeoutMilliseconds = UInt32(clamping: configuration.idleTimeout / 1_000_000)
+    parameters.maximumAckDelayMicroseconds = UInt32(clamping: configuration.maximumAckDelay / 1000)
+    parameters.ackRatio = UInt16(configuration.ackRatio)
+    // Now and then a parameter that means nothing, so that skipping unknown ones stays true of every peer.
+    let random = randomWord()
+    if random & 3 == 0 { parameters.reservedType = UInt16(truncatingIfNeeded: random >> 32) | 0x8000 }
+    return parameters
+  }
+
+  /// Writes the next handshake message into the row's datagram; `false` when the key agreement gives zero.
+  private mutating func write(_ parameters: HandshakeParameters, _ slot: Int, id: UInt64, paddedTo: Int = 0) -> Bool {
+    var payload = scratch.mutableBytes(0, max(HandshakeParameters.bound, paddedTo))
+    let payloadLength = parameters.write(into: &payload, paddedTo: paddedTo)
+    let suite = self.suite
+    return peers.handshakes[slot].write(scratch, payloadLength, id: id, suite: suite)
+  }
+
+  /// Reads a handshake message whose payload must hold parameters.
+  private mutating func read(_ message: RawSpan, with noise: inout NoiseHandshake) -> HandshakeParameters? {
+    guard let length = readPayload(message, with: &noise) else { return nil }
+    return try? HandshakeParameters.parse(scratch.bytes(0, length))
+  }
+
+  /// Reads a handshake message; its payload stands at the start of `scratch`.
+  private mutating func readPayload(_ message: RawSpan, with noise: inout NoiseHandshake) -> Int? {
+    let suite = self.suite
+    var payload = scratch.mutableBytes(0, scratch.byteCount)
+    return noise.read(message, payload: &payload, suite: suite)
+  }
+
+  /// The handshake's own round trip is the first sample, so that the first flight is already paced and probed.
+  private mutating func sampleHandshake(_ slot: Int) {
+    let sent = peers.handshakes[slot].sentAt
+    guard now > sent else { return }
+    peers.flows[slot].roundTrip.update(sample: now - sent, acknowledgementDelay: 0)
+  }
+
+  private mutating func agreeKeys(_ slot: Int, _ aead: AEAD) {
+    let isInitiator = !peers.rows[slot].isIncoming
+    var secrets = peers.handshakes[slot].noise.split(suite: suite)
+    let hash = peers.handshakes[slot].noise.handshakeHash
+    let forth = TrafficKeys.derive(
+      noiseKey: secrets.initiatorToResponder, aead: aead, initiatorToResponder: true, handshakeHash: hash, suite: suite)
+    let back = TrafficKeys.derive(
+      noiseKey: secrets.responderToInitiator, aead: aead, initiatorToResponder: false, handshakeHash: hash,
+      suite: suite)
+    secrets.initiatorToResponder.wipe()
+    secrets.responderToInitiator.wipe()
+    peers.keys[2 * slot] = isInitiator ? forth : back
+    peers.keys[2 * slot + 1] = isInitiator ? back : forth
+    peers.handshakes[slot].noise.wipe()
+  }
+}

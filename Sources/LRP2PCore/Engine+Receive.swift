@@ -1,0 +1,342 @@
+// The way in, in the order of a datagram's steps: sort by connection id, open a whole batch, dispatch each segment,
+// judge each touched peer once.
+
+extension Engine {
+  /// Takes a received batch: opens its datagrams in place and calls the handler with what they bring.
+  package mutating func receive<H: Handler>(_ batch: inout DatagramBatch, now: Instant, handler: inout H) {
+    self.now = max(self.now, now)
+    for index in 0..<batch.count {
+      let message = batch.messages[index]
+      let size = max(message.segmentSize, 1)
+      var at = 0
+      while at < message.length {
+        let length = min(size, message.length - at)
+        sort(&batch, message, offset: message.offset + at, length: length, &handler)
+        at += length
+        if openCount == Self.jobsPerBatch { openAndDispatch(&batch, &handler) }
+      }
+    }
+    openAndDispatch(&batch, &handler)
+    settleTouched(&handler)
+  }
+
+  // MARK: 1. Connection id
+
+  /// A datagram of ours becomes a job for the suite; a handshake message is handled at once.
+  private mutating func sort<H: Handler>(
+    _ batch: inout DatagramBatch, _ message: Message, offset: Int, length: Int, _ handler: inout H
+  ) {
+    counters.datagramsReceived &+= 1
+    counters.bytesReceived &+= UInt64(length)
+    guard length >= Datagram.minimumLength, length <= Datagram.maximumLength else {
+      counters.malformed &+= 1
+      return
+    }
+    let id = batch.arena.bytes(offset, 8).bigEndian64(0)
+    guard let slot = peers.slot(of: id) else {
+      receiveHandshake(batch.arena.bytes(offset, length), id: id, from: message.address, &handler)
+      return
+    }
+    switch peers.rows[slot].phase {
+    case .dialling:
+      receiveMessage2(batch.arena.bytes(offset, length), slot, from: message.address, &handler)
+    case .established, .lingering:
+      if repeatsMessage2(batch.arena.bytes(offset, length), slot) { return }
+      let packetNumber = batch.arena.bytes(offset + 8, 8).bigEndian64(0)
+      guard peers.keys[2 * slot + 1].aead != 0 else { return }
+      guard peers.flows[slot].replay.accepts(packetNumber) else {
+        counters.replays &+= 1
+        duplicateReceived(slot)
+        return
+      }
+      openJobs[openCount].offset = offset
+      openJobs[openCount].length = length
+      openJobs[openCount].key = 2 * slot + 1
+      openJobs[openCount].packetNumber = packetNumber
+      arrivals[openCount] = Arrival(connectionID: id, slot: Int32(slot), ecn: message.ecn)
+      openCount += 1
+    case .free, .answering:
+      // While answering, only the initiator's id is in use.
+      counters.unknownConnection &+= 1
+    }
+  }
+
+  // MARK: 2. Authentication
+
+  private mutating func openAndDispatch<H: Handler>(_ batch: inout DatagramBatch, _ handler: inout H) {
+    let count = openCount
+    guard count > 0 else { return }
+    suite.open(&openJobs, count: count, in: &batch.arena, keys: peers.keys)
+    for index in 0..<count {
+      let arrival = arrivals[index]
+      let slot = Int(arrival.slot)
+      // A callback for an earlier datagram, or a handshake, may have ended the connection.
+      guard peers.rows[slot].connectionID == arrival.connectionID else { continue }
+      guard openJobs[index].opened else {
+        failedAuthentication(slot)
+        continue
+      }
+      let packetNumber = openJobs[index].packetNumber
+      guard peers.flows[slot].replay.accepts(packetNumber) else {
+        counters.replays &+= 1
+        continue
+      }
+      peers.flows[slot].replay.insert(packetNumber)
+      peers.flows[slot].lastReceived = now
+      touch(slot)
+      if !peers.rows[slot].isConfirmed {
+        peers.rows[slot].isConfirmed = true
+        peers.dropHandshake(slot)
+      }
+      let plaintext = batch.arena.bytes(
+        openJobs[index].offset + Datagram.headerLength,
+        openJobs[index].length - Datagram.headerLength - Datagram.tagLength)
+      if peers.rows[slot].phase == .established {
+        dispatch(plaintext, slot, packetNumber: packetNumber, ecn: arrival.ecn, &handler)
+      } else {
+        receiveLate(plaintext, slot, packetNumber: packetNumber)
+      }
+    }
+    openCount = 0
+  }
+
+  private mutating func failedAuthentication(_ slot: Int) {
+    counters.authenticationFailures &+= 1
+    peers.flows[slot].authenticationFailures &+= 1
+    // RFC 9001, 6.6: the integrity limits of both AEADs, over the connection.
+    let limit: UInt64 = peers.flows[slot].aead == .aes256GCM ? 1 << 52 : 1 << 36
+    if peers.flows[slot].authenticationFailures > limit { touch(slot) }
+  }
+
+  private mutating func duplicateReceived(_ slot: Int) {
+    peers.flows[slot].ack.duplicate()
+  }
+
+  // MARK: 3. Segment
+
+  /// One authentic plaintext of an established peer.
+  private mutating func dispatch<H: Handler>(
+    _ plaintext: RawSpan, _ slot: Int, packetNumber: UInt64, ecn: UInt8, _ handler: inout H
+  ) {
+    let segment: Segment
+    do throws(Malformed) { segment = try Segment.parse(plaintext) } catch {
+      counters.malformed &+= 1
+      return
+    }
+    if segment.isAckEliciting {
+      peers.flows[slot].ack.received(
+        packetNumber: packetNumber, ecn: ecn, ratio: ackRatio(slot), maximumDelay: configuration.maximumAckDelay,
+        smoothedRTT: peers.flows[slot].roundTrip.smoothed, now: now)
+      if segment.has(SegmentFlag.ackNow) || segment.has(SegmentFlag.fin) { peers.flows[slot].ack.demand() }
+    }
+    let payload = plaintext.extracting(segment.payloadOffset..<plaintext.byteCount)
+    switch segment.kind {
+    case .data:
+      receiveData(segment, payload, slot, &handler)
+    case .ack:
+      receiveAck(lastInOrder: segment.number, window: segment.window, payload, slot, &handler)
+    case .control:
+      receiveControl(segment, payload, slot, &handler)
+    }
+    if segment.ackOptionLength > 0, peers.rows[slot].phase == .established {
+      let option = plaintext.extracting(
+        segment.ackOptionOffset..<segment.ackOptionOffset + segment.ackOptionLength)
+      let window = UInt32(option.bigEndian16(4)) << 8 | UInt32(option.byte(6))
+      receiveAck(
+        lastInOrder: option.bigEndian32(0), window: window, option.extracting(7..<option.byteCount), slot, &handler)
+    }
+  }
+
+  /// A connection acknowledges more often while it is young: its sender's window is still small.
+  private func ackRatio(_ slot: Int) -> Int {
+    let ratio = peers.flows[slot].peerAckRatio
+    return peers.flows[slot].ack.elicitingReceived < 256 ? min(ratio, 8) : ratio
+  }
+
+  // MARK: 4. Data
+
+  private mutating func receiveData<H: Handler>(
+    _ segment: Segment, _ payload: RawSpan, _ slot: Int, _ handler: inout H
+  ) {
+    // Pieces are not sent yet by anyone; a segment that does not fit a cell of the pool was never allowed.
+    guard segment.fragmentTotal == 0, payload.byteCount <= pool.cellBytes else {
+      counters.malformed &+= 1
+      return
+    }
+    let isFin = segment.has(SegmentFlag.fin)
+    switch peers.flows[slot].receive.accept(segment.number, isFin: isFin, payload, pool: &pool) {
+    case .direct:
+      if payload.byteCount > 0 { handler.received(peer(slot), payload, engine: &self) }
+      guard peers.rows[slot].phase == .established else { return }
+      peers.flows[slot].receive.deliveredDirectly()
+      deliverStored(slot, &handler)
+    case .storedInOrder:
+      deliverStored(slot, &handler)
+    case .storedEarly(let opensGap):
+      if opensGap { peers.flows[slot].ack.demand() }
+    case .duplicate:
+      counters.duplicates &+= 1
+      duplicateReceived(slot)
+    case .beyondWindow:
+      counters.beyondWindow &+= 1
+    case .poolExhausted:
+      counters.poolExhausted &+= 1
+    case .violation:
+      end(slot, .protocolViolation, &handler)
+    }
+  }
+
+  /// Hands over what waits in order, and the end of the stream when its turn has come.
+  mutating func deliverStored<H: Handler>(_ slot: Int, _ handler: inout H) {
+    while peers.rows[slot].phase == .established, !peers.flows[slot].isClosedByUser,
+      let (cell, length) = peers.flows[slot].receive.nextStored()
+    {
+      // The cell stays in use until the callback has returned.
+      if length > 0 { handler.received(peer(slot), unsafe pool.bytes(cell, length), engine: &self) }
+      guard peers.rows[slot].phase == .established else { return }
+      peers.flows[slot].receive.storedDelivered()
+      pool.release(cell)
+    }
+    guard peers.rows[slot].phase == .established, !peers.flows[slot].isClosedByUser,
+      peers.flows[slot].receive.takeFin()
+    else { return }
+    handler.finished(peer(slot), engine: &self)
+    endIfFinished(slot, &handler)
+  }
+
+  // MARK: 5. ACK
+
+  private mutating func receiveAck<H: Handler>(
+    lastInOrder: UInt32, window: UInt32, _ bytes: RawSpan, _ slot: Int, _ handler: inout H
+  ) {
+    let block: AckBlock
+    do throws(Malformed) { block = try AckBlock.parse(bytes) } catch {
+      counters.malformed &+= 1
+      return
+    }
+    // 0 also stands for "none yet".
+    guard block.largestPacketNumber == 0 || block.largestPacketNumber < peers.rows[slot].sendPacketNumber else {
+      end(slot, .protocolViolation, &handler)
+      return
+    }
+    let outcome: SendWindow.Outcome
+    do throws(SendWindow.Violation) {
+      outcome = try peers.flows[slot].send.acknowledge(
+        lastInOrder: lastInOrder, window: window, block: block, bytes,
+        lossDelay: peers.flows[slot].roundTrip.lossDelay, now: now)
+    } catch {
+      end(slot, .protocolViolation, &handler)
+      return
+    }
+    peers.flows[slot].acknowledged(outcome, block, next: peers.rows[slot].sendPacketNumber, now: now)
+    reportAcknowledged(slot, &handler)
+    endIfFinished(slot, &handler)
+  }
+
+  private mutating func reportAcknowledged<H: Handler>(_ slot: Int, _ handler: inout H) {
+    let offset = peers.flows[slot].send.acknowledgedOffset
+    guard offset > peers.flows[slot].reportedOffset else { return }
+    peers.flows[slot].reportedOffset = offset
+    handler.acknowledged(peer(slot), upTo: offset, engine: &self)
+  }
+
+  // MARK: 6. CONTROL
+
+  private mutating func receiveControl<H: Handler>(
+    _ segment: Segment, _ body: RawSpan, _ slot: Int, _ handler: inout H
+  ) {
+    switch segment.controlKind {
+    case Control.ping:
+      // Token 0 asks for an ACK only.
+      if segment.token != 0 {
+        peers.flows[slot].owesPong = true
+        peers.flows[slot].pongToken = segment.token
+      }
+    case Control.close:
+      let reason: CloseReason
+      do throws(Malformed) {
+        reason = .remote(code: try Control.closeCode(body), reason: try Control.closeReason(body))
+      } catch {
+        counters.malformed &+= 1
+        return
+      }
+      end(slot, reason, &handler)
+    default:
+      break
+    }
+  }
+
+  /// What reaches a connection that is over: a finished one acknowledges a repeated FIN, a closed one repeats CLOSE
+  /// at most once for each doubling of what it receives.
+  private mutating func receiveLate(_ plaintext: RawSpan, _ slot: Int, packetNumber: UInt64) {
+    guard let segment = try? Segment.parse(plaintext) else { return }
+    if peers.flows[slot].isClosedByUser {
+      peers.flows[slot].lingerReceived += 1
+      if peers.flows[slot].lingerReceived >= peers.flows[slot].lingerAnswerAt, segment.kind != .control {
+        peers.flows[slot].lingerAnswerAt *= 2
+        peers.flows[slot].owesClose = true
+        makeReady(slot)
+      }
+    } else if peers.flows[slot].isFinished, segment.isAckEliciting {
+      peers.flows[slot].ack.received(
+        packetNumber: packetNumber, ecn: 0, ratio: 1, maximumDelay: 0, smoothedRTT: 0, now: now)
+      peers.flows[slot].ack.demand()
+      makeReady(slot)
+    }
+  }
+
+  // MARK: 7. After the batch
+
+  /// Judges every touched peer once: what it owes, what it may send, when to wake.
+  mutating func settleTouched<H: Handler>(_ handler: inout H) {
+    while let entry = touched.popFirst() {
+      let slot = Int(entry)
+      guard peers.rows[slot].isTouched else { continue }
+      peers.rows[slot].isTouched = false
+      if peers.rows[slot].phase == .established {
+        let limit: UInt64 = peers.flows[slot].aead == .aes256GCM ? 1 << 52 : 1 << 36
+        if peers.flows[slot].authenticationFailures > limit { end(slot, .keyExhausted, &handler) }
+      }
+      guard peers.flows.contains(slot) else { continue }
+      peers.flows[slot].growReplayWindow()
+      if peers.flows[slot].receive.reopened { peers.flows[slot].ack.demand() }
+      if peers.flows[slot].hasWork(now: now) { makeReady(slot) }
+      arm(slot)
+    }
+  }
+
+  @inline(__always)
+  func peer(_ slot: Int) -> Peer { Peer(connectionID: peers.rows[slot].connectionID) }
+
+  // MARK: End of a connection
+
+  mutating func endIfFinished<H: Handler>(_ slot: Int, _ handler: inout H) {
+    guard peers.rows[slot].phase == .established, peers.flows[slot].isFinished else { return }
+    end(slot, .finished, &handler)
+  }
+
+  /// The connection is over for its user; the slot lingers.
+  mutating func end<H: Handler>(_ slot: Int, _ reason: CloseReason, _ handler: inout H) {
+    let event: Phase.Event =
+      switch reason {
+      case .handshakeTimeout, .idleTimeout: .abandoned
+      case .keyRefused, .handshakeFailed: .refused
+      case .finished, .local, .remote, .protocolViolation, .keyExhausted: .closed
+      }
+    let wasDialling = peers.rows[slot].phase == .dialling
+    move(slot, event)
+    if reason == .protocolViolation {
+      // Told to the peer like a close of our own.
+      peers.flows[slot].isClosedByUser = true
+      peers.flows[slot].owesClose = true
+      peers.flows[slot].closeCode = Control.protocolViolationCode
+      makeReady(slot)
+    }
+    peers.flows[slot].receive.releaseAll(to: &pool)
+    peers.flows[slot].lingerDeadline =
+      wasDialling ? now : now + max(3 * peers.flows[slot].probeTimeout, .milliseconds(250))
+    if wasDialling { counters.handshakesFailed &+= 1 }
+    touch(slot)
+    handler.closed(peer(slot), reason: reason, engine: &self)
+  }
+}

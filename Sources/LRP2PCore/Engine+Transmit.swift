@@ -1,0 +1,245 @@
+// The way out: ready peers in turn, each a message's worth; payload pulled straight into the outgoing datagram,
+// equal sizes side by side; the whole batch sealed at the end.
+
+extension Engine {
+  /// Fills `batch` with what ready peers have to send; an empty batch means that nobody has anything.
+  package mutating func transmit<H: Handler>(into batch: inout DatagramBatch, now: Instant, handler: inout H) {
+    self.now = max(self.now, now)
+    // Peers that get ready meanwhile have their turn in the next call.
+    var turns = ready.count
+    while turns > 0, batch.count < batch.messages.count, let entry = ready.popFirst() {
+      let slot = Int(entry)
+      guard peers.rows[slot].isReady else { continue }
+      peers.rows[slot].isReady = false
+      let isDone = send(slot, into: &batch, &handler)
+      if isDone { turns -= 1 } else { makeReady(slot) }
+    }
+    seal(&batch)
+    settleTouched(&handler)
+  }
+
+  /// - Returns: whether the peer has had all that it may send now.
+  private mutating func send<H: Handler>(_ slot: Int, into batch: inout DatagramBatch, _ handler: inout H) -> Bool {
+    if peers.rows[slot].isResumed {
+      peers.rows[slot].isResumed = false
+      deliverStored(slot, &handler)
+      touch(slot)
+      if peers.flows[slot].receive.reopened { peers.flows[slot].ack.demand() }
+    }
+    if peers.rows[slot].owesHandshake, !sendHandshake(slot, into: &batch) { return false }
+    switch peers.rows[slot].phase {
+    case .free, .answering:
+      return true
+    case .dialling:
+      if peers.flows[slot].isClosedByUser { end(slot, .local(code: peers.flows[slot].closeCode), &handler) }
+      return true
+    case .established:
+      if peers.flows[slot].isClosedByUser {
+        guard sendClose(slot, into: &batch) else { return false }
+        end(slot, .local(code: peers.flows[slot].closeCode), &handler)
+        return true
+      }
+      let isDone =
+        sendData(slot, into: &batch, &handler) && sendAck(slot, into: &batch) && sendPings(slot, into: &batch)
+      touch(slot)
+      return isDone
+    case .lingering:
+      if peers.flows[slot].owesClose, !sendClose(slot, into: &batch) { return false }
+      return sendAck(slot, into: &batch)
+    }
+  }
+
+  // MARK: Data
+
+  /// One message's worth of data: probes, then what was lost, then what is new.
+  /// - Returns: `false` when there is more to send, or no room.
+  private mutating func sendData<H: Handler>(
+    _ slot: Int, into batch: inout DatagramBatch, _ handler: inout H
+  ) -> Bool {
+    let first = batch.count
+    while true {
+      let isProbe = peers.flows[slot].probesOwed > 0
+      guard let segment = isProbe ? nextProbe(slot) : nextSegment(slot) else {
+        if isProbe { continue }
+        return true
+      }
+      let length = Datagram.headerLength + Segment.dataLength + segment.length + Datagram.tagLength
+      guard let place = batch.place(length, for: peers.rows[slot].address) else { return false }
+      let packetNumber = begin(slot, place, length, &batch)
+      var flags: UInt8 = 0
+      if peers.flows[slot].send.isFirst(segment.number) { flags |= SegmentFlag.syn }
+      if segment.isFin { flags |= SegmentFlag.fin }
+      if segment.isRetransmission { flags |= SegmentFlag.rto }
+      if isProbe { flags |= SegmentFlag.ackNow }
+      var bytes = batch.arena.mutableBytes(
+        place + Datagram.headerLength, Segment.dataLength + segment.length)
+      Segment.writeData(flags: flags, sequence: segment.number, into: &bytes)
+      if segment.length > 0 {
+        var payload = bytes._mutatingExtracting(Segment.dataLength..<bytes.byteCount)
+        handler.fill(peer(slot), offset: segment.offset, into: &payload)
+      }
+      peers.flows[slot].sent(segment, packetNumber: packetNumber, bytes: length, now: now)
+      if segment.isRetransmission { counters.retransmissions &+= 1 }
+      if isProbe { peers.flows[slot].probesOwed -= 1 }
+      // A message each turn, so that every ready peer has its share of a batch.
+      if batch.count > first + 1 { return false }
+    }
+  }
+
+  /// What the congestion window and the pacer let out; sets when to go on if they do not.
+  private mutating func nextSegment(_ slot: Int) -> SendWindow.Segment? {
+    peers.flows[slot].nextSegment(now: now)
+  }
+
+  /// The newest outstanding segment first (its answer describes everything), then the oldest.
+  private mutating func nextProbe(_ slot: Int) -> SendWindow.Segment? {
+    let segment =
+      peers.flows[slot].probesOwed == 2
+      ? peers.flows[slot].send.newestOutstanding() : peers.flows[slot].send.oldestOutstanding()
+    if segment == nil { peers.flows[slot].probesOwed -= 1 }
+    return segment
+  }
+
+  // MARK: ACK
+
+  private mutating func sendAck(_ slot: Int, into batch: inout DatagramBatch) -> Bool {
+    guard peers.flows[slot].ack.isDue(now: now) || peers.flows[slot].owesFirstAck else { return true }
+    let overhead = Datagram.headerLength + Segment.ackLength + Datagram.tagLength
+    let bound = peers.flows[slot].capacity + Datagram.headerLength + Segment.dataLength + Datagram.tagLength
+    // Written at the end of what is used, then placed: an ACK is as long as what it tells.
+    guard let space = batch.room(bound, for: peers.rows[slot].address) else { return false }
+    let header = peers.flows[slot].ack.header(now: now)
+    var block = batch.arena.mutableBytes(space + Datagram.headerLength + Segment.ackLength, bound - overhead)
+    let blockLength = peers.flows[slot].receive.writeRuns(header: header, into: &block)
+    let length = overhead + blockLength
+    guard let place = batch.place(length, for: peers.rows[slot].address) else { return false }
+    precondition(place == space, "an ACK stands where it was written")
+    _ = begin(slot, place, length, &batch)
+    var bytes = batch.arena.mutableBytes(place + Datagram.headerLength, Segment.ackLength)
+    Segment.writeAck(
+      flags: 0, lastInOrder: peers.flows[slot].receive.next &- 1, window: peers.flows[slot].receive.advertise(),
+      into: &bytes)
+    peers.flows[slot].ack.acknowledged()
+    peers.flows[slot].owesFirstAck = false
+    return true
+  }
+
+  // MARK: CONTROL
+
+  private mutating func sendPings(_ slot: Int, into batch: inout DatagramBatch) -> Bool {
+    if peers.flows[slot].owesPing {
+      guard sendControl(slot, Control.ping, token: 0, flags: SegmentFlag.ackNow, into: &batch) else { return false }
+      peers.flows[slot].owesPing = false
+      peers.flows[slot].awaitsPing = true
+      peers.flows[slot].lastElicitingSent = now
+    }
+    if peers.flows[slot].owesPong {
+      guard sendControl(slot, Control.pong, token: peers.flows[slot].pongToken, flags: 0, into: &batch) else {
+        return false
+      }
+      peers.flows[slot].owesPong = false
+    }
+    return true
+  }
+
+  private mutating func sendControl(
+    _ slot: Int, _ kind: UInt16, token: UInt16, flags: UInt8, into batch: inout DatagramBatch
+  ) -> Bool {
+    let length = Datagram.headerLength + Segment.controlLength + Datagram.tagLength
+    guard let place = batch.place(length, for: peers.rows[slot].address) else { return false }
+    _ = begin(slot, place, length, &batch)
+    var bytes = batch.arena.mutableBytes(place + Datagram.headerLength, Segment.controlLength)
+    Segment.writeControl(flags: flags, kind: kind, token: token, into: &bytes)
+    return true
+  }
+
+  private mutating func sendClose(_ slot: Int, into batch: inout DatagramBatch) -> Bool {
+    let reason = peers.flows[slot].closeReason
+    let reasonLength = min(reason.utf8.count, Control.longestReason)
+    let length =
+      Datagram.headerLength + Segment.controlLength + 4 + reasonLength + Datagram.tagLength
+    guard let place = batch.place(length, for: peers.rows[slot].address) else { return false }
+    _ = begin(slot, place, length, &batch)
+    var bytes = batch.arena.mutableBytes(
+      place + Datagram.headerLength, Segment.controlLength + 4 + reasonLength)
+    Segment.writeControl(flags: 0, kind: Control.close, token: 0, into: &bytes)
+    bytes.setBigEndian32(Segment.controlLength, peers.flows[slot].closeCode)
+    var at = Segment.controlLength + 4
+    for byte in reason.utf8.prefix(reasonLength) {
+      bytes.setByte(at, byte)
+      at += 1
+    }
+    peers.flows[slot].owesClose = false
+    return true
+  }
+
+  // MARK: Handshake
+
+  private mutating func sendHandshake(_ slot: Int, into batch: inout DatagramBatch) -> Bool {
+    let length = peers.handshakes[slot].length
+    guard let place = batch.place(length, for: peers.rows[slot].address) else { return false }
+    var bytes = batch.arena.mutableBytes(place, length)
+    bytes.copy(peers.handshakes[slot].datagram.bytes(0, length), to: 0)
+    peers.rows[slot].owesHandshake = false
+    counters.datagramsSent &+= 1
+    counters.bytesSent &+= UInt64(length)
+    return true
+  }
+
+  // MARK: Datagram
+
+  /// Writes the header and takes the next packet number; the datagram will be sealed with the batch.
+  @inline(__always)
+  private mutating func begin(_ slot: Int, _ place: Int, _ length: Int, _ batch: inout DatagramBatch) -> UInt64 {
+    let packetNumber = peers.rows[slot].sendPacketNumber
+    peers.rows[slot].sendPacketNumber += 1
+    var header = batch.arena.mutableBytes(place, Datagram.headerLength)
+    header.setBigEndian64(0, peers.rows[slot].remoteID)
+    header.setBigEndian64(8, packetNumber)
+    if sealCount == Self.jobsPerBatch { seal(&batch) }
+    sealJobs[sealCount].offset = place
+    sealJobs[sealCount].length = length
+    sealJobs[sealCount].key = 2 * slot
+    sealJobs[sealCount].packetNumber = packetNumber
+    sealCount += 1
+    counters.datagramsSent &+= 1
+    counters.bytesSent &+= UInt64(length)
+    peers.flows[slot].lastSent = now
+    return packetNumber
+  }
+
+  private mutating func seal(_ batch: inout DatagramBatch) {
+    guard sealCount > 0 else { return }
+    suite.seal(sealJobs, count: sealCount, in: &batch.arena, keys: peers.keys)
+    sealCount = 0
+  }
+}
+
+extension Flow {
+  /// The next segment that the congestion window and the pacer let out. If they do not, says when the pacer will.
+  package mutating func nextSegment(now: Instant) -> SendWindow.Segment? {
+    guard send.hasLost || send.canSendNew() else {
+      isCongestionLimited = false
+      return nil
+    }
+    guard send.bytesInFlight < congestion.window else {
+      isCongestionLimited = true
+      return nil
+    }
+    guard pacer.allows(now: now) else {
+      pacingDeadline = pacer.nextSend(now: now)
+      isCongestionLimited = true
+      return nil
+    }
+    pacingDeadline = 0
+    return send.nextSegment(capacity: capacity)
+  }
+
+  /// A data segment leaves.
+  package mutating func sent(_ segment: SendWindow.Segment, packetNumber: UInt64, bytes: Int, now: Instant) {
+    send.sent(segment, packetNumber: packetNumber, now: now)
+    pacer.spend(bytes)
+    lastElicitingSent = now
+    if segment.isRetransmission { retransmissions &+= 1 }
+  }
+}

@@ -1,0 +1,101 @@
+/// Everything about one connection that moves data: both windows, round trip, congestion, and what is owed.
+package struct Flow: ~Copyable {
+  package var send: SendWindow
+  package var receive: ReceiveWindow
+  package var replay = ReplayWindow()
+  package var roundTrip = RoundTripEstimate()
+  package var congestion: Cubic
+  package var pacer = Pacer()
+  package var ack = AckSchedule()
+
+  package var remoteKey = PublicKey()
+  package var aead = AEAD.chacha20Poly1305
+  /// Payload bytes of a full data segment.
+  package var capacity: Int
+  /// What the peer asked for, and what it promised.
+  package var peerAckRatio = 2
+  package var peerMaximumAckDelay: Nanoseconds = .milliseconds(25)
+  /// The smaller of both offers; 0 is none.
+  package var idleTimeout: Nanoseconds = 0
+
+  package var lastReceived: Instant
+  package var lastSent: Instant
+  /// When the newest datagram that asks for an ACK left.
+  package var lastElicitingSent: Instant
+  package var lossDeadline: Instant = .never
+  package var pacingDeadline: Instant = .never
+  package var lingerDeadline: Instant = .never
+  /// Probe timeouts since the last progress.
+  package var probeCount = 0
+  /// Probes to send now, whatever the congestion window says.
+  package var probesOwed = 0
+  package var owesPing = false
+  /// A PING is unanswered.
+  package var awaitsPing = false
+  package var owesPong = false
+  package var pongToken: UInt16 = 0
+  /// An ACK goes out although no packet asks for it: it answers message 3.
+  package var owesFirstAck = false
+
+  package var owesClose = false
+  package var isClosedByUser = false
+  package var closeCode: UInt32 = 0
+  package var closeReason = ""
+  /// Datagrams received since CLOSE was sent, and the count at which it is sent again.
+  package var lingerReceived = 0
+  package var lingerAnswerAt = 1
+
+  /// Below this the user was told that everything is acknowledged.
+  package var reportedOffset: UInt64 = 0
+  /// The congestion window, not a lack of data, held the last sending back.
+  package var isCongestionLimited = false
+  package var authenticationFailures: UInt64 = 0
+  package var retransmissions: UInt64 = 0
+  package var highestAcknowledged: UInt64 = 0
+
+  package init(configuration: EngineConfiguration, now: Instant) {
+    send = SendWindow(first: configuration.initialSequence, window: 0)
+    receive = ReceiveWindow(first: configuration.initialSequence, window: UInt32(configuration.receiveWindow))
+    capacity = Self.capacity(datagram: configuration.maximumDatagram)
+    congestion = Cubic(segment: configuration.maximumDatagram, initialWindow: configuration.initialWindow)
+    idleTimeout = configuration.idleTimeout
+    lastReceived = now
+    lastSent = now
+    lastElicitingSent = now
+  }
+
+  package static func capacity(datagram: Int) -> Int {
+    datagram - Datagram.headerLength - Segment.dataLength - Datagram.tagLength
+  }
+
+  /// Takes over what the peer has said of itself in its authenticated payloads.
+  package mutating func agree(_ peer: HandshakeParameters, configuration: EngineConfiguration) {
+    let datagram = min(configuration.maximumDatagram, peer.maximumDatagram)
+    capacity = Self.capacity(datagram: datagram)
+    congestion = Cubic(segment: datagram, initialWindow: configuration.initialWindow)
+    send.open(window: peer.initialWindow)
+    peerAckRatio = Int(peer.ackRatio)
+    peerMaximumAckDelay = .microseconds(UInt64(peer.maximumAckDelayMicroseconds))
+    let offered = Nanoseconds.milliseconds(UInt64(peer.idleTimeoutMilliseconds))
+    if offered != 0 { idleTimeout = idleTimeout == 0 ? offered : min(idleTimeout, offered) }
+  }
+
+  /// The probe timeout without backoff.
+  package var probeTimeout: Nanoseconds { roundTrip.probeTimeout(maximumAckDelay: peerMaximumAckDelay) }
+
+  /// When to probe; `.never` when nothing is unanswered.
+  package var probeDeadline: Instant {
+    guard send.packetsInFlight > 0 || awaitsPing || send.isWindowClosed else { return .never }
+    let backedOff = probeTimeout << UInt64(min(probeCount, 12))
+    return lastElicitingSent + min(backedOff, .seconds(60))
+  }
+
+  package func keepAliveDeadline(_ interval: Nanoseconds) -> Instant {
+    interval == 0 || awaitsPing ? .never : lastSent + interval
+  }
+
+  package var idleDeadline: Instant { idleTimeout == 0 ? .never : lastReceived + idleTimeout }
+
+  /// Both directions have ended and all is acknowledged.
+  package var isFinished: Bool { send.isComplete && receive.isFinDelivered }
+}

@@ -1,0 +1,83 @@
+/// Finds the slot of a handshake datagram by the initiator's id and its address: open addressing with linear probing,
+/// hashed with a secret seed so that nobody can aim at one chain.
+package struct ForeignTable: ~Copyable {
+  package struct Entry: BitwiseCopyable {
+    var hash: UInt64 = 0
+    var slot: Int32 = -1
+  }
+
+  private var entries = Column(repeating: Entry(), count: 16)
+  private let seed: UInt64
+  package private(set) var count = 0
+
+  package init(seed: UInt64) { self.seed = seed }
+
+  package func hash(_ id: UInt64, _ address: Address) -> UInt64 {
+    var h = seed
+    h = Self.mix(h ^ id)
+    h = Self.mix(h ^ address.high)
+    h = Self.mix(h ^ address.low)
+    return Self.mix(h ^ (UInt64(address.port) << 32 | UInt64(address.scope)))
+  }
+
+  /// The slot for which `matches` holds among those with this hash.
+  package func find(_ hash: UInt64, _ rows: borrowing Column<PeerRow>, id: UInt64, address: Address) -> Int? {
+    var at = place(hash)
+    while entries[at].slot >= 0 {
+      if entries[at].hash == hash {
+        let slot = Int(entries[at].slot)
+        if rows[slot].remoteID == id, rows[slot].address == address { return slot }
+      }
+      at = (at + 1) & (entries.count - 1)
+    }
+    return nil
+  }
+
+  package mutating func insert(_ hash: UInt64, slot: Int) {
+    if (count + 1) * 2 > entries.count { grow() }
+    var at = place(hash)
+    while entries[at].slot >= 0 { at = (at + 1) & (entries.count - 1) }
+    entries[at] = Entry(hash: hash, slot: Int32(slot))
+    count += 1
+  }
+
+  /// Removes the entry of `slot`, moving up what was pushed behind it, so that no tombstones are needed.
+  package mutating func remove(_ hash: UInt64, slot: Int) {
+    var at = place(hash)
+    while entries[at].slot >= 0, entries[at].slot != Int32(slot) { at = (at + 1) & (entries.count - 1) }
+    guard entries[at].slot >= 0 else { return }
+    count -= 1
+    var hole = at
+    while true {
+      at = (at + 1) & (entries.count - 1)
+      guard entries[at].slot >= 0 else { break }
+      let home = place(entries[at].hash)
+      // It may move into the hole unless its own place lies behind the hole.
+      if (at &- home) & (entries.count - 1) >= (at &- hole) & (entries.count - 1) {
+        entries[hole] = entries[at]
+        hole = at
+      }
+    }
+    entries[hole] = Entry()
+  }
+
+  private func place(_ hash: UInt64) -> Int { Int(truncatingIfNeeded: hash) & (entries.count - 1) }
+
+  private mutating func grow() {
+    var larger = Column(repeating: Entry(), count: entries.count * 2)
+    swap(&larger, &entries)
+    for i in 0..<larger.count where larger[i].slot >= 0 {
+      var at = place(larger[i].hash)
+      while entries[at].slot >= 0 { at = (at + 1) & (entries.count - 1) }
+      entries[at] = larger[i]
+    }
+  }
+
+  /// The finaliser of splitmix64 (Steele, Lea and Flood, 2014).
+  private static func mix(_ value: UInt64) -> UInt64 {
+    var z = value &+ 0x9E37_79B9_7F4A_7C15
+    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
+    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+    return z ^ (z >> 31)
+  }
+}

@@ -1,0 +1,44 @@
+/// What a connection needs only until its handshake is confirmed.
+package struct HandshakeRow: ~Copyable {
+  package var noise: NoiseHandshake
+  /// The datagram to send, and to send again: message 1, 2 or 3 behind its connection id.
+  package var datagram: Arena
+  package var length = 0
+  package var attempts = 0
+  package var started: Instant
+  package var sentAt: Instant = 0
+  package var nextAttempt: Instant = .never
+  /// The ephemeral key of the message that was answered: a repeat of it gets the same answer.
+  package var answeredKey = PublicKey()
+  /// Hash of the foreign table's entry; responders only.
+  package var foreignHash: UInt64 = 0
+  /// What was judged: the initiator's pin, if any.
+  package var pinned: PublicKey?
+
+  package init(noise: NoiseHandshake, byteCount: Int, started: Instant) {
+    self.noise = noise
+    self.started = started
+    datagram = Arena(byteCount: byteCount)
+  }
+}
+
+extension HandshakeRow {
+  /// Writes the next Noise message behind the connection id; `false` when the key agreement gives zero. The payload
+  /// are the first `length` bytes of `scratch`.
+  package mutating func write(
+    _ scratch: borrowing Arena, _ payloadLength: Int, id: UInt64, suite: any CipherSuite
+  ) -> Bool {
+    let payload = scratch.bytes(0, payloadLength)
+    // A copy of the Noise state, as the row's datagram is being written.
+    var next = noise
+    defer { next.wipe() }
+    let header = Datagram.handshakeHeaderLength
+    var out = datagram.mutableBytes(0, header + next.overhead + payload.byteCount)
+    out.setBigEndian64(0, id)
+    var message = out._mutatingExtracting(header..<out.byteCount)
+    guard let written = next.write(payload: payload, into: &message, suite: suite) else { return false }
+    length = header + written
+    noise = next
+    return true
+  }
+}

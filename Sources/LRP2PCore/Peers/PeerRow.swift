@@ -1,0 +1,24 @@
+/// The hot row of a peer: what every datagram of it touches. One cache line.
+package struct PeerRow: BitwiseCopyable {
+  /// The id this side receives under, slot included; 0 when the slot is free.
+  package var connectionID: UInt64 = 0
+  /// The id the peer receives under. While answering, and for handshake datagrams ever after, the initiator's id.
+  package var remoteID: UInt64 = 0
+  package var sendPacketNumber: UInt64 = 0
+  /// When the timer wheel will call; the true deadline may be later.
+  package var wheelDeadline: Instant = .never
+  package var address: Address = .none
+  package var phase = Phase.free
+  package var isReady = false
+  package var isTouched = false
+  /// The peer dialled us.
+  package var isIncoming = false
+  /// A sealed datagram of the peer has opened: it has the keys.
+  package var isConfirmed = false
+  /// The message in the handshake row is to be sent.
+  package var owesHandshake = false
+  /// The reader goes on: stored bytes are to be handed over.
+  package var isResumed = false
+
+  package init() {}
+}

@@ -1,0 +1,76 @@
+/// All peers of an engine, in flat columns by slot.
+package struct PeerTable: ~Copyable {
+  package var rows: Column<PeerRow>
+  /// Row `2 * slot` seals, row `2 * slot + 1` opens.
+  package var keys: Column<TrafficKey>
+  package var flows: Slots<Flow>
+  package var handshakes: Slots<HandshakeRow>
+  package var foreign: ForeignTable
+  private var freeSlots = Queue<UInt32>(minimumCapacity: 16, filler: 0)
+  private let maximum: Int
+  package private(set) var inUse = 0
+
+  package init(maximum: Int, seed: UInt64) {
+    self.maximum = maximum
+    let count = min(16, maximum)
+    rows = Column(repeating: PeerRow(), count: count)
+    keys = Column(repeating: TrafficKey(), count: 2 * count)
+    flows = Slots(count: count)
+    handshakes = Slots(count: count)
+    foreign = ForeignTable(seed: seed)
+    for slot in 0..<count { freeSlots.append(UInt32(slot)) }
+  }
+
+  package var slots: Int { rows.count }
+
+  /// The slot that `id` names, if it is in use under this very id.
+  @inline(__always)
+  package func slot(of id: UInt64) -> Int? {
+    let slot = Int(id & 0xFF_FFFF)
+    guard slot < rows.count, rows[slot].connectionID == id, rows[slot].phase != .free else { return nil }
+    return slot
+  }
+
+  /// Takes a free slot; `nil` when there is none and the table may not grow.
+  package mutating func allocate() -> Int? {
+    if freeSlots.isEmpty {
+      guard rows.count < maximum else { return nil }
+      let count = rows.count
+      let grown = min(count * 2, maximum)
+      rows.resize(to: grown, filling: PeerRow())
+      keys.resize(to: 2 * grown, filling: TrafficKey())
+      flows.grow(to: grown)
+      handshakes.grow(to: grown)
+      for slot in count..<grown { freeSlots.append(UInt32(slot)) }
+    }
+    inUse += 1
+    return Int(freeSlots.popFirst()!)
+  }
+
+  /// Gives a slot back and wipes its keys.
+  package mutating func release(_ slot: Int) {
+    precondition(rows[slot].connectionID != 0, "slot not in use")
+    wipeKeys(slot)
+    dropHandshake(slot)
+    flows.remove(at: slot)
+    rows[slot] = PeerRow()
+    freeSlots.append(UInt32(slot))
+    inUse -= 1
+  }
+
+  /// The handshake is confirmed, or over.
+  package mutating func dropHandshake(_ slot: Int) {
+    guard handshakes.contains(slot) else { return }
+    if handshakes[slot].foreignHash != 0 { foreign.remove(handshakes[slot].foreignHash, slot: slot) }
+    handshakes[slot].noise.wipe()
+    handshakes.remove(at: slot)
+    rows[slot].owesHandshake = false
+  }
+
+  private mutating func wipeKeys(_ slot: Int) {
+    keys[2 * slot].bytes.wipe()
+    keys[2 * slot + 1].bytes.wipe()
+    keys[2 * slot].aead = 0
+    keys[2 * slot + 1].aead = 0
+  }
+}

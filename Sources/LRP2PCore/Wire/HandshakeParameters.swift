@@ -1,0 +1,170 @@
+/// What a version 1 peer says of itself in the payloads of the handshake: a magic, then parameters as
+/// `type 2 ‖ length 2 ‖ value`. The receive id comes first. Unknown types are skipped; those with the top bit set are
+/// reserved for that purpose and mean nothing.
+package struct HandshakeParameters: BitwiseCopyable {
+  /// "LRP2".
+  package static let magic: UInt32 = 0x4C52_5032
+  package static let version: UInt8 = 1
+
+  private enum Parameter {
+    static let receiveID: UInt16 = 1
+    static let versions: UInt16 = 2
+    static let maximumDatagram: UInt16 = 3
+    static let initialWindow: UInt16 = 4
+    static let aeads: UInt16 = 5
+    static let attemptToken: UInt16 = 7
+    static let padding: UInt16 = 8
+    static let idleTimeout: UInt16 = 10
+    static let maximumAckDelay: UInt16 = 11
+    static let ackRatio: UInt16 = 12
+  }
+
+  /// The most bytes that `write` needs without padding.
+  package static let bound = 160
+
+  /// The id that the sender of these parameters receives data under.
+  package var receiveID: UInt64 = 0
+  package var hasReceiveID = false
+  /// Whether version 1 is among those offered.
+  package var offersVersion1 = false
+  package var maximumDatagram = 1400
+  /// Packets that may be sent before the first ACK tells the window.
+  package var initialWindow: UInt32 = 0
+  /// Up to eight AEADs by number in order of preference; message 2 holds the one chosen.
+  package var aeads = InlineArray<8, UInt8>(repeating: 0)
+  package var aeadCount = 0
+  /// Common to all attempts of one dial.
+  package var attemptToken: (UInt64, UInt64) = (0, 0)
+  package var hasAttemptToken = false
+  /// 0: none.
+  package var idleTimeoutMilliseconds: UInt32 = 0
+  package var maximumAckDelayMicroseconds: UInt32 = 25_000
+  /// The sender of these parameters wants an ACK for every so many packets.
+  package var ackRatio: UInt16 = 2
+  /// Whether to leave out what need not be public: message 1 travels in the clear.
+  package var isPublic = false
+  /// Sent as a parameter that means nothing; 0 sends none.
+  package var reservedType: UInt16 = 0
+
+  package init() {}
+
+  package mutating func offer(_ aead: AEAD) {
+    guard aeadCount < 8 else { return }
+    aeads[aeadCount] = aead.rawValue
+    aeadCount += 1
+  }
+
+  /// Whether an unknown datagram has the shape of a version 1 message 1.
+  package static func isMessage1(_ datagram: RawSpan) -> Bool {
+    // Behind the id (8) and the ephemeral key (32): magic, then type and length of the receive id, then the id.
+    guard datagram.byteCount >= Datagram.smallestPath else { return false }
+    return datagram.bigEndian32(40) == magic && datagram.bigEndian16(44) == Parameter.receiveID
+      && datagram.bigEndian16(46) == 8 && datagram.bigEndian64(48) == datagram.bigEndian64(0)
+  }
+
+  package static func parse(_ bytes: RawSpan) throws(Malformed) -> HandshakeParameters {
+    guard bytes.byteCount >= 4, bytes.bigEndian32(0) == magic else { throw Malformed() }
+    var parameters = HandshakeParameters()
+    var at = 4
+    while at < bytes.byteCount {
+      guard at + 4 <= bytes.byteCount else { throw Malformed() }
+      let type = bytes.bigEndian16(at)
+      let length = Int(bytes.bigEndian16(at + 2))
+      at += 4
+      guard at + length <= bytes.byteCount else { throw Malformed() }
+      try parameters.take(type, bytes.extracting(at..<at + length))
+      at += length
+    }
+    return parameters
+  }
+
+  private mutating func take(_ type: UInt16, _ value: RawSpan) throws(Malformed) {
+    func expect(_ length: Int) throws(Malformed) {
+      guard value.byteCount == length else { throw Malformed() }
+    }
+    switch type {
+    case Parameter.receiveID:
+      try expect(8)
+      receiveID = value.bigEndian64(0)
+      hasReceiveID = true
+    case Parameter.versions:
+      for index in 0..<value.byteCount where value.byte(index) == Self.version { offersVersion1 = true }
+    case Parameter.maximumDatagram:
+      try expect(2)
+      maximumDatagram = Int(value.bigEndian16(0))
+      guard maximumDatagram >= Datagram.smallestPath else { throw Malformed() }
+    case Parameter.initialWindow:
+      try expect(4)
+      initialWindow = min(value.bigEndian32(0), 0xFF_FFFF)
+    case Parameter.aeads:
+      aeadCount = min(value.byteCount, 8)
+      for index in 0..<aeadCount { aeads[index] = value.byte(index) }
+    case Parameter.attemptToken:
+      try expect(16)
+      attemptToken = (value.bigEndian64(0), value.bigEndian64(8))
+      hasAttemptToken = true
+    case Parameter.idleTimeout:
+      try expect(4)
+      idleTimeoutMilliseconds = value.bigEndian32(0)
+    case Parameter.maximumAckDelay:
+      try expect(4)
+      maximumAckDelayMicroseconds = min(value.bigEndian32(0), 1_000_000)
+    case Parameter.ackRatio:
+      try expect(2)
+      ackRatio = max(value.bigEndian16(0), 1)
+    default:
+      break
+    }
+  }
+
+  /// Writes magic and parameters, and pads to `paddedTo` bytes in all.
+  /// - Returns: bytes written: `bound` at most, or `paddedTo` if that is more.
+  @_lifetime(bytes: copy bytes)
+  package func write(into bytes: inout MutableRawSpan, paddedTo: Int = 0) -> Int {
+    bytes.setBigEndian32(0, Self.magic)
+    var at = 4
+    if hasReceiveID {
+      begin(Parameter.receiveID, 8, &bytes, &at)
+      bytes.setBigEndian64(at - 8, receiveID)
+    }
+    begin(Parameter.versions, 1, &bytes, &at)
+    bytes.setByte(at - 1, Self.version)
+    begin(Parameter.maximumDatagram, 2, &bytes, &at)
+    bytes.setBigEndian16(at - 2, UInt16(truncatingIfNeeded: maximumDatagram))
+    begin(Parameter.initialWindow, 4, &bytes, &at)
+    bytes.setBigEndian32(at - 4, initialWindow)
+    begin(Parameter.aeads, aeadCount, &bytes, &at)
+    for index in 0..<aeadCount { bytes.setByte(at - aeadCount + index, aeads[index]) }
+    if hasAttemptToken {
+      begin(Parameter.attemptToken, 16, &bytes, &at)
+      bytes.setBigEndian64(at - 16, attemptToken.0)
+      bytes.setBigEndian64(at - 8, attemptToken.1)
+    }
+    if !isPublic {
+      begin(Parameter.idleTimeout, 4, &bytes, &at)
+      bytes.setBigEndian32(at - 4, idleTimeoutMilliseconds)
+      begin(Parameter.maximumAckDelay, 4, &bytes, &at)
+      bytes.setBigEndian32(at - 4, maximumAckDelayMicroseconds)
+      begin(Parameter.ackRatio, 2, &bytes, &at)
+      bytes.setBigEndian16(at - 2, ackRatio)
+    }
+    if reservedType != 0 {
+      begin(reservedType | 0x8000, 3, &bytes, &at)
+      for index in 1...3 { bytes.setByte(at - index, UInt8(truncatingIfNeeded: reservedType)) }
+    }
+    if at + 4 <= paddedTo {
+      let length = paddedTo - at - 4
+      begin(Parameter.padding, length, &bytes, &at)
+      for index in at - length..<at { bytes.setByte(index, 0) }
+    }
+    return at
+  }
+
+  /// Writes a parameter's head and moves `at` behind its value, which the caller then fills in.
+  @_lifetime(bytes: copy bytes)
+  private func begin(_ type: UInt16, _ length: Int, _ bytes: inout MutableRawSpan, _ at: inout Int) {
+    bytes.setBigEndian16(at, type)
+    bytes.setBigEndian16(at + 2, UInt16(truncatingIfNeeded: length))
+    at += 4 + length
+  }
+}

@@ -1,0 +1,23 @@
+import ArgumentParser
+import Glibc
+
+@main
+struct Command: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "lrp2p", abstract: "Files over a reliable, encrypted, peer-to-peer transport on UDP.",
+    version: "0.1.0", subcommands: [Keygen.self, Receive.self, Send.self])
+
+  static func main() {
+    // A reader of our output that has gone is an error of write, not the end of the process.
+    signal(SIGPIPE, SIG_IGN)
+    do {
+      var command = try parseAsRoot()
+      try command.run()
+    } catch let failure as Failure {
+      Output.error(failure.description)
+      Glibc.exit(1)
+    } catch {
+      exit(withError: error)
+    }
+  }
+}

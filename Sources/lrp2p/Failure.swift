@@ -1,0 +1,29 @@
+import LRP2P
+
+/// What ends a command: one line, and exit status 1.
+struct Failure: Error, CustomStringConvertible {
+  let description: String
+
+  init(_ description: String) { self.description = description }
+
+  init(_ error: IdentityError) { description = "\(error)" }
+  init(_ error: ReactorError) { description = "\(error)" }
+  init(_ error: SystemError) { description = "\(error)" }
+  init(_ error: Resolver.Failure) { description = "\(error)" }
+
+  init(_ reason: CloseReason, of peer: String) {
+    description =
+      switch reason {
+      case .finished: "\(peer) ended the connection too early"
+      case .local(let code): "connection with \(peer) closed (code \(code))"
+      case .remote(let code, let reason):
+        reason.isEmpty ? "\(peer) closed the connection (code \(code))" : "\(peer): \(reason)"
+      case .handshakeTimeout: "\(peer) does not answer, or refuses this key"
+      case .idleTimeout: "connection with \(peer) timed out"
+      case .keyRefused: "\(peer) has another key than the one given with --peer"
+      case .handshakeFailed: "\(peer) speaks no common version or cipher"
+      case .protocolViolation: "\(peer) broke the protocol"
+      case .keyExhausted: "too many forged datagrams from \(peer)"
+      }
+  }
+}

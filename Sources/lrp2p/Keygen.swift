@@ -1,0 +1,21 @@
+import ArgumentParser
+import LRP2P
+
+struct Keygen: ParsableCommand {
+  static let configuration = CommandConfiguration(abstract: "Make an identity and print its public key.")
+
+  @Option(help: "Write the identity to this new file, readable by its owner only.")
+  var out: String?
+
+  @Flag(help: "Print one JSON object a line.")
+  var json = false
+
+  func run() throws {
+    let identity = Identity()
+    if let out {
+      do throws(IdentityError) { try identity.save(to: out) } catch { throw Failure(error) }
+    }
+    let key = "\(identity.publicKey)"
+    if json { Output.json([("key", Output.quoted(key))]) } else { Output.line(key) }
+  }
+}

@@ -1,0 +1,59 @@
+import ArgumentParser
+import LRP2P
+
+/// What every command that opens a socket takes.
+struct SocketOptions: ParsableArguments {
+  @Option(help: "The identity file that `lrp2p keygen --out` wrote. Without it a new one is made, for this run.")
+  var identity: String?
+
+  @Option(help: "Ends a connection on which nothing came for so many seconds: 1 to 86400.")
+  var idleTimeout = 30
+
+  @Flag(help: "Print one JSON object a line.")
+  var json = false
+
+  func validate() throws {
+    guard (1...86_400).contains(idleTimeout) else {
+      throw ValidationError("--idle-timeout takes 1 to 86400 seconds")
+    }
+  }
+
+  func loadIdentity() throws(Failure) -> Identity {
+    guard let identity else { return Identity() }
+    do throws(IdentityError) { return try Identity(contentsOf: identity) } catch { throw Failure(error) }
+  }
+
+  func makeReactor(bind address: Address) throws(Failure) -> Reactor {
+    let identity = try loadIdentity()
+    var configuration = ReactorConfiguration()
+    configuration.engine.idleTimeout = .seconds(UInt64(idleTimeout))
+    do throws(ReactorError) {
+      return try Reactor(configuration: configuration, identity: identity, bind: address)
+    } catch {
+      throw Failure(error)
+    }
+  }
+
+  static func resolve(_ text: String) throws(Failure) -> Address {
+    do throws(Resolver.Failure) { return try Resolver.addresses(of: text)[0] } catch { throw Failure(error) }
+  }
+
+  static func key(_ text: String, option: String) throws(Failure) -> PublicKey {
+    guard let key = PublicKey(text) else {
+      throw Failure("\(option) \(text): a public key is 64 hexadecimal characters")
+    }
+    return key
+  }
+}
+
+extension Reactor {
+  /// Turns until the last words to peers have had their time to leave, a second at most.
+  mutating func linger<H: Handler>(_ handler: inout H) throws(Failure) {
+    let end = engine.now + 1_000_000_000
+    do throws(SystemError) {
+      repeat { try turn(&handler, timeout: 50_000_000) } while engine.statistics.peers > 0 && engine.now < end
+    } catch {
+      throw Failure(error)
+    }
+  }
+}

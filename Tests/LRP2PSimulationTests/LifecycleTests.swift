@@ -1,0 +1,322 @@
+import LRP2PCore
+import LRP2PSimulation
+import Testing
+
+/// How connections begin and end, in virtual time.
+@Suite struct LifecycleTests {
+  typealias StreamWorld = World<StreamHandler>
+
+  static func world(
+    seed: UInt64 = 1, link: Link = Link(), sends: UInt64? = 0, echoes: Bool = false,
+    configure: (inout EngineConfiguration) -> Void = { _ in }
+  ) -> StreamWorld {
+    var configuration = EngineConfiguration()
+    configure(&configuration)
+    return StreamWorld(
+      seed: seed, configuration: configuration, link: link, firstHandler: StreamHandler(bytesToSend: sends),
+      secondHandler: StreamHandler(bytesToSend: echoes ? nil : sends))
+  }
+
+  /// A connection on which nobody has finished.
+  static func openWorld(
+    seed: UInt64 = 1, link: Link = Link(), configure: (inout EngineConfiguration) -> Void = { _ in }
+  ) throws -> StreamWorld {
+    var world = world(seed: seed, link: link, sends: nil, configure: configure)
+    _ = try world.first.connect(to: StreamWorld.secondAddress)
+    let isOpen = world.run(for: .seconds(20)) { !$0.secondHandler.peers.isEmpty }
+    #expect(isOpen)
+    return world
+  }
+
+  static func only(_ handler: StreamHandler) throws -> Peer { try #require(handler.peers.keys.first) }
+
+  @Test func theHandshakeTellsBothSides() throws {
+    let world = try Self.openWorld()
+    let dialled = try Self.only(world.firstHandler)
+    let accepted = try Self.only(world.secondHandler)
+    #expect(world.firstHandler.peers[dialled]?.isIncoming == false)
+    #expect(world.secondHandler.peers[accepted]?.isIncoming == true)
+    #expect(world.first.statistics(of: dialled)?.key == world.second.publicKey)
+    #expect(world.second.statistics(of: accepted)?.key == world.first.publicKey)
+    #expect(world.second.statistics(of: accepted)?.address == StreamWorld.firstAddress)
+  }
+
+  @Test(arguments: 1...40) func theHandshakeSurvivesLoss(seed: UInt64) throws {
+    var link = Link()
+    link.loss = 0.3
+    link.duplication = 0.3
+    link.jitter = .milliseconds(20)
+    var world = Self.world(seed: seed, link: link, sends: 1000)
+    _ = try world.first.connect(to: StreamWorld.secondAddress)
+    let isDone = world.run(for: .seconds(120)) {
+      TransferTests.isClosed($0.firstHandler) && $0.secondHandler.peers.values.allSatisfy { $0.closed != nil }
+    }
+    #expect(isDone)
+    // One in thirty loses message 1 or 2 five times over.
+    let closed = world.firstHandler.peers.values.first?.closed
+    #expect(closed == .finished || closed == .handshakeTimeout)
+    if closed == .finished { #expect(world.secondHandler.peers.values.first?.received == 1000) }
+    #expect(world.secondHandler.peers.count <= 1 && world.firstHandler.violations == 0)
+  }
+
+  @Test func nobodyAnswers() throws {
+    var link = Link()
+    link.isDown = true
+    var world = Self.world(link: link)
+    let peer = try world.first.connect(to: StreamWorld.secondAddress)
+    #expect(world.run(for: .seconds(17)) { $0.firstHandler.closedCount == 1 })
+    #expect(world.firstHandler.peers[peer]?.closed == .handshakeTimeout)
+    #expect(world.carried == 5, "five attempts")
+  }
+
+  @Test func aPinnedKeyThatDiffersIsRefused() throws {
+    var world = Self.world()
+    let peer = try world.first.connect(to: StreamWorld.secondAddress, pinned: PublicKey())
+    #expect(world.run(for: .seconds(1)) { $0.firstHandler.closedCount == 1 })
+    #expect(world.firstHandler.peers[peer]?.closed == .keyRefused)
+    // The other side never hears of it, and forgets.
+    _ = world.run(for: .seconds(60))
+    #expect(world.secondHandler.peers.isEmpty && world.second.statistics.peers == 0)
+  }
+
+  @Test func aListenerThatRefusesIsSilent() throws {
+    var world = Self.world()
+    world.secondHandler.refusesKeys = true
+    let peer = try world.first.connect(to: StreamWorld.secondAddress)
+    #expect(world.run(for: .seconds(20)) { $0.firstHandler.closedCount == 1 })
+    #expect(world.firstHandler.peers[peer]?.closed == .handshakeTimeout)
+    #expect(world.secondHandler.peers.isEmpty && world.second.statistics.peers == 0)
+  }
+
+  @Test func closeCarriesCodeAndReason() throws {
+    var world = try Self.openWorld()
+    let dialled = try Self.only(world.firstHandler)
+    let accepted = try Self.only(world.secondHandler)
+    world.first.offer(dialled, upTo: 1 << 20)
+    world.first.close(dialled, code: 42, reason: "enough — schluß")
+    #expect(world.run(for: .seconds(1)) { $0.secondHandler.closedCount == 1 })
+    #expect(world.firstHandler.peers[dialled]?.closed == .local(code: 42))
+    #expect(world.secondHandler.peers[accepted]?.closed == .remote(code: 42, reason: "enough — schluß"))
+    // The handle is void: nothing happens.
+    world.first.offer(dialled, upTo: 2 << 20)
+    world.first.close(dialled, code: 1)
+    _ = world.run(for: .seconds(60))
+    #expect(world.first.statistics.peers == 0 && world.second.statistics.peers == 0)
+    #expect(world.firstHandler.violations + world.secondHandler.violations == 0)
+  }
+
+  @Test func aLostCloseIsRepeatedWhenThePeerGoesOn() throws {
+    var world = try Self.openWorld()
+    let dialled = try Self.only(world.firstHandler)
+    let accepted = try Self.only(world.secondHandler)
+    world.second.offer(accepted, upTo: 1 << 20)
+    world.forth.isDown = true
+    world.first.close(dialled, code: 9)
+    _ = world.run(for: .milliseconds(2))
+    world.forth.isDown = false
+    #expect(world.run(for: .seconds(5)) { $0.secondHandler.closedCount == 1 })
+    #expect(world.secondHandler.peers[accepted]?.closed == .remote(code: 9, reason: ""))
+  }
+
+  @Test func halfCloseLeavesTheOtherDirectionOpen() throws {
+    var world = try Self.openWorld()
+    let dialled = try Self.only(world.firstHandler)
+    let accepted = try Self.only(world.secondHandler)
+    world.firstHandler.bytesToSend = 0
+    world.secondHandler.bytesToSend = 0
+    world.first.offer(dialled, upTo: 1000)
+    world.first.finish(dialled)
+    #expect(world.run(for: .seconds(5)) { $0.secondHandler.peers[accepted]?.isFinished == true })
+    #expect(world.secondHandler.closedCount == 0)
+    world.second.offer(accepted, upTo: 300_000)
+    _ = world.run(for: .seconds(5))
+    #expect(world.firstHandler.peers[dialled]?.received == 300_000)
+    #expect(world.firstHandler.closedCount == 0)
+    world.second.finish(accepted)
+    #expect(world.run(for: .seconds(5)) { $0.firstHandler.closedCount == 1 && $0.secondHandler.closedCount == 1 })
+    #expect(world.firstHandler.peers[dialled]?.closed == .finished)
+    #expect(world.secondHandler.peers[accepted]?.closed == .finished)
+  }
+
+  @Test func aSilentPeerTimesOut() throws {
+    var world = try Self.openWorld()
+    let dialled = try Self.only(world.firstHandler)
+    world.first.offer(dialled, upTo: 1 << 20)
+    _ = world.run(for: .milliseconds(30))
+    world.forth.isDown = true
+    world.back.isDown = true
+    let before = world.now
+    #expect(world.run(for: .seconds(40)) { $0.firstHandler.closedCount == 1 && $0.secondHandler.closedCount == 1 })
+    #expect(world.firstHandler.peers[dialled]?.closed == .idleTimeout)
+    #expect(world.now - before > .seconds(29) && world.now - before < .seconds(31))
+  }
+
+  @Test func keepAliveHoldsAnIdleConnectionOpen() throws {
+    var world = try Self.openWorld()
+    _ = world.run(for: .seconds(3600))
+    #expect(world.firstHandler.closedCount == 0 && world.secondHandler.closedCount == 0)
+    // A PING and its ACK each way, each 20 s.
+    #expect(world.carried < 1000)
+  }
+
+  @Test func withoutKeepAliveAnIdleConnectionEnds() throws {
+    var world = try Self.openWorld { $0.keepAlive = 0 }
+    let dialled = try Self.only(world.firstHandler)
+    #expect(world.run(for: .seconds(40)) { $0.firstHandler.closedCount == 1 && $0.secondHandler.closedCount == 1 })
+    #expect(world.firstHandler.peers[dialled]?.closed == .idleTimeout)
+  }
+
+  @Test(arguments: 1...5) func aReaderThatStopsClosesTheWindow(seed: UInt64) throws {
+    var link = Link()
+    link.loss = 0.02
+    link.jitter = .milliseconds(3)
+    var world = try Self.openWorld(seed: seed, link: link) { $0.receiveWindow = 100 }
+    let dialled = try Self.only(world.firstHandler)
+    let accepted = try Self.only(world.secondHandler)
+    world.secondHandler.bytesToSend = 0
+    world.secondHandler.pausesAt = 50_000
+    let bytes: UInt64 = 1 << 20
+    world.first.offer(dialled, upTo: bytes)
+    world.first.finish(dialled)
+    _ = world.run(for: .seconds(300))
+    let stopped = try #require(world.secondHandler.peers[accepted]).received
+    #expect(stopped >= 50_000 && stopped < 60_000)
+    // What was promised was sent, no more; the rest waits for as long as it takes.
+    let acknowledged = try #require(world.firstHandler.peers[dialled]).acknowledged
+    #expect(acknowledged > stopped && acknowledged < stopped + 110 * 1400)
+    #expect(world.second.statistics.poolBytesInUse > 0 && world.secondHandler.closedCount == 0)
+    let probes = world.first.statistics.datagramsSent
+    _ = world.run(for: .seconds(300))
+    #expect(world.first.statistics.datagramsSent - probes < 40, "the closed window is probed with backoff")
+
+    world.second.resume(accepted)
+    #expect(world.run(for: .seconds(60)) { $0.secondHandler.peers[accepted]?.isFinished == true })
+    #expect(world.secondHandler.peers[accepted]?.received == bytes)
+    #expect(world.secondHandler.mismatches == 0 && world.secondHandler.violations == 0)
+    #expect(world.second.statistics.poolBytesInUse == 0)
+  }
+
+  @Test func replayedDatagramsHaveNoEffect() throws {
+    var link = Link()
+    link.duplication = 1
+    var world = Self.world(link: link, sends: 500_000)
+    _ = try world.first.connect(to: StreamWorld.secondAddress)
+    #expect(
+      world.run(for: .seconds(60)) {
+        TransferTests.isClosed($0.firstHandler) && TransferTests.isClosed($0.secondHandler)
+      })
+    #expect(world.second.statistics.replays > 300 && world.second.statistics.duplicates == 0)
+    #expect(world.secondHandler.violations == 0)
+  }
+
+  @Test func anAckForWhatWasNeverSentEndsTheConnection() throws {
+    var world = try Self.openWorld()
+    let dialled = try Self.only(world.firstHandler)
+    let accepted = try Self.only(world.secondHandler)
+    // Last in-order number 100, a window, and an empty block.
+    world.injectSealed(
+      [9, 1, 0, 0, 0, 100, 0, 1, 0] + [0, 0, 0, 0, 0, 0, 0], fromFirst: true, peer: dialled)
+    #expect(world.run(for: .seconds(1)) { $0.secondHandler.closedCount == 1 && $0.firstHandler.closedCount == 1 })
+    #expect(world.secondHandler.peers[accepted]?.closed == .protocolViolation)
+    #expect(
+      world.firstHandler.peers[dialled]?.closed == .remote(code: Control.protocolViolationCode, reason: ""))
+  }
+
+  @Test func malformedSegmentsAreCountedAndDropped() throws {
+    var world = try Self.openWorld()
+    let dialled = try Self.only(world.firstHandler)
+    for plaintext: [UInt8] in [
+      [5, 0, 0, 0, 0, 0], [255, 0, 0, 0, 0, 0], [9, 1, 0, 0, 0, 0], [8, 0, 0, 0, 0, 0, 1, 1],
+    ] {
+      world.injectSealed(plaintext, fromFirst: true, peer: dialled)
+    }
+    _ = world.run(for: .seconds(1))
+    #expect(world.second.statistics.malformed == 4 && world.secondHandler.closedCount == 0)
+  }
+
+  @Test func halfOpenHandshakesAreBounded() throws {
+    var world = Self.world { $0.maximumHalfOpen = 10 }
+    // Message 1s of engines that never go on.
+    for seed in 1...50 {
+      var datagram = [UInt8](repeating: 0, count: 1400)
+      for index in 0..<8 { datagram[index] = UInt8(seed) }
+      for index in 8..<40 { datagram[index] = UInt8(truncatingIfNeeded: seed * 31 + index) }
+      for (index, byte) in [0x4C, 0x52, 0x50, 0x32, 0, 1, 0, 8].enumerated() { datagram[40 + index] = UInt8(byte) }
+      for index in 0..<8 { datagram[48 + index] = UInt8(seed) }
+      // Version 1, and ChaCha20-Poly1305; the rest is a parameter of padding.
+      for (index, byte) in [0, 2, 0, 1, 1, 0, 5, 0, 1, 1, 0, 8, 0x05, 0x2C].enumerated() {
+        datagram[56 + index] = UInt8(byte)
+      }
+      datagram[68] = UInt8((1400 - 70) >> 8)
+      datagram[69] = UInt8((1400 - 70) & 255)
+      world.inject(datagram, from: Address(ipv4: 0x0A00_0100 + UInt32(seed), port: 9))
+    }
+    _ = world.run(for: .seconds(1))
+    #expect(world.second.statistics.handshakesStarted == 50)
+    #expect(world.second.statistics.halfOpenEvicted == 40 && world.second.statistics.peers == 10)
+    // To an unverified address never more than three times what came from it.
+    #expect(world.second.statistics.bytesSent < 3 * world.second.statistics.bytesReceived)
+    _ = world.run(for: .seconds(60))
+    #expect(world.second.statistics.peers == 0)
+  }
+
+  @Test func unknownDatagramsAreNeverAnswered() throws {
+    var world = try Self.openWorld()
+    _ = world.run(for: .seconds(1))
+    let sent = world.second.statistics.datagramsSent
+    var random = SeededRandom(seed: 5)
+    for _ in 0..<2000 {
+      let length = Int(random.below(1500))
+      world.inject(
+        (0..<length).map { _ in UInt8(truncatingIfNeeded: random.next()) }, from: Address(ipv4: 1, port: 2))
+    }
+    _ = world.run(for: .seconds(1))
+    #expect(world.second.statistics.datagramsSent == sent)
+    #expect(world.second.statistics.peers == 1)
+  }
+
+  @Test func tooManyPeersIsAnError() throws {
+    var world = Self.world { $0.maximumPeers = 3 }
+    for _ in 0..<3 { _ = try world.first.connect(to: StreamWorld.secondAddress) }
+    #expect(throws: EngineError.tooManyPeers) { try world.first.connect(to: StreamWorld.secondAddress) }
+  }
+
+  @Test func timersFireInOrderAndOnce() throws {
+    var world = Self.world()
+    let now = world.now
+    for token: UInt64 in [3, 1, 2] { world.first.setTimer(at: now + .milliseconds(token), token: token) }
+    _ = world.run(for: .seconds(1))
+    #expect(world.firstHandler.timersFired == [1, 2, 3])
+  }
+
+  /// Prints the whole table of phases and events.
+  @Test func phases() {
+    var table = ""
+    for phase in Phase.allCases {
+      for event in Phase.Event.allCases {
+        if let next = phase.after(event) { table += "\(phase) \(event) → \(next)\n" }
+      }
+    }
+    #expect(
+      table == """
+        free dial → dialling
+        free message1 → answering
+        dialling message2 → established
+        dialling refused → lingering
+        dialling abandoned → lingering
+        dialling closed → lingering
+        answering message3 → established
+        answering refused → free
+        answering abandoned → free
+        answering closed → free
+        established abandoned → lingering
+        established closed → lingering
+        lingering lingered → free
+
+        """)
+  }
+
+  @Test func hotRowIsOneCacheLine() {
+    #expect(MemoryLayout<PeerRow>.stride <= 64)
+  }
+}

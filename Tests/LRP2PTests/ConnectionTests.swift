@@ -1,0 +1,89 @@
+import CMemoryUse
+import LRP2P
+import LRP2PCore
+import LRP2PReactor
+import LRP2PSimulation
+import Testing
+
+/// Connections over real sockets on loopback.
+@Suite(.serialized) struct ConnectionTests {
+  private func expectAllFinished(_ handler: StreamHandler, bytes: UInt64) {
+    #expect(handler.mismatches == 0 && handler.violations == 0)
+    let wrong = handler.peers.values.filter {
+      $0.closed != .finished || $0.received != bytes || $0.acknowledged != bytes
+    }
+    #expect(wrong.isEmpty, "\(wrong.prefix(3))")
+  }
+
+  @Test(arguments: AEAD.allCases) func transferBothWays(aead: AEAD) throws {
+    let bytes: UInt64 = 8 << 20
+    var configuration = ReactorConfiguration()
+    // ChaCha20-Poly1305 is always in the list; first place is what counts.
+    configuration.engine.aeads = aead == .chacha20Poly1305 ? [aead] : [aead, .chacha20Poly1305]
+    var pair = try ReactorPair(configuration: configuration, clientSends: bytes, serverSends: bytes)
+    _ = try pair.client.engine.connect(to: pair.server4, pinned: pair.serverKey)
+    let isDone = try pair.runUntilClosed(1)
+    #expect(isDone)
+    expectAllFinished(pair.clientHandler, bytes: bytes)
+    expectAllFinished(pair.serverHandler, bytes: bytes)
+  }
+
+  /// 100 MiB each way at the same time, through a relay that drops, reorders, duplicates and corrupts.
+  @Test func throughBadRelay() throws {
+    let bytes: UInt64 = 100 << 20
+    var pair = try ReactorPair(clientSends: bytes, serverSends: bytes)
+    var link = Link()
+    link.delay = 0
+    link.jitter = .milliseconds(1)
+    link.loss = 0.05
+    link.duplication = 0.02
+    link.corruption = 0.01
+    var relay = Relay(to: pair.server4, link: link, seed: 1)
+    _ = try pair.client.engine.connect(to: relay.address, pinned: pair.serverKey)
+    let end = currentInstant() + .seconds(300)
+    while currentInstant() < end, pair.clientHandler.closedCount == 0 || pair.serverHandler.closedCount == 0 {
+      try pair.client.turn(&pair.clientHandler, timeout: 0)
+      try pair.server.turn(&pair.serverHandler, timeout: 0)
+      relay.step(now: currentInstant())
+    }
+    expectAllFinished(pair.clientHandler, bytes: bytes)
+    expectAllFinished(pair.serverHandler, bytes: bytes)
+    let failures =
+      pair.client.engine.statistics.authenticationFailures + pair.server.engine.statistics.authenticationFailures
+    #expect(relay.corrupted > 1000 && failures > 1000)
+    print(
+      "relay: \(relay.carried) datagrams, \(relay.dropped) dropped, \(relay.corrupted) corrupted, "
+        + "\(failures) refused, \(Double(currentInstant() - (end - .seconds(300))) / 1e9) s")
+  }
+
+  /// A thousand connections to one socket, over IPv4 and IPv6, each echoing 64 KiB; a second round needs no more memory.
+  @Test func thousandConnectionsTwice() throws {
+    let bytes: UInt64 = 64 << 10
+    var pair = try ReactorPair(clientSends: bytes, serverSends: nil)
+    var inUse: [Int] = []
+    for _ in 0..<2 {
+      pair.clientHandler = StreamHandler(bytesToSend: bytes)
+      pair.serverHandler = StreamHandler(bytesToSend: nil)
+      for index in 0..<1000 {
+        _ = try pair.client.engine.connect(
+          to: index % 2 == 0 ? pair.server4 : pair.server6, pinned: pair.serverKey)
+      }
+      let isDone = try pair.runUntilClosed(1000)
+      #expect(isDone, "\(pair.clientHandler.closedCount) \(pair.serverHandler.closedCount)")
+      expectAllFinished(pair.clientHandler, bytes: bytes)
+      expectAllFinished(pair.serverHandler, bytes: bytes)
+      // The slots linger for a moment.
+      let end = currentInstant() + .seconds(30)
+      while currentInstant() < end,
+        pair.client.engine.statistics.peers + pair.server.engine.statistics.peers > 0
+      { try pair.turn() }
+      #expect(pair.client.engine.statistics.peers == 0 && pair.server.engine.statistics.peers == 0)
+      #expect(pair.client.engine.statistics.poolBytesInUse == 0)
+      pair.clientHandler = StreamHandler(bytesToSend: bytes)
+      pair.serverHandler = StreamHandler(bytesToSend: nil)
+
+      inUse.append(memory_use())
+    }
+    #expect(inUse[1] <= inUse[0] + 65_536, "\(inUse) bytes in use after each round")
+  }
+}
