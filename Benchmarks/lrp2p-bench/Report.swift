@@ -57,7 +57,7 @@ struct Report {
   /// Figures as rows, one column for each report.
   static func table(_ reports: [Report]) -> String {
     var names: [String] = []
-    for report in reports { for figure in report.figures where !names.contains(figure.name) { names.append(figure.name) } }
+    for name in reports.flatMap(\.figures).map(\.name) where !names.contains(name) { names.append(name) }
     let rows = names.map { name in [name] + reports.map { $0.text(name) ?? "" } }
     let widths = (0...reports.count).map { column in rows.map { $0[column].count }.max() ?? 0 }
     return rows.map { row in

@@ -71,8 +71,7 @@ enum ThroughputReceiver {
     var sink = StreamSink(job)
     announce(reactor.localAddress)
     try awaitFirstByte(&reactor, &sink, patience: job.patience)
-    // Its number now: a peer that is gone has no statistics.
-    let aead = sink.firstPeer.flatMap { reactor.engine.statistics(of: $0)?.aead.rawValue } ?? 0
+    try checkAEAD(&reactor, &sink, job.aead)
 
     var meter = Meter(length: job.length)
     meter.begin(at: currentInstant())
@@ -93,7 +92,7 @@ enum ThroughputReceiver {
     }
     var result = meter.result!
     result[.wrongPieces] = sink.wrongPieces
-    result[.aead] = UInt64(aead)
+    result[.aead] = UInt64(job.aead.rawValue)
     return result
   }
 
@@ -104,6 +103,16 @@ enum ThroughputReceiver {
       if sink.closed > 0 { throw Failure("the connection ended before it brought anything: \(sink.lastReason.text)") }
       if currentInstant() > deadline { throw Failure("nobody sent anything") }
     }
+  }
+
+  /// The connecting end's preference decides: what is measured must not pass for something else.
+  private static func checkAEAD(_ reactor: inout Reactor, _ sink: inout StreamSink, _ wanted: AEAD) throws {
+    guard let peer = sink.firstPeer, let aead = reactor.engine.statistics(of: peer)?.aead, aead != wanted else {
+      return
+    }
+    reactor.engine.close(peer, code: 1, reason: "expected \(wanted.name)")
+    try reactor.turn(&sink, timeout: 0)
+    throw Failure("the peers agreed on \(aead.name), not on \(wanted.name): give both ends the same --aead")
   }
 
   private static func counters(_ reactor: borrowing Reactor, _ sink: StreamSink) -> Measurement {

@@ -1,6 +1,6 @@
+import LRP2P
 import LRP2PCore
 import LRP2PReactor
-import LRP2P
 
 /// Offers an endless stream on every connection and writes the bytes when they are asked for.
 struct StreamSource: Handler {
