@@ -281,6 +281,7 @@ extension Engine {
       peers.flows[slot].ack.received(
         packetNumber: packetNumber, ecn: 0, ratio: 1, maximumDelay: 0, smoothedRTT: 0, now: now)
       peers.flows[slot].ack.demand()
+      peers.flows[slot].extendLinger(now: now)
       makeReady(slot)
     }
   }
@@ -333,8 +334,7 @@ extension Engine {
       makeReady(slot)
     }
     peers.flows[slot].receive.releaseAll(to: &pool)
-    peers.flows[slot].lingerDeadline =
-      wasDialling ? now : now + max(3 * peers.flows[slot].probeTimeout, .milliseconds(250))
+    peers.flows[slot].linger(wasDialling: wasDialling, now: now)
     if wasDialling { counters.handshakesFailed &+= 1 }
     touch(slot)
     handler.closed(peer(slot), reason: reason, engine: &self)

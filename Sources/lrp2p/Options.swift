@@ -47,11 +47,19 @@ struct SocketOptions: ParsableArguments {
 }
 
 extension Reactor {
-  /// Turns until the last words to peers have had their time to leave, a second at most.
+  /// Answers what peers still repeat, until nothing has come for half a second, three seconds at most.
   mutating func linger<H: Handler>(_ handler: inout H) throws(Failure) {
-    let end = engine.now + 1_000_000_000
+    let end = engine.now + 3_000_000_000
+    var quietSince = engine.now
+    var received = engine.statistics.datagramsReceived
     do throws(SystemError) {
-      repeat { try turn(&handler, timeout: 50_000_000) } while engine.statistics.peers > 0 && engine.now < end
+      repeat {
+        try turn(&handler, timeout: 50_000_000)
+        if engine.statistics.datagramsReceived != received {
+          received = engine.statistics.datagramsReceived
+          quietSince = engine.now
+        }
+      } while engine.statistics.peers > 0 && engine.now < min(end, quietSince + 500_000_000)
     } catch {
       throw Failure(error)
     }

@@ -41,7 +41,7 @@ import Testing
     #expect(world.second.statistics(of: accepted)?.address == StreamWorld.firstAddress)
   }
 
-  @Test(arguments: 1...40) func theHandshakeSurvivesLoss(seed: UInt64) throws {
+  @Test(arguments: 1...200) func theHandshakeSurvivesLoss(seed: UInt64) throws {
     var link = Link()
     link.loss = 0.3
     link.duplication = 0.3

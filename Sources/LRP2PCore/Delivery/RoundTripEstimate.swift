@@ -26,9 +26,11 @@ package struct RoundTripEstimate: BitwiseCopyable {
     smoothed = (7 * smoothed + adjusted) / 8
   }
 
+  package static var initialProbeTimeout: Nanoseconds { .seconds(1) }
+
   /// PTO = srtt + max(4 rttvar, 1 ms) + maximum ACK delay; 1 s before the first sample.
   package func probeTimeout(maximumAckDelay: Nanoseconds) -> Nanoseconds {
-    guard hasSample else { return .seconds(1) }
+    guard hasSample else { return Self.initialProbeTimeout }
     return smoothed + max(4 * variation, .milliseconds(1)) + maximumAckDelay
   }
 

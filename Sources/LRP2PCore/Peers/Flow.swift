@@ -24,7 +24,8 @@ package struct Flow: ~Copyable {
   package var lastElicitingSent: Instant
   package var lossDeadline: Instant = .never
   package var pacingDeadline: Instant = .never
-  package var lingerDeadline: Instant = .never
+  package private(set) var lingerDeadline: Instant = .never
+  private var lingerStart: Instant = 0
   /// Probe timeouts since the last progress.
   package var probeCount = 0
   /// Probes to send now, whatever the congestion window says.
@@ -98,4 +99,18 @@ package struct Flow: ~Copyable {
 
   /// Both directions have ended and all is acknowledged.
   package var isFinished: Bool { send.isComplete && receive.isFinDelivered }
+
+  /// The connection is over for its user.
+  package mutating func linger(wasDialling: Bool, now: Instant) {
+    lingerStart = now
+    // A peer whose every ACK was lost has no RTT sample: it repeats its FIN after 1, 3 and 7 s. Of those three, one
+    // has to reach us.
+    let shortest: Nanoseconds = isFinished ? 7 * RoundTripEstimate.initialProbeTimeout : .milliseconds(250)
+    lingerDeadline = wasDialling ? now : now + max(7 * probeTimeout, shortest)
+  }
+
+  /// A repeated FIN starts the wait anew (RFC 9293, 3.10.7.4, TIME-WAIT), long enough for probes that back off.
+  package mutating func extendLinger(now: Instant) {
+    lingerDeadline = max(lingerDeadline, now + 3 * (now - lingerStart))
+  }
 }
