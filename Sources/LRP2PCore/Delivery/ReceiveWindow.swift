@@ -1,6 +1,7 @@
 /// What one peer has sent us: the next number expected, what arrived early, and what waits for a reader.
 package struct ReceiveWindow: ~Copyable {
-  private struct Stored: BitwiseCopyable {
+  // Not private: a debug build fails on private types in generic storage (Swift 6.3).
+  package struct Stored: BitwiseCopyable {
     var cell: UInt32 = ReceivePool.none
     var length: UInt32 = 0
   }

@@ -25,7 +25,8 @@ package struct SendWindow: ~Copyable {
   }
 
   /// A retransmission in order of sending.
-  private struct Resend: BitwiseCopyable {
+  // Not private: a debug build fails on private types in generic storage (Swift 6.3).
+  package struct Resend: BitwiseCopyable {
     var number: UInt32 = 0
     var packetNumber: UInt32 = 0
   }
