@@ -74,7 +74,8 @@ private struct Checked: ~Copyable {
 
 /// Where the clock may start: at zero, at a large value, and just below where a level of the wheel wraps around.
 private let starts: [Instant] =
-  [0, 1, 1 << 45, 1 << 60, 1 << 62] + (1...8).flatMap { level in
+  [0, 1, 1 << 45, 1 << 60, 1 << 62]
+  + (1...8).flatMap { level in
     let boundary: Instant = 1 << (15 + 6 * UInt64(level))
     return [boundary - 1, boundary - 3 * tick - 7, 63 * (boundary >> 6) + 5, 5 &* boundary - tick]
   }
