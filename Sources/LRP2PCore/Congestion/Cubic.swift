@@ -7,6 +7,8 @@ package struct Cubic: BitwiseCopyable {
   private var recoveryStart: Instant = 0
   private var windowMaximum = 0.0
   private var epochStart: Instant = 0
+  /// When the last ACK came.
+  private var lastAcknowledged: Instant = 0
   private var timeToMaximum = 0.0
   private var renoWindow = 0.0
 
@@ -34,7 +36,9 @@ package struct Cubic: BitwiseCopyable {
     bytes: UInt64, isLimiting: Bool, roundTrip: borrowing RoundTripEstimate, sampled: Bool, largest: UInt64,
     next: UInt64, now: Instant
   ) {
-    if inSlowStart, sampled { hyStart(sample: roundTrip.latest, largest: largest, next: next) }
+    // Only in the first slow start (RFC 9406, 4.3).
+    if slowStartThreshold == .max, sampled { hyStart(sample: roundTrip.latest, largest: largest, next: next) }
+    skipPause(isLimiting: isLimiting, roundTrip: roundTrip, now: now)
     guard isLimiting else { return }
     if inSlowStart {
       // Conservative slow start grows a quarter as fast (RFC 9406, 4.3).
@@ -53,6 +57,7 @@ package struct Cubic: BitwiseCopyable {
     windowMaximum = current < windowMaximum ? current * 0.85 : current
     window = max(UInt64(current * 0.7), minimumWindow)
     slowStartThreshold = window
+    conservativeRounds = 0
     epochStart = 0
   }
 
@@ -61,6 +66,17 @@ package struct Cubic: BitwiseCopyable {
     window = minimumWindow
     recoveryStart = 0
     epochStart = 0
+  }
+
+  /// Time in which the window was not used, or nothing came back, is not time in which it would have grown (RFC 9438,
+  /// 4.2 and 5.8).
+  private mutating func skipPause(isLimiting: Bool, roundTrip: borrowing RoundTripEstimate, now: Instant) {
+    if epochStart != 0 {
+      let elapsed = now - lastAcknowledged
+      let counted = isLimiting ? min(elapsed, roundTrip.probeTimeout(maximumAckDelay: 0)) : 0
+      epochStart += elapsed - counted
+    }
+    lastAcknowledged = now
   }
 
   private mutating func grow(bytes: UInt64, smoothed: Nanoseconds, now: Instant) {
@@ -101,7 +117,10 @@ package struct Cubic: BitwiseCopyable {
     roundSamples = 0
     if conservativeRounds > 0 {
       conservativeRounds += 1
-      if conservativeRounds > 5 { slowStartThreshold = window }
+      if conservativeRounds > 5 {
+        slowStartThreshold = window
+        conservativeRounds = 0
+      }
     }
   }
 

@@ -1,7 +1,8 @@
 /// A token bucket over bytes. Its burst is large enough that a GSO send leaves whole, and on fast paths covers what
 /// the path carries in a millisecond, so that one timer tick never limits the rate.
 package struct Pacer: BitwiseCopyable {
-  private var credit: Int64 = 0
+  // Fractions of a byte count: a slow path that is asked often gains less than one each time.
+  private var credit = 0.0
   private var updated: Instant = 0
   /// Bytes per second; 0 before the first round trip, when only the initial window limits.
   package private(set) var rate: UInt64 = 0
@@ -22,25 +23,20 @@ package struct Pacer: BitwiseCopyable {
   }
 
   package mutating func spend(_ bytes: Int) {
-    if rate > 0 { credit -= Int64(bytes) }
+    if rate > 0 { credit -= Double(bytes) }
   }
 
   /// When sending may go on after `allows` has said no: when the debt is paid and an eighth of the burst is there.
   package func nextSend(now: Instant) -> Instant {
     guard rate > 0 else { return now }
-    let bytes = max(burst / 8, 4 * 1400) + UInt64(max(-credit, 0))
-    return now + bytes * 1_000_000 / max(rate / 1000, 1)
+    let bytes = Double(max(burst / 8, 4 * 1400)) + max(-credit, 0)
+    return now + Nanoseconds(min(bytes / Double(rate), 3600) * 1e9)
   }
 
   private mutating func refill(now: Instant) {
     guard now > updated else { return }
-    if updated == 0 {
-      credit = Int64(burst)
-    } else {
-      let elapsed = min(now - updated, .milliseconds(100))
-      let (gained, _) = (rate / 1000).multipliedReportingOverflow(by: elapsed)
-      credit = min(credit + Int64(gained / 1_000_000), Int64(burst))
-    }
+    let gained = updated == 0 ? Double(burst) : Double(rate) * Double(now - updated) / 1e9
+    credit = min(credit + gained, Double(burst))
     updated = now
   }
 }

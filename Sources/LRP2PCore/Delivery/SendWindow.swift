@@ -329,17 +329,19 @@ package struct SendWindow: ~Copyable {
         }
       }
       let start = number
-      while number.precedes(stop) {
-        guard let verdict = judge(self[number], threshold) else { break }
-        guard verdict.isLost else {
+      var end = number
+      // First sends are in order: behind the first that is not lost nothing is, and behind the first that was sent
+      // after the largest everything was.
+      while number.precedes(stop), let verdict = judge(self[number], threshold) {
+        if verdict.isLost {
+          lose(number, threshold.now, &outcome)
+          end = number &+ 1
+        } else {
           suspect(number, verdict.lossTime, &outcome)
-          break
         }
-        lose(number, threshold.now, &outcome)
         number &+= 1
       }
-      if start != number { settled.insert(SequenceRange(lower: start, upper: number)) }
-      // First sends are in order: what comes behind one that is not lost is not lost either.
+      if start != end { settled.insert(SequenceRange(lower: start, upper: end)) }
       if number.precedes(stop) { return }
       number = resume
     }
@@ -355,11 +357,6 @@ package struct SendWindow: ~Copyable {
         resends.popFirst()
         continue
       }
-      guard let verdict = judge(entry, threshold) else { return }
-      guard verdict.isLost else {
-        suspect(head.number, verdict.lossTime, &outcome)
-        return
-      }
       // Not described by this ACK means unknown, not missing: a later one will describe it.
       var isDescribed = false
       for i in 0..<describedCount
@@ -367,6 +364,11 @@ package struct SendWindow: ~Copyable {
         isDescribed = true
       }
       guard isDescribed else { return }
+      guard let verdict = judge(entry, threshold) else { return }
+      guard verdict.isLost else {
+        suspect(head.number, verdict.lossTime, &outcome)
+        return
+      }
       resends.popFirst()
       lose(head.number, threshold.now, &outcome)
     }

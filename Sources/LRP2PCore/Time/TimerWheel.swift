@@ -1,7 +1,8 @@
 /// A hierarchical timing wheel (Varghese and Lauck, 1987) over slot numbers: one deadline a slot, set, moved and
-/// cancelled in constant time, with two link columns and no other memory. 8 levels of 64 buckets; a tick is 2^15 ns.
+/// cancelled in constant time, with two link columns and no other memory. A tick is 2^15 ns; 9 levels of 64 buckets
+/// reach beyond the last instant, so that no entry ever stands in a bucket that comes before its tick's own.
 package struct TimerWheel: ~Copyable {
-  private static var levels: Int { 8 }
+  private static var levels: Int { 9 }
   private static var tickShift: UInt64 { 15 }
 
   package struct Link: BitwiseCopyable {
@@ -15,7 +16,7 @@ package struct TimerWheel: ~Copyable {
 
   private var links: Column<Link>
   private var heads: Column<Int32>
-  private var occupied = InlineArray<8, UInt64>(repeating: 0)
+  private var occupied = InlineArray<9, UInt64>(repeating: 0)
   private var elapsed: UInt64
 
   package init(slots: Int, now: Instant) {
@@ -76,13 +77,13 @@ package struct TimerWheel: ~Copyable {
   /// When `popExpired` has work next: never later than the earliest deadline's tick.
   package var nextDeadline: Instant {
     guard let (_, tick) = earliest() else { return .never }
-    return tick << Self.tickShift
+    return tick <= .max >> Self.tickShift ? tick << Self.tickShift : .never
   }
 
   private mutating func link(_ slot: Int) {
     let tick = links[slot].tick
     let difference = (tick ^ elapsed) | 63
-    let level = min((63 - difference.leadingZeroBitCount) / 6, Self.levels - 1)
+    let level = (63 - difference.leadingZeroBitCount) / 6
     let bucket = level * 64 + Int((tick >> UInt64(level * 6)) & 63)
     let head = heads[bucket]
     links[slot].next = head
@@ -101,8 +102,7 @@ package struct TimerWheel: ~Copyable {
       let bits = occupied[level]
       let rotated = current == 0 ? bits : (bits >> current) | (bits << (64 - current))
       let index = (current + UInt64(rotated.trailingZeroBitCount)) & 63
-      let span: UInt64 = shift + 6 < 64 ? 1 << (shift + 6) : 0
-      let start = span == 0 ? 0 : elapsed & ~(span - 1)
+      let start = elapsed & ~((1 << (shift + 6)) - 1)
       return (level * 64 + Int(index), start + (index << shift))
     }
     return nil

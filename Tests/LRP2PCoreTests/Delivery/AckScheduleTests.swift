@@ -1,0 +1,86 @@
+import LRP2PCore
+import Testing
+
+@Suite struct AckScheduleTests {
+  private func receive(
+    _ schedule: inout AckSchedule, _ packetNumber: UInt64, ecn: UInt8 = 0, ratio: Int = 8,
+    maximumDelay: Nanoseconds = .milliseconds(25), smoothedRTT: Nanoseconds = 0, now: Instant = 1000
+  ) {
+    schedule.received(
+      packetNumber: packetNumber, ecn: ecn, ratio: ratio, maximumDelay: maximumDelay, smoothedRTT: smoothedRTT,
+      now: now)
+  }
+
+  @Test(arguments: [1, 2, 8, 64])
+  func afterSoManyPackets(ratio: Int) {
+    var schedule = AckSchedule()
+    #expect(!schedule.isDue(now: .max - 1))
+    for round in 0..<3 as Range<UInt64> {
+      for packet in 0..<UInt64(ratio) {
+        #expect(!schedule.isDue(now: 1000))
+        receive(&schedule, round * 100 + packet, ratio: ratio)
+      }
+      #expect(schedule.isDue(now: 1000) && schedule.isUrgent)
+      schedule.acknowledged()
+      #expect(!schedule.isDue(now: .max - 1) && schedule.deadline == .never)
+    }
+    #expect(schedule.elicitingReceived == UInt64(3 * ratio))
+  }
+
+  /// The announced delay, or a quarter of a round trip: whichever is sooner, from the first packet not yet answered.
+  @Test func afterADelay() {
+    var schedule = AckSchedule()
+    receive(&schedule, 0, now: 1_000_000)
+    #expect(schedule.deadline == 26_000_000)
+    receive(&schedule, 1, now: 9_000_000)
+    #expect(schedule.deadline == 26_000_000)
+    #expect(!schedule.isDue(now: 25_999_999) && schedule.isDue(now: 26_000_000) && !schedule.isUrgent)
+    schedule.acknowledged()
+    receive(&schedule, 2, smoothedRTT: .milliseconds(40), now: 30_000_000)
+    #expect(schedule.deadline == 40_000_000)
+    schedule.acknowledged()
+    receive(&schedule, 3, smoothedRTT: .seconds(40), now: 50_000_000)
+    #expect(schedule.deadline == 75_000_000)
+  }
+
+  @Test func atOnce() {
+    var schedule = AckSchedule()
+    // There is nothing yet to acknowledge.
+    schedule.demand()
+    #expect(!schedule.isDue(now: 5))
+    schedule.acknowledged()
+    receive(&schedule, 4)
+    #expect(!schedule.isDue(now: 1000))
+    schedule.demand()
+    #expect(schedule.isDue(now: 1000))
+    schedule.acknowledged()
+    // A demand needs no new packet: a window has opened again.
+    schedule.demand()
+    #expect(schedule.isDue(now: 0))
+    schedule.acknowledged()
+    receive(&schedule, 5, ecn: 2)
+    #expect(!schedule.isDue(now: 1000))
+    receive(&schedule, 6, ecn: 3)
+    #expect(schedule.isDue(now: 1000))
+  }
+
+  @Test func header() {
+    var schedule = AckSchedule()
+    let none = schedule.header(now: 77)
+    #expect(!schedule.hasLargest && none.largestPacketNumber == 0 && none.delayMicroseconds == 0)
+    // Packet 0 counts, and an older packet changes neither the largest nor its time.
+    receive(&schedule, 0, now: 10_000)
+    #expect(schedule.hasLargest && schedule.largest == 0)
+    receive(&schedule, 9, ecn: 1, now: 20_000)
+    receive(&schedule, 4, ecn: 2, now: 5_000_000)
+    for packet in 5..<8 as Range<UInt64> { receive(&schedule, packet, ecn: 3, now: 6_000_000) }
+    schedule.duplicate()
+    schedule.duplicate()
+    schedule.acknowledged()
+    let block = schedule.header(now: 8_021_999)
+    #expect(block.largestPacketNumber == 9 && block.delayMicroseconds == 8001)
+    #expect(block.ect1 == 1 && block.ect0 == 1 && block.ce == 3 && block.duplicates == 2)
+    // The clock of another turn is not ahead of ours.
+    #expect(schedule.header(now: 3).delayMicroseconds == 0)
+  }
+}

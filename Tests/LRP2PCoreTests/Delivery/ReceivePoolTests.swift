@@ -1,0 +1,69 @@
+import LRP2PCore
+import Testing
+
+@Suite struct ReceivePoolTests {
+  private func bytes(_ pool: borrowing ReceivePool, _ cell: UInt32, equal expected: [UInt8]) -> Bool {
+    unsafe pool.bytes(cell, expected.count).equals(expected)
+  }
+
+  @Test(arguments: [1, 63, 64, 65, 1362])
+  func cellsAreWholeCacheLines(cellBytes: Int) {
+    var pool = ReceivePool(cellBytes: cellBytes, maximumBytes: 1 << 20)
+    let rounded = pool.cellBytes
+    #expect(rounded % 64 == 0 && rounded >= cellBytes && rounded < cellBytes + 64)
+    let full = [UInt8](repeating: 0xAB, count: rounded)
+    let cell = pool.store(full.rawBytes)!
+    let isKept = bytes(pool, cell, equal: full)
+    #expect(isKept)
+  }
+
+  /// The bound holds to the cell, whether or not it is a multiple of a chunk; there is always one cell.
+  @Test(arguments: [(0, 1), (64, 1), (64 * 511, 511), (64 * 512, 512), (64 * 513, 513), (64 * 1500, 1500)])
+  func isBounded(maximumBytes: Int, cells: Int) {
+    var pool = ReceivePool(cellBytes: 64, maximumBytes: maximumBytes)
+    // Twice, because the second time it starts from what the first has left.
+    for _ in 0..<2 {
+      var held: [UInt32] = []
+      while let cell = pool.store([1].rawBytes), held.count <= cells { held.append(cell) }
+      let inUse = pool.cellsInUse
+      #expect(held.count == cells && inUse == cells && Set(held).count == cells)
+      pool.release(held.removeLast())
+      let again = pool.store([2].rawBytes)
+      #expect(again != nil)
+      held.append(again!)
+      for cell in held { pool.release(cell) }
+      let left = pool.cellsInUse
+      #expect(left == 0)
+    }
+  }
+
+  @Test(arguments: 0..<6)
+  func agreesWithADictionary(seed: Int) {
+    var random = TestRandom(seed: seed)
+    var pool = ReceivePool(cellBytes: 64, maximumBytes: 64 * 1100)
+    var model: [UInt32: [UInt8]] = [:]
+    var order: [UInt32] = []
+    var wrong = 0
+    for step in 0..<12_000 {
+      // Up to exhaustion, down to nothing (where chunks go back), up again.
+      let percent = step / 3000 % 2 == 0 ? 85 : 10
+      if random.happens(percent: percent) {
+        let content = (0..<random.below(65)).map { _ in UInt8(truncatingIfNeeded: random.next()) }
+        guard let cell = pool.store(content.rawBytes) else {
+          if model.count != 1100 { wrong += 1 }
+          continue
+        }
+        if model.updateValue(content, forKey: cell) != nil { wrong += 1 }
+        order.append(cell)
+      } else if !order.isEmpty {
+        order.swapAt(random.below(order.count), order.count - 1)
+        let cell = order.removeLast()
+        if !bytes(pool, cell, equal: model.removeValue(forKey: cell)!) { wrong += 1 }
+        pool.release(cell)
+      }
+      if pool.cellsInUse != model.count { wrong += 1 }
+    }
+    for (cell, content) in model where !bytes(pool, cell, equal: content) { wrong += 1 }
+    #expect(wrong == 0)
+  }
+}

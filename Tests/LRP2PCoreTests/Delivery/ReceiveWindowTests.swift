@@ -1,0 +1,311 @@
+import LRP2PCore
+import Testing
+
+/// The window next to what a plain set says it must do. Numbers of the model count from the first one.
+private struct Checked: ~Copyable {
+  enum Arrival: Equatable {
+    case direct, inOrder
+    case early(opensGap: Bool)
+    case duplicate, beyond, exhausted, violation
+  }
+
+  let first: UInt32
+  let size: Int
+  let poolCells: Int
+  var window: ReceiveWindow
+  var pool: ReceivePool
+  var stored: Set<Int> = []
+  var next = 0
+  var delivered = 0
+  var highest = 0
+  var fin: Int?
+  var finsTaken = 0
+  var promised: Int
+  var wrong: [String] = []
+
+  init(first: UInt32, window size: Int, poolCells: Int) {
+    self.first = first
+    self.size = size
+    self.poolCells = poolCells
+    window = ReceiveWindow(first: first, window: UInt32(size))
+    pool = ReceivePool(cellBytes: 64, maximumBytes: 64 * poolCells)
+    promised = size
+  }
+
+  static func payload(_ number: Int) -> [UInt8] { (0..<number % 5 * 13).map { UInt8(truncatingIfNeeded: number + $0) } }
+
+  private func expected(_ number: Int, isFin: Bool) -> Arrival {
+    if number < next { return .duplicate }
+    if number >= delivered + size { return .beyond }
+    if let fin, number > fin || (isFin && number != fin) { return .violation }
+    if isFin, fin == nil, number + 1 < highest { return .violation }
+    if number == next, !window.isPaused, delivered == next { return .direct }
+    if stored.contains(number) { return .duplicate }
+    if stored.count == poolCells { return .exhausted }
+    return number == next ? .inOrder : .early(opensGap: number > highest)
+  }
+
+  @discardableResult
+  mutating func accept(_ number: Int, isFin: Bool = false) -> Arrival {
+    let expected = expected(number, isFin: isFin)
+    let content = Self.payload(number)
+    let arrival: Arrival =
+      switch window.accept(first &+ UInt32(number), isFin: isFin, content.rawBytes, pool: &pool) {
+      case .direct: .direct
+      case .storedInOrder: .inOrder
+      case .storedEarly(let opensGap): .early(opensGap: opensGap)
+      case .duplicate: .duplicate
+      case .beyondWindow: .beyond
+      case .poolExhausted: .exhausted
+      case .violation: .violation
+      }
+    if arrival != expected { wrong.append("\(number) is \(arrival), not \(expected)") }
+    switch arrival {
+    case .direct, .inOrder, .early:
+      highest = max(highest, number + 1)
+      if isFin { fin = number }
+      if arrival == .direct {
+        window.deliveredDirectly()
+        delivered += 1
+        next += 1
+      } else {
+        stored.insert(number)
+      }
+      while stored.contains(next) { next += 1 }
+    case .duplicate, .beyond, .exhausted, .violation:
+      break
+    }
+    return arrival
+  }
+
+  /// Hands over up to `limit` stored segments.
+  mutating func deliver(limit: Int = .max) {
+    var left = limit
+    while left > 0, let (cell, length) = window.nextStored() {
+      let isSame = unsafe pool.bytes(cell, length).equals(Self.payload(delivered))
+      if !isSame { wrong.append("wrong bytes for \(delivered)") }
+      if stored.remove(delivered) == nil { wrong.append("\(delivered) twice or never stored") }
+      window.storedDelivered()
+      pool.release(cell)
+      delivered += 1
+      left -= 1
+    }
+    if left > 0, !window.isPaused, delivered != next { wrong.append("stops at \(delivered), before \(next)") }
+    let isDue = fin.map { delivered == $0 + 1 } ?? false
+    if window.takeFin() {
+      finsTaken += 1
+      if !isDue { wrong.append("FIN too early, at \(delivered)") }
+    }
+    if finsTaken != (isDue ? 1 : 0) { wrong.append("FIN taken \(finsTaken) times at \(delivered)") }
+  }
+
+  mutating func check() {
+    if window.next != first &+ UInt32(next) { wrong.append("next is \(window.next)") }
+    if window.delivered != first &+ UInt32(delivered) { wrong.append("delivered is \(window.delivered)") }
+    if window.highest != first &+ UInt32(highest) { wrong.append("highest is \(window.highest)") }
+    if window.hasEarly != (stored.max().map { $0 >= next } ?? false) { wrong.append("early or not") }
+    if pool.cellsInUse != stored.count { wrong.append("\(pool.cellsInUse) cells for \(stored.count)") }
+    if window.isFinDelivered != (finsTaken > 0) { wrong.append("isFinDelivered") }
+    let room = delivered + size - promised
+    if window.reopened != (room >= size / 2 && promised - next <= size / 2) { wrong.append("reopened") }
+  }
+
+  mutating func advertise() {
+    let edge = next + Int(window.advertise())
+    promised = max(promised, delivered + size)
+    if edge != promised { wrong.append("edge \(edge), promised \(promised)") }
+  }
+
+  /// Writes an ACK and reads it back: what it says of each number.
+  mutating func describe() -> [Int: Bool] {
+    var header = AckBlock(
+      largestPacketNumber: 77, delayMicroseconds: 5, duplicates: 1, ect0: 2, ect1: 3, ce: 1 << 40)
+    header.intervalCount = 3
+    // What the smallest path has room for.
+    var arena = Arena(byteCount: 1100)
+    var span = arena.mutableBytes(0, 1100)
+    let length = window.writeRuns(header: header, into: &span)
+    let bytes = arena.bytes(0, length)
+    guard let block = try? AckBlock.parse(bytes) else {
+      wrong.append("an ACK that does not parse")
+      return [:]
+    }
+    if block.largestPacketNumber != 77 || block.ce != 1 << 40 { wrong.append("another header") }
+    var described: [Int: Bool] = [:]
+    var reader = AckRunReader(block: block, lastInOrder: window.next &- 1)
+    while let run = reader.next(bytes) {
+      for ahead in 0..<run.count {
+        let number = (run.first &+ ahead).distance(since: first)
+        if described.updateValue(run.received, forKey: number) != nil { wrong.append("\(number) is told twice") }
+        if run.received != stored.contains(number) || number < next { wrong.append("\(number) is told wrongly") }
+      }
+    }
+    return described
+  }
+
+  var intervals: Int { stored.filter { $0 >= next && !stored.contains($0 + 1) }.count }
+
+  /// Everything up to the highest early one must be told.
+  mutating func checkRuns() {
+    let described = describe()
+    guard intervals <= 120 else { return }
+    let end = stored.max().map { $0 + 1 } ?? next
+    if described.count != max(end - next, 0) { wrong.append("\(described.count) of \(end - next) are told") }
+  }
+}
+
+@Suite struct ReceiveWindowTests {
+  /// - Parameter seed: also chooses the sizes, where the numbers start, and whether the sender is honest.
+  @Test(arguments: 0..<60)
+  func agreesWithAModel(seed: Int) {
+    var random = TestRandom(seed: seed)
+    let first: UInt32 = [0, 1, .max - 40, .max - 1000, 1 << 31 - 100][seed % 5]
+    let size = [1, 2, 7, 64, 300, 1000][seed % 6]
+    let isHonest = seed % 4 != 3
+    var checked = Checked(first: first, window: size, poolCells: seed % 7 == 0 ? 1 + size / 3 : 4096)
+    let end = 200 + random.below(3000)
+    for step in 0..<20_000 where checked.wrong.isEmpty {
+      var number: Int
+      switch random.below(100) {
+      case 0..<55: number = checked.next
+      case 55..<75: number = checked.next + random.below(5)
+      case 75..<92: number = checked.next + random.below(size + 3)
+      default: number = checked.next - random.below(20)
+      }
+      if number < 0 { continue }
+      var isFin = number == end
+      if isHonest {
+        if number > end { continue }
+      } else if random.happens(percent: 1), step > 500 {
+        isFin.toggle()
+      }
+      checked.accept(number, isFin: isFin)
+      if random.happens(percent: 2) { checked.window.isPaused.toggle() }
+      // As the engine does it, and now and then stopped half way.
+      if random.happens(percent: 5) { checked.deliver(limit: random.below(4)) } else { checked.deliver() }
+      if random.happens(percent: 20) { checked.advertise() }
+      if random.happens(percent: 5) { checked.checkRuns() }
+      checked.check()
+    }
+    if isHonest, checked.wrong.isEmpty {
+      checked.window.isPaused = false
+      checked.deliver()
+      while checked.next <= end, checked.wrong.isEmpty {
+        checked.accept(checked.next, isFin: checked.next == end)
+        checked.deliver()
+      }
+      let (delivered, fins) = (checked.delivered, checked.finsTaken)
+      #expect(delivered == end + 1 && fins == 1)
+    }
+    let wrong = checked.wrong.first
+    #expect(wrong == nil)
+    checked.window.releaseAll(to: &checked.pool)
+    let left = checked.pool.cellsInUse
+    #expect(left == 0)
+  }
+
+  /// With something unread, something in order and something early: all cells come back, once.
+  @Test func releaseAll() {
+    var checked = Checked(first: .max - 3, window: 32, poolCells: 32)
+    checked.window.isPaused = true
+    for number in [0, 1, 2, 5, 6, 9, 3, 31] { checked.accept(number) }
+    checked.check()
+    let before = checked.pool.cellsInUse
+    checked.window.releaseAll(to: &checked.pool)
+    let after = checked.pool.cellsInUse
+    checked.window.releaseAll(to: &checked.pool)
+    let wrong = checked.wrong.first
+    #expect(before == 8 && after == 0 && wrong == nil)
+  }
+
+  @Test func edgeAndReopening() {
+    var checked = Checked(first: 100, window: 8, poolCells: 32)
+    #expect(checked.window.advertise() == 8)
+    for number in 0..<3 { checked.accept(number) }
+    // Read at once: the edge moves on.
+    #expect(checked.window.advertise() == 8)
+    checked.promised = 11
+    checked.window.isPaused = true
+    for number in 3..<11 { #expect(checked.accept(number) == .inOrder) }
+    #expect(checked.accept(11) == .beyond)
+    #expect(checked.window.advertise() == 0)
+    var isReopened = checked.window.reopened
+    #expect(!isReopened)
+    checked.window.isPaused = false
+    checked.deliver(limit: 3)
+    isReopened = checked.window.reopened
+    #expect(!isReopened)
+    checked.deliver(limit: 1)
+    isReopened = checked.window.reopened
+    #expect(isReopened)
+    #expect(checked.window.advertise() == 4)
+    checked.promised = 15
+    isReopened = checked.window.reopened
+    #expect(!isReopened)
+    checked.deliver()
+    checked.check()
+    let wrong = checked.wrong.first
+    #expect(wrong == nil)
+  }
+
+  @Test func finRules() {
+    // Data behind FIN, a second FIN elsewhere, and FIN before data that has come.
+    var checked = Checked(first: 0, window: 16, poolCells: 16)
+    #expect(checked.accept(3, isFin: true) == .early(opensGap: true))
+    #expect(checked.accept(4) == .violation)
+    #expect(checked.accept(2, isFin: true) == .violation)
+    #expect(checked.accept(3, isFin: true) == .duplicate)
+    #expect(checked.accept(2) == .early(opensGap: false))
+    var other = Checked(first: 0, window: 16, poolCells: 16)
+    other.accept(5)
+    #expect(other.accept(4, isFin: true) == .violation)
+    #expect(other.accept(0, isFin: true) == .violation)
+    #expect(other.accept(6, isFin: true) == .early(opensGap: false))
+    // FIN as the first and only segment.
+    var only = Checked(first: .max, window: 1, poolCells: 1)
+    #expect(only.accept(0, isFin: true) == .direct)
+    only.deliver()
+    only.deliver()
+    only.check()
+    let (fins, wrong) = (only.finsTaken, checked.wrong + other.wrong + only.wrong)
+    #expect(fins == 1 && wrong.isEmpty)
+  }
+
+  /// More intervals than an ACK describes: the newest are in every ACK, and several ACKs tell of every number.
+  @Test(arguments: [119, 120, 121, 122, 160, 161, 500, 2000], [0, .max - 700] as [UInt32])
+  func rotation(intervals: Int, first: UInt32) {
+    var checked = Checked(first: first, window: 1 << 16, poolCells: 8192)
+    // Intervals of different lengths, with gaps that need longer integers here and there.
+    var number = 1
+    for interval in 0..<intervals {
+      for _ in 0...(interval % 3) {
+        checked.accept(number)
+        number += 1
+      }
+      number += interval % 50 == 0 ? 100 : 1 + interval % 4
+    }
+    let end = checked.highest
+    var told: Set<Int> = []
+    let acks = intervals <= 120 ? 1 : (intervals - 80 + 39) / 40
+    var newest: Set<Int> = []
+    for ack in 0..<acks {
+      let described = Set(checked.describe().keys)
+      // The last interval, at least, is told every time.
+      if !described.contains(end - 1) { checked.wrong.append("the newest is missing") }
+      newest = ack == 0 ? described : newest.intersection(described)
+      told.formUnion(described)
+    }
+    let wrong = checked.wrong.first
+    #expect(wrong == nil && told == Set(0..<end))
+    #expect(newest.count > (intervals <= 120 ? end - 1 : 79 * 2))
+    // While the front moves on, whatever is told stays true, and the rotation goes on from anywhere.
+    for step in 0..<60 where !checked.stored.isEmpty {
+      if step % 2 == 0 { for _ in 0..<intervals / 50 { checked.accept(checked.next) } }
+      checked.deliver()
+      checked.checkRuns()
+      checked.check()
+    }
+    let later = checked.wrong.first
+    #expect(later == nil)
+  }
+}

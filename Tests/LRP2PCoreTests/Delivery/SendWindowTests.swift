@@ -1,0 +1,214 @@
+import LRP2PCore
+import Testing
+
+@Suite struct SendWindowTests {
+  /// A path that loses and reorders, in virtual time, until everything has arrived and is known to.
+  private func run(_ checked: inout CheckedSendWindow, seed: Int, bytes: UInt64) {
+    var random = TestRandom(seed: seed)
+    var receiver = ModelReceiver()
+    var data: [(arrival: Instant, number: Int, packetNumber: UInt64)] = []
+    var acks: [(arrival: Instant, ack: ModelAck)] = []
+    let loss = [0, 2, 20, 50][seed % 4]
+    let ackLoss = [0, 10, 60][seed % 3]
+    let isPartial = seed % 2 == 1
+    let total = checked.offered + bytes
+    let limit = UInt64(5_000 + random.below(200_000))
+    let jitter = seed % 5 == 0 ? 1 : 6000
+    var steps = 0
+
+    func arrival(_ now: Instant, _ random: inout TestRandom) -> Instant {
+      now + .milliseconds(5) + .microseconds(UInt64(random.below(jitter)))
+    }
+    while !checked.window.isComplete, checked.wrong.isEmpty, steps < 60_000 {
+      steps += 1
+      // The user offers piece by piece, and finishes with the last bytes or some time later.
+      if checked.offered < total, random.happens(percent: 30) {
+        checked.offered = min(total, checked.offered + UInt64(random.below(20_000)))
+        checked.window.offer(upTo: checked.offered)
+      }
+      if checked.offered == total, !checked.isFinished, random.happens(percent: 20) {
+        checked.isFinished = true
+        checked.window.finish()
+      }
+      var burst = random.below(12)
+      while burst > 0, checked.window.bytesInFlight < limit, let number = checked.send(capacity: 1200) {
+        burst -= 1
+        if !random.happens(percent: loss) {
+          data.append((arrival(checked.now, &random), number, checked.packetNumber))
+        }
+      }
+      if data.isEmpty, acks.isEmpty {
+        for isNewest in [true, false] {
+          guard let number = checked.probe(newest: isNewest) else { continue }
+          if !random.happens(percent: loss) {
+            data.append((arrival(checked.now, &random), number, checked.packetNumber))
+          }
+        }
+      }
+      checked.check()
+
+      checked.now += UInt64(random.below(random.happens(percent: 10) ? 8_000_000 : 400_000))
+      let arrived = data.filter { $0.arrival <= checked.now }.sorted { $0.arrival < $1.arrival }
+      data.removeAll { $0.arrival <= checked.now }
+      for segment in arrived {
+        receiver.receive(segment.number, packetNumber: segment.packetNumber)
+        if random.happens(percent: 5) { receiver.receive(segment.number, packetNumber: segment.packetNumber) }
+        guard random.happens(percent: 60) || data.isEmpty, !random.happens(percent: ackLoss) else { continue }
+        let ack = receiver.ack(window: 4 + random.below(300), isPartial: isPartial, &random)
+        acks.append((arrival(checked.now, &random), ack))
+      }
+      let told = acks.filter { $0.arrival <= checked.now }.sorted { $0.arrival < $1.arrival }
+      acks.removeAll { $0.arrival <= checked.now }
+      for entry in told where checked.wrong.isEmpty {
+        checked.acknowledge(entry.ack)
+        checked.check()
+      }
+      if checked.lossTime <= checked.now {
+        checked.lossTimer()
+        checked.check()
+      }
+    }
+    let wrong = checked.wrong.first
+    let isComplete = checked.window.isComplete
+    #expect(wrong == nil && isComplete, "\(steps) steps")
+    let finAcknowledged = checked.window.finAcknowledged
+    #expect(finAcknowledged && checked.acknowledgedOffset == total && (loss == 0 || bytes < 2 || checked.losses > 0))
+  }
+
+  /// Numbers, packet numbers and the clock in microseconds all wrap around now and then.
+  @Test(arguments: 0..<48)
+  func agreesWithAModel(seed: Int) {
+    let first: UInt32 = [0, 1, .max - 5, .max - 300, 1 << 31 - 40][seed % 5]
+    let now: Instant = [0, 1_000_000_000, (1 << 32 - 50_000) * 1000, 1 << 45 + 12_345][seed / 4 % 4]
+    let packetNumber: UInt64 = [0, 1 << 32 - 100, 1 << 31 - 20, 1 << 40][seed / 2 % 4]
+    var checked = CheckedSendWindow(
+      first: first, window: [4, 64, 3000][seed % 3], now: now, packetNumber: packetNumber)
+    run(&checked, seed: seed, bytes: [0, 1, 600_000][min(seed, 2)])
+  }
+
+  /// Offsets are kept in 40 bits.
+  @Test(.enabled(if: !_isDebugAssertConfiguration(), "16 million segments"))
+  func beyondOneTebibyte() {
+    var checked = CheckedSendWindow(
+      first: .max - 70_000, window: 3000, now: 0, packetNumber: 1 << 32 - 100, skipped: 1 << 40 - 300_000)
+    run(&checked, seed: 2, bytes: 900_000)
+  }
+
+  // MARK: By hand
+
+  /// Sends `count` segments a millisecond apart, under packet numbers 1, 2, 3 …
+  private func sending(_ count: Int, first: UInt32 = 0) -> CheckedSendWindow {
+    var checked = CheckedSendWindow(first: first, window: 1000, now: .seconds(1), packetNumber: 0)
+    checked.offered = UInt64(count) * 100
+    checked.window.offer(upTo: checked.offered)
+    for _ in 0..<count {
+      _ = checked.send(capacity: 100)
+      checked.now += .milliseconds(1)
+    }
+    return checked
+  }
+
+  private func ack(_ cumulative: Int, largest: UInt64, _ ranges: [Range<Int>], received: Set<Int>) -> ModelAck {
+    ModelAck(cumulative: cumulative, window: 1000, largest: largest, ranges: ranges, received: received)
+  }
+
+  private func expectFine(_ checked: consuming CheckedSendWindow) {
+    let wrong = checked.wrong.first
+    #expect(wrong == nil)
+  }
+
+  /// Two packets before the last one: both are found lost when their time has come, not only the first.
+  @Test func lossTimerFindsBoth() {
+    var checked = sending(5)
+    checked.acknowledge(ack(2, largest: 5, [2..<5], received: [0, 1, 4]))
+    #expect(checked.suspects.map(\.number) == [2, 3])
+    checked.now = checked.lossTime
+    checked.lossTimer()
+    #expect(checked.losses == 1)
+    checked.now = checked.lossTime
+    checked.lossTimer()
+    #expect(checked.losses == 2 && checked.lossTime == .never)
+    checked.check()
+    expectFine(checked)
+  }
+
+  /// A retransmission that an ACK has no room to describe is not missing, however old it is.
+  @Test func undescribedRetransmissionIsNotSuspected() {
+    var checked = sending(8)
+    // Segment 1 is lost, and sent again as packet 9; segments 8 and 9 follow as packets 10 and 11.
+    checked.acknowledge(ack(1, largest: 8, [1..<8], received: [0, 2, 3, 4, 5, 6, 7]))
+    #expect(checked.losses == 1 && checked.send(capacity: 100) == 1)
+    checked.offered += 200
+    checked.window.offer(upTo: checked.offered)
+    #expect(checked.send(capacity: 100) == 8 && checked.send(capacity: 100) == 9)
+    // Packets 9 and 11 arrive; the ACK still says 0 is last in order and tells only of the newest.
+    checked.acknowledge(ack(1, largest: 11, [7..<10], received: [0, 2, 3, 4, 5, 6, 7, 9]))
+    checked.now += .seconds(1)
+    checked.lossTimer()
+    // Segment 8 was told to be missing.
+    #expect(checked.losses == 2)
+    checked.check()
+    expectFine(checked)
+  }
+
+  /// A probe that repeats a segment not yet lost starts its life anew.
+  @Test func probeIsJudgedByItsLastTransmission() {
+    var checked = sending(3)
+    #expect(checked.probe(newest: true) == 2 && checked.probe(newest: false) == 0)
+    // Packet 4 (segment 2) has arrived, packets 1 … 3 have not: only segment 1 is three behind… and it is two.
+    checked.acknowledge(ack(0, largest: 4, [0..<3], received: [2]))
+    #expect(checked.losses == 0 && checked.suspects.map(\.number) == [1])
+    checked.check()
+    checked.now += .seconds(1)
+    checked.lossTimer()
+    #expect(checked.losses == 1)
+    checked.check()
+    expectFine(checked)
+  }
+
+  @Test(arguments: [0, .max - 2] as [UInt32])
+  func neverSentIsAViolation(first: UInt32) {
+    func isViolation(_ ack: ModelAck) -> Bool {
+      let checked = sending(5, first: first)
+      var window = checked.window
+      let block = try! AckBlock.parse(ack.bytes.rawBytes)
+      do throws(SendWindow.Violation) {
+        _ = try window.acknowledge(
+          lastInOrder: first &+ UInt32(ack.cumulative) &- 1, window: 10, block: block, ack.bytes.rawBytes,
+          lossDelay: 1000, now: .seconds(2))
+        return false
+      } catch {
+        return true
+      }
+    }
+    #expect(!isViolation(ack(5, largest: 5, [], received: [])))
+    #expect(isViolation(ack(6, largest: 5, [], received: [])))
+    #expect(isViolation(ack(1 << 20, largest: 5, [], received: [])))
+    #expect(!isViolation(ack(0, largest: 5, [0..<5], received: [4])))
+    #expect(isViolation(ack(0, largest: 5, [0..<6], received: [5])))
+    // Missing what was never sent is as wrong as having it.
+    #expect(isViolation(ack(0, largest: 5, [1..<6], received: [1])))
+    #expect(isViolation(ack(3, largest: 5, [1000..<1001], received: [1000])))
+  }
+
+  /// Only FIN, under a window that opens late.
+  @Test func emptyStream() {
+    var window = SendWindow(first: 9, window: 0)
+    window.finish()
+    let isClosed = window.isWindowClosed && window.nextSegment(capacity: 100) == nil
+    window.open(window: 1)
+    guard let segment = window.nextSegment(capacity: 100) else {
+      Issue.record("no FIN")
+      return
+    }
+    #expect(isClosed && segment.isFin && segment.length == 0 && segment.number == 9)
+    window.sent(segment, packetNumber: 1, now: 0)
+    let isFirst = window.isFirst(9) && !window.isFirst(10)
+    let isOver = !window.hasNew && window.nextSegment(capacity: 100) == nil && !window.isComplete
+    let block = AckBlock(largestPacketNumber: 1, delayMicroseconds: 0, duplicates: 0, ect0: 0, ect1: 0, ce: 0)
+    let outcome = try? window.acknowledge(
+      lastInOrder: 9, window: 0, block: block, RawSpan(), lossDelay: 1000, now: 5000)
+    let isComplete = window.isComplete
+    #expect(isFirst && isOver && isComplete && outcome?.sample == 5000)
+  }
+}

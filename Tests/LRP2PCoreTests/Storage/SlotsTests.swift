@@ -1,0 +1,73 @@
+import LRP2PCore
+import Testing
+
+private final class Lives {
+  var count = 0
+}
+
+/// A row that owns something and tells when it goes.
+private struct Row: ~Copyable {
+  let lives: Lives
+  var value: Int
+  var owned: Column<Int>
+
+  init(_ value: Int, _ lives: Lives) {
+    self.lives = lives
+    self.value = value
+    owned = Column(repeating: value, count: 3)
+    lives.count += 1
+  }
+
+  deinit { lives.count -= 1 }
+}
+
+@Suite struct SlotsTests {
+  @Test(arguments: 0..<10)
+  func agreesWithADictionary(seed: Int) {
+    var random = TestRandom(seed: seed)
+    let lives = Lives()
+    var wrong = 0
+    do {
+      var slots = Slots<Row>(count: seed)
+      var model: [Int: Int] = [:]
+      for step in 0..<3000 {
+        if slots.count == 0 || random.happens(percent: 1) { slots.grow(to: slots.count + random.below(5)) }
+        guard slots.count > 0 else { continue }
+        let slot = random.below(slots.count)
+        if slots.contains(slot) != (model[slot] != nil) { wrong += 1 }
+        if model[slot] == nil {
+          slots.insert(Row(step, lives), at: slot)
+          model[slot] = step
+        } else if random.happens(percent: 50) {
+          slots[slot].value += 1
+          model[slot]! += 1
+        } else {
+          slots.remove(at: slot)
+          model[slot] = nil
+          // Removing nothing is allowed.
+          slots.remove(at: slot)
+        }
+        if lives.count != model.count { wrong += 1 }
+        for (slot, value) in model where slots[slot].value != value || slots[slot].owned[2] > value { wrong += 1 }
+      }
+      if model.isEmpty { wrong += 1 }
+    }
+    // What was left went with the slots.
+    #expect(wrong == 0 && lives.count == 0)
+  }
+
+  /// A row stays where it is while the table of slots moves.
+  @Test func rowsNeverMove() {
+    let lives = Lives()
+    var slots = Slots<Row>(count: 1)
+    slots.insert(Row(5, lives), at: 0)
+    func address(_ row: inout Row) -> UInt {
+      unsafe withUnsafeMutablePointer(to: &row) { UInt(bitPattern: $0) }
+    }
+    let before = address(&slots[0])
+    slots.grow(to: 10_000)
+    let after = address(&slots[0])
+    let value = slots[0].value
+    #expect(before == after && value == 5)
+  }
+}
