@@ -61,6 +61,7 @@ extension Engine {
       peers.flows[slot].lost(outcome, now: now)
     }
     if peers.flows[slot].pacingDeadline <= now { peers.flows[slot].pacingDeadline = 0 }
+    if peers.flows[slot].epochs.previousDeadline <= now { peers.flows[slot].epochs.wipePrevious() }
     if peers.flows[slot].probeDeadline <= now { probe(slot) }
     if peers.flows[slot].keepAliveDeadline(configuration.keepAlive) <= now {
       peers.flows[slot].owesPing = true
@@ -113,7 +114,7 @@ extension Engine {
 extension Flow {
   /// The earliest deadline of an established peer.
   package func nextDeadline(keepAlive: Nanoseconds, now: Instant) -> Instant {
-    var earliest = min(idleDeadline, lossDeadline)
+    var earliest = min(idleDeadline, lossDeadline, epochs.previousDeadline)
     // What has come already is `transmit`'s to do, which then sets the next one.
     func consider(_ deadline: Instant) {
       if deadline > now { earliest = min(earliest, deadline) }

@@ -312,8 +312,8 @@ extension Engine {
       suite: suite)
     secrets.initiatorToResponder.wipe()
     secrets.responderToInitiator.wipe()
-    peers.keys[2 * slot] = isInitiator ? forth : back
-    peers.keys[2 * slot + 1] = isInitiator ? back : forth
+    peers.keys[PeerTable.sealingRow(slot)] = isInitiator ? forth : back
+    peers.keys[PeerTable.openingRow(slot)] = isInitiator ? back : forth
     peers.handshakes[slot].noise.wipe()
   }
 }

@@ -43,15 +43,29 @@ extension Engine {
     case .established, .lingering:
       if repeatsMessage2(batch.arena.bytes(offset, length), slot) { return }
       let packetNumber = batch.arena.bytes(offset + 8, 8).bigEndian64(0)
-      guard peers.keys[2 * slot + 1].aead != 0 else { return }
+      guard peers.keys[PeerTable.openingRow(slot)].aead != 0 else { return }
       guard peers.flows[slot].replay.accepts(packetNumber) else {
         counters.replays &+= 1
         duplicateReceived(slot)
         return
       }
+      var row = PeerTable.openingRow(slot)
+      let epoch = peers.flows[slot].epochs.epoch(of: packetNumber)
+      if epoch != peers.flows[slot].epochs.receiving {
+        if scratchRowsUsed == PeerTable.scratchRows {
+          openAndDispatch(&batch, &handler)
+          // A callback may have ended the connection.
+          guard peers.slot(of: id) == slot, peers.flows.contains(slot) else { return }
+        }
+        guard let other = openingRow(slot, epoch: epoch) else {
+          failedAuthentication(slot)
+          return
+        }
+        row = other
+      }
       openJobs[openCount].offset = offset
       openJobs[openCount].length = length
-      openJobs[openCount].key = 2 * slot + 1
+      openJobs[openCount].key = row
       openJobs[openCount].packetNumber = packetNumber
       arrivals[openCount] = Arrival(connectionID: id, slot: Int32(slot), ecn: message.ecn)
       openCount += 1
@@ -82,6 +96,9 @@ extension Engine {
         continue
       }
       peers.flows[slot].replay.insert(packetNumber)
+      if openJobs[index].key < PeerTable.scratchRows {
+        adoptKey(slot, epoch: peers.flows[slot].epochs.epoch(of: packetNumber), row: openJobs[index].key)
+      }
       peers.flows[slot].lastReceived = now
       touch(slot)
       if !peers.rows[slot].isConfirmed {
@@ -98,6 +115,7 @@ extension Engine {
       }
     }
     openCount = 0
+    wipeScratchRows()
   }
 
   private mutating func failedAuthentication(_ slot: Int) {
@@ -252,6 +270,8 @@ extension Engine {
         peers.flows[slot].owesPong = true
         peers.flows[slot].pongToken = segment.token
       }
+    case Control.pong:
+      if segment.token != 0 { handler.pong(peer(slot), token: segment.token, engine: &self) }
     case Control.close:
       let reason: CloseReason
       do throws(Malformed) {

@@ -133,6 +133,12 @@ extension Engine {
       peers.flows[slot].awaitsPing = true
       peers.flows[slot].lastElicitingSent = now
     }
+    if peers.flows[slot].pingToken != 0 {
+      guard
+        sendControl(slot, Control.ping, token: peers.flows[slot].pingToken, flags: SegmentFlag.ackNow, into: &batch)
+      else { return false }
+      peers.flows[slot].pingToken = 0
+    }
     if peers.flows[slot].owesPong {
       guard sendControl(slot, Control.pong, token: peers.flows[slot].pongToken, flags: 0, into: &batch) else {
         return false
@@ -192,6 +198,8 @@ extension Engine {
   @inline(__always)
   private mutating func begin(_ slot: Int, _ place: Int, _ length: Int, _ batch: inout DatagramBatch) -> UInt64 {
     let packetNumber = peers.rows[slot].sendPacketNumber
+    let epoch = peers.flows[slot].epochs.epoch(of: packetNumber)
+    if epoch != peers.flows[slot].epochs.sending { changeSealingKey(slot, to: epoch, &batch) }
     peers.rows[slot].sendPacketNumber += 1
     var header = batch.arena.mutableBytes(place, Datagram.headerLength)
     header.setBigEndian64(0, peers.rows[slot].remoteID)
@@ -199,7 +207,7 @@ extension Engine {
     if sealCount == Self.jobsPerBatch { seal(&batch) }
     sealJobs[sealCount].offset = place
     sealJobs[sealCount].length = length
-    sealJobs[sealCount].key = 2 * slot
+    sealJobs[sealCount].key = PeerTable.sealingRow(slot)
     sealJobs[sealCount].packetNumber = packetNumber
     sealCount += 1
     counters.datagramsSent &+= 1
@@ -208,7 +216,7 @@ extension Engine {
     return packetNumber
   }
 
-  private mutating func seal(_ batch: inout DatagramBatch) {
+  mutating func seal(_ batch: inout DatagramBatch) {
     guard sealCount > 0 else { return }
     suite.seal(sealJobs, count: sealCount, in: &batch.arena, keys: peers.keys)
     sealCount = 0

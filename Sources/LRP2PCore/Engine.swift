@@ -32,6 +32,10 @@ public struct Engine: ~Copyable {
   var openCount = 0
   var sealJobs = Column(repeating: AEADJob(), count: Self.jobsPerBatch)
   var sealCount = 0
+  /// Scratch rows of the key table that hold a key of another epoch for this batch, and whose the last one is.
+  var scratchRowsUsed = 0
+  var scratchSlot = 0
+  var scratchEpoch: UInt64 = 0
   /// For handshake payloads.
   var scratch = Arena(byteCount: Datagram.maximumLength)
 
@@ -116,6 +120,17 @@ public struct Engine: ~Copyable {
 
   /// Has `Handler.timerFired` called once, with `token`, at `deadline` or soon after.
   public mutating func setTimer(at deadline: Instant, token: UInt64) { userTimers.set(at: deadline, token: token) }
+
+  /// Sends a PING; `Handler.pong` follows when the peer answers. It is not repeated when it or its answer is lost; a
+  /// second one before the first has left replaces it. The original peer answers none.
+  ///
+  /// - Parameter token: comes back with the answer: 1 … 65,535.
+  public mutating func ping(_ peer: Peer, token: UInt16) {
+    precondition(token != 0, "a PING's token is at least 1")
+    guard let slot = live(peer) else { return }
+    peers.flows[slot].pingToken = token
+    makeReady(slot)
+  }
 
   // MARK: Getters
 

@@ -28,6 +28,8 @@ public struct EngineConfiguration: Sendable {
   public var acceptsConnections = true
   /// First sequence number of every stream; for tests of the wrap. Both peers must agree on it.
   package var initialSequence: UInt32 = 0
+  /// Bits of a packet number within one key epoch; for tests of the change. Both peers must agree on it.
+  package var keyEpochBits: UInt64 = 24
 
   public init() {}
 

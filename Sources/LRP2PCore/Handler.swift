@@ -28,6 +28,9 @@ public protocol Handler {
   /// or dialled.
   mutating func closed(_ peer: Peer, reason: CloseReason, engine: inout Engine)
 
+  /// The peer has answered `Engine.ping` with this token.
+  mutating func pong(_ peer: Peer, token: UInt16, engine: inout Engine)
+
   /// A timer set by `Engine.setTimer` is due.
   mutating func timerFired(token: UInt64, engine: inout Engine)
 }
@@ -39,5 +42,6 @@ extension Handler {
   public mutating func fill(_ peer: Peer, offset: UInt64, into bytes: inout MutableRawSpan) {}
   public mutating func acknowledged(_ peer: Peer, upTo offset: UInt64, engine: inout Engine) {}
   public mutating func closed(_ peer: Peer, reason: CloseReason, engine: inout Engine) {}
+  public mutating func pong(_ peer: Peer, token: UInt16, engine: inout Engine) {}
   public mutating func timerFired(token: UInt64, engine: inout Engine) {}
 }

@@ -21,6 +21,7 @@ package struct StreamHandler: Handler {
   package var pausesAt: UInt64 = .max
   package var timersFired: [UInt64] = []
   package var closedCount = 0
+  package var pongs: [UInt16] = []
 
   package init(bytesToSend: UInt64?) { self.bytesToSend = bytesToSend }
 
@@ -75,6 +76,8 @@ package struct StreamHandler: Handler {
     peers[peer, default: Progress()].closed = reason
     closedCount += 1
   }
+
+  package mutating func pong(_ peer: Peer, token: UInt16, engine: inout Engine) { pongs.append(token) }
 
   package mutating func timerFired(token: UInt64, engine: inout Engine) { timersFired.append(token) }
 }

@@ -87,20 +87,27 @@ package struct World<H: Handler>: ~Copyable {
   }
 
   private static func seal(_ plaintext: [UInt8], _ slot: Int, _ engine: inout Engine) -> [UInt8]? {
-    guard slot < engine.peers.slots, engine.peers.keys[2 * slot].aead != 0 else { return nil }
-    let length = 32 + plaintext.count
+    guard slot < engine.peers.slots, engine.peers.keys[PeerTable.sealingRow(slot)].aead != 0 else { return nil }
     let packetNumber = engine.peers.rows[slot].sendPacketNumber
     engine.peers.rows[slot].sendPacketNumber += 1
+    return sealed(
+      plaintext, id: engine.peers.rows[slot].remoteID, packetNumber: packetNumber,
+      key: engine.peers.keys[PeerTable.sealingRow(slot)])
+  }
+
+  /// A datagram as whoever has `key` would seal it.
+  package static func sealed(_ plaintext: [UInt8], id: UInt64, packetNumber: UInt64, key: TrafficKey) -> [UInt8] {
+    let length = 32 + plaintext.count
     var arena = Arena(byteCount: length)
     var bytes = arena.mutableBytes(0, length)
-    bytes.setBigEndian64(0, engine.peers.rows[slot].remoteID)
+    bytes.setBigEndian64(0, id)
     bytes.setBigEndian64(8, packetNumber)
     for index in plaintext.indices { bytes.setByte(16 + index, plaintext[index]) }
     var jobs = Column(repeating: AEADJob(), count: 1)
     jobs[0].length = length
-    jobs[0].key = 2 * slot
     jobs[0].packetNumber = packetNumber
-    ClearSuite(seed: 0).seal(jobs, count: 1, in: &arena, keys: engine.peers.keys)
+    let keys = Column(repeating: key, count: 1)
+    ClearSuite(seed: 0).seal(jobs, count: 1, in: &arena, keys: keys)
     return copy(arena.bytes(0, length))
   }
 

@@ -7,6 +7,7 @@ package struct Flow: ~Copyable {
   package var congestion: Cubic
   package var pacer = Pacer()
   package var ack = AckSchedule()
+  package var epochs: KeyEpochs
 
   package var remoteKey = PublicKey()
   package var aead = AEAD.chacha20Poly1305
@@ -35,6 +36,8 @@ package struct Flow: ~Copyable {
   package var awaitsPing = false
   package var owesPong = false
   package var pongToken: UInt16 = 0
+  /// The token of a PING that the user has asked for; 0 is none.
+  package var pingToken: UInt16 = 0
   /// An ACK goes out although no packet asks for it: it answers message 3.
   package var owesFirstAck = false
 
@@ -57,6 +60,7 @@ package struct Flow: ~Copyable {
   package init(configuration: EngineConfiguration, now: Instant) {
     send = SendWindow(first: configuration.initialSequence, window: 0)
     receive = ReceiveWindow(first: configuration.initialSequence, window: UInt32(configuration.receiveWindow))
+    epochs = KeyEpochs(bits: configuration.keyEpochBits)
     capacity = Self.capacity(datagram: configuration.maximumDatagram)
     congestion = Cubic(segment: configuration.maximumDatagram, initialWindow: configuration.initialWindow)
     idleTimeout = configuration.idleTimeout

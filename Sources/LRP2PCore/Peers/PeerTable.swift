@@ -1,7 +1,7 @@
 /// All peers of an engine, in flat columns by slot.
 package struct PeerTable: ~Copyable {
   package var rows: Column<PeerRow>
-  /// Row `2 * slot` seals, row `2 * slot + 1` opens.
+  /// First `scratchRows` rows for keys that a batch needs for a moment, then a sealing and an opening row a slot.
   package var keys: Column<TrafficKey>
   package var flows: Slots<Flow>
   package var handshakes: Slots<HandshakeRow>
@@ -14,7 +14,7 @@ package struct PeerTable: ~Copyable {
     self.maximum = maximum
     let count = min(16, maximum)
     rows = Column(repeating: PeerRow(), count: count)
-    keys = Column(repeating: TrafficKey(), count: 2 * count)
+    keys = Column(repeating: TrafficKey(), count: Self.scratchRows + 2 * count)
     flows = Slots(count: count)
     handshakes = Slots(count: count)
     foreign = ForeignTable(seed: seed)
@@ -22,6 +22,10 @@ package struct PeerTable: ~Copyable {
   }
 
   package var slots: Int { rows.count }
+
+  package static var scratchRows: Int { 16 }
+  @inline(__always) package static func sealingRow(_ slot: Int) -> Int { scratchRows + 2 * slot }
+  @inline(__always) package static func openingRow(_ slot: Int) -> Int { scratchRows + 2 * slot + 1 }
 
   /// The slot that `id` names, if it is in use under this very id.
   @inline(__always)
@@ -38,7 +42,7 @@ package struct PeerTable: ~Copyable {
       let count = rows.count
       let grown = min(count * 2, maximum)
       rows.resize(to: grown, filling: PeerRow())
-      keys.resize(to: 2 * grown, filling: TrafficKey())
+      keys.resize(to: Self.scratchRows + 2 * grown, filling: TrafficKey())
       flows.grow(to: grown)
       handshakes.grow(to: grown)
       for slot in count..<grown { freeSlots.append(UInt32(slot)) }
@@ -68,9 +72,10 @@ package struct PeerTable: ~Copyable {
   }
 
   private mutating func wipeKeys(_ slot: Int) {
-    keys[2 * slot].bytes.wipe()
-    keys[2 * slot + 1].bytes.wipe()
-    keys[2 * slot].aead = 0
-    keys[2 * slot + 1].aead = 0
+    for row in Self.sealingRow(slot)...Self.openingRow(slot) {
+      keys[row].bytes.wipe()
+      keys[row].aead = 0
+    }
+    if flows.contains(slot) { flows[slot].epochs.wipePrevious() }
   }
 }

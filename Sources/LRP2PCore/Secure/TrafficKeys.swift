@@ -23,4 +23,18 @@ package enum TrafficKeys {
     key.aead = aead.rawValue
     return key
   }
+
+  /// The key of the next epoch: keyed BLAKE2b-32 under this one, of `"lrp2p v1 next key"`.
+  package static func next(_ key: TrafficKey, suite: any CipherSuite) -> TrafficKey {
+    var input = InlineArray<17, UInt8>(repeating: 0)
+    var length = 0
+    for byte in "lrp2p v1 next key".utf8 {
+      input[length] = byte
+      length += 1
+    }
+    var next = TrafficKey()
+    next.bytes = suite.keyedHash(key: key.bytes.bytes, input.bytes)
+    next.aead = key.aead
+    return next
+  }
 }
