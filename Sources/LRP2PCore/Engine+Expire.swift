@@ -24,6 +24,7 @@ extension Engine {
         return
       }
     case .answering:
+      if peers.rows[slot].isOriginal { expireOriginalAnswering(slot) }
       if peers.handshakes[slot].nextAttempt <= now {
         counters.handshakesFailed &+= 1
         move(slot, .abandoned)
@@ -43,7 +44,9 @@ extension Engine {
   }
 
   private mutating func expireEstablished<H: Handler>(_ slot: Int, _ handler: inout H) {
-    if peers.flows[slot].idleDeadline <= now {
+    if peers.rows[slot].isOriginal {
+      guard expireOriginal(slot, &handler) else { return }
+    } else if peers.flows[slot].idleDeadline <= now {
       end(slot, .idleTimeout, &handler)
       return
     }
@@ -91,12 +94,14 @@ extension Engine {
     case .lingering:
       return peers.flows[slot].lingerDeadline
     case .answering:
-      return peers.handshakes[slot].nextAttempt
+      let deadline = peers.handshakes[slot].nextAttempt
+      return peers.rows[slot].isOriginal ? min(deadline, peers.originals[slot].repeatDeadline) : deadline
     case .dialling:
       return min(
         peers.handshakes[slot].nextAttempt, peers.handshakes[slot].started + configuration.handshakeTimeout)
     case .established:
-      let deadline = peers.flows[slot].nextDeadline(keepAlive: configuration.keepAlive, now: now)
+      var deadline = peers.flows[slot].nextDeadline(keepAlive: configuration.keepAlive, now: now)
+      if peers.rows[slot].isOriginal { deadline = min(deadline, peers.originals[slot].repeatDeadline) }
       guard peers.handshakes.contains(slot), !peers.rows[slot].isIncoming else { return deadline }
       return min(deadline, peers.handshakes[slot].started + configuration.handshakeTimeout)
     }

@@ -8,25 +8,29 @@ extension Engine {
   // MARK: Message 1
 
   /// Writes message 1 of a new dial; `transmit` sends it.
-  mutating func startDialling(_ slot: Int, pinned: PublicKey?) {
+  mutating func startDialling(_ slot: Int, pinned: PublicKey?, versions: ProtocolVersions) {
     counters.handshakesStarted &+= 1
-    var ephemeral = randomKey()
-    let noise = NoiseHandshake(
-      initiator: true, staticSecret: secretKey, staticPublic: publicKey, ephemeralSecret: ephemeral, suite: suite)
-    ephemeral.wipe()
     let length = min(configuration.maximumDatagram, 1400)
+    var noise = newNoise(initiator: true)
     peers.handshakes.insert(HandshakeRow(noise: noise, byteCount: length, started: now), at: slot)
+    noise.wipe()
     peers.handshakes[slot].pinned = pinned
+    peers.handshakes[slot].versions = versions
     peers.flows[slot].remoteKey = pinned ?? PublicKey()
 
-    var parameters = ownParameters(slot)
-    parameters.isPublic = true
-    for aead in configuration.aeads where suite.supports(aead) { parameters.offer(aead) }
-    parameters.attemptToken = (randomWord(), randomWord())
-    parameters.hasAttemptToken = true
-    let written = write(
-      parameters, slot, id: peers.rows[slot].connectionID,
-      paddedTo: length - Self.headerLength - NoiseHandshake.message1Overhead)
+    let written: Bool
+    if versions == .original {
+      written = writeMessage(slot, payloadLength: 0, id: peers.rows[slot].connectionID)
+    } else {
+      var parameters = ownParameters(slot)
+      parameters.isPublic = true
+      for aead in configuration.aeads where suite.supports(aead) { parameters.offer(aead) }
+      parameters.attemptToken = (randomWord(), randomWord())
+      parameters.hasAttemptToken = true
+      written = write(
+        parameters, slot, id: peers.rows[slot].connectionID,
+        paddedTo: length - Self.headerLength - NoiseHandshake.message1Overhead)
+    }
     precondition(written, "message 1 needs no key agreement")
     scheduleAttempt(slot)
   }
@@ -49,54 +53,62 @@ extension Engine {
   ) {
     let hash = peers.foreign.hash(id, address)
     if let slot = peers.foreign.find(hash, peers.rows, id: id, address: address) {
-      if HandshakeParameters.isMessage1(datagram) {
+      if HandshakeParameters.isMessage1(datagram) || (peers.rows[slot].isOriginal && datagram.byteCount == 40) {
         repeatMessage2(datagram, slot)
+      } else if peers.rows[slot].isOriginal {
+        receiveOriginalMessage3(datagram, slot, &handler)
       } else {
         receiveMessage3(datagram, slot, &handler)
       }
-      return
-    }
-    guard configuration.acceptsConnections, HandshakeParameters.isMessage1(datagram) else {
+    } else if configuration.acceptsConnections, HandshakeParameters.isMessage1(datagram) {
+      receiveMessage1(datagram, id: id, hash: hash, from: address)
+    } else if configuration.acceptsConnections, configuration.acceptsOriginal, OriginalPeer.isMessage1(datagram) {
+      receiveOriginalMessage1(datagram, id: id, hash: hash, from: address)
+    } else {
       counters.unknownConnection &+= 1
-      return
     }
-    receiveMessage1(datagram, id: id, hash: hash, from: address)
   }
 
   /// A new incoming connection: answers with message 2, which is shorter than a third of message 1.
   private mutating func receiveMessage1(_ datagram: RawSpan, id: UInt64, hash: UInt64, from address: Address) {
     let message = datagram.extracting(Self.headerLength..<datagram.byteCount)
-    var ephemeral = randomKey()
-    var noise = NoiseHandshake(
-      initiator: false, staticSecret: secretKey, staticPublic: publicKey, ephemeralSecret: ephemeral, suite: suite)
-    ephemeral.wipe()
+    var noise = newNoise(initiator: false)
+    defer { noise.wipe() }
     guard let parameters = read(message, with: &noise), parameters.offersVersion1, let aead = choose(parameters) else {
-      noise.wipe()
       counters.malformed &+= 1
       return
     }
+    guard let slot = admit(noise, message, id: id, hash: hash, from: address) else { return }
+    peers.flows[slot].aead = aead
+    peers.flows[slot].agree(parameters, configuration: configuration)
+    var parametersOfOurs = ownParameters(slot)
+    parametersOfOurs.offer(aead)
+    answer(slot, payloadLength: writePayload(parametersOfOurs))
+  }
+
+  /// Takes a slot for a connection whose message 1 was read; `nil` when there is none.
+  mutating func admit(
+    _ noise: NoiseHandshake, _ message: RawSpan, id: UInt64, hash: UInt64, from address: Address
+  ) -> Int? {
     makeRoomForHalfOpen()
     guard let slot = allocate(.message1, address: address) else {
-      noise.wipe()
       counters.handshakesFailed &+= 1
-      return
+      return nil
     }
     counters.handshakesStarted &+= 1
     peers.rows[slot].remoteID = id
     peers.rows[slot].isIncoming = true
-    peers.flows[slot].aead = aead
-    peers.flows[slot].agree(parameters, configuration: configuration)
     peers.handshakes.insert(HandshakeRow(noise: noise, byteCount: 512, started: now), at: slot)
-    noise.wipe()
     peers.handshakes[slot].answeredKey = PublicKey(bytes: message.extracting(0..<32))
     peers.handshakes[slot].foreignHash = hash
     peers.foreign.insert(hash, slot: slot)
     halfOpen.append(peers.rows[slot].connectionID)
+    return slot
+  }
 
-    var answer = ownParameters(slot)
-    answer.offer(aead)
-    guard write(answer, slot, id: id) else {
-      // A key of low order.
+  /// Writes message 2 around the payload in `scratch`; frees the slot when the initiator's key is of low order.
+  mutating func answer(_ slot: Int, payloadLength: Int) {
+    guard writeMessage(slot, payloadLength: payloadLength, id: peers.rows[slot].remoteID) else {
       counters.authenticationFailures &+= 1
       move(slot, .refused)
       free(slot)
@@ -162,7 +174,12 @@ extension Engine {
       return
     }
     // From here on the message is authentic, so what is wrong with it ends the attempt.
-    guard let parameters = try? HandshakeParameters.parse(scratch.bytes(0, length)), parameters.offersVersion1,
+    if length == 0 {
+      receiveOriginalMessage2(noise, slot, from: address, &handler)
+      return
+    }
+    guard peers.handshakes[slot].versions != .original,
+      let parameters = try? HandshakeParameters.parse(scratch.bytes(0, length)), parameters.offersVersion1,
       parameters.hasReceiveID, parameters.aeadCount == 1, let aead = choose(parameters)
     else {
       end(slot, .handshakeFailed, &handler)
@@ -194,12 +211,17 @@ extension Engine {
     // Until the responder's first sealed datagram comes, message 3 is probed for like a PING.
     peers.flows[slot].awaitsPing = true
     peers.flows[slot].lastElicitingSent = now
-    move(slot, .message2)
+    begin(slot, .message2, &handler)
+  }
+
+  /// The keys are agreed: the connection begins.
+  mutating func begin<H: Handler>(_ slot: Int, _ event: Phase.Event, _ handler: inout H) {
+    move(slot, event)
     counters.handshakesCompleted &+= 1
     peers.flows[slot].lastReceived = now
     makeReady(slot)
     touch(slot)
-    handler.connected(peer(slot), incoming: false, engine: &self)
+    handler.connected(peer(slot), incoming: peers.rows[slot].isIncoming, engine: &self)
   }
 
   /// Message 3 went missing: until a sealed datagram has opened, message 2 may come again.
@@ -246,13 +268,8 @@ extension Engine {
     sampleHandshake(slot)
     agreeKeys(slot, peers.flows[slot].aead)
     peers.handshakes[slot].nextAttempt = .never
-    move(slot, .message3)
-    counters.handshakesCompleted &+= 1
-    peers.flows[slot].lastReceived = now
     peers.flows[slot].owesFirstAck = true
-    makeReady(slot)
-    touch(slot)
-    handler.connected(peer(slot), incoming: true, engine: &self)
+    begin(slot, .message3, &handler)
   }
 
   // MARK: Shared steps
@@ -273,10 +290,28 @@ extension Engine {
     return parameters
   }
 
-  /// Writes the next handshake message into the row's datagram; `false` when the key agreement gives zero.
-  private mutating func write(_ parameters: HandshakeParameters, _ slot: Int, id: UInt64, paddedTo: Int = 0) -> Bool {
+  /// This side of a handshake, under a new ephemeral key. The caller wipes it.
+  func newNoise(initiator: Bool) -> NoiseHandshake {
+    var ephemeral = randomKey()
+    defer { ephemeral.wipe() }
+    return NoiseHandshake(
+      initiator: initiator, staticSecret: secretKey, staticPublic: publicKey, ephemeralSecret: ephemeral, suite: suite)
+  }
+
+  /// Writes parameters to the start of `scratch`.
+  private mutating func writePayload(_ parameters: HandshakeParameters, paddedTo: Int = 0) -> Int {
     var payload = scratch.mutableBytes(0, max(HandshakeParameters.bound, paddedTo))
-    let payloadLength = parameters.write(into: &payload, paddedTo: paddedTo)
+    return parameters.write(into: &payload, paddedTo: paddedTo)
+  }
+
+  private mutating func write(_ parameters: HandshakeParameters, _ slot: Int, id: UInt64, paddedTo: Int = 0) -> Bool {
+    let length = writePayload(parameters, paddedTo: paddedTo)
+    return writeMessage(slot, payloadLength: length, id: id)
+  }
+
+  /// Writes the next handshake message into the row's datagram, around the payload at the start of `scratch`; `false`
+  /// when the key agreement gives zero.
+  mutating func writeMessage(_ slot: Int, payloadLength: Int, id: UInt64) -> Bool {
     let suite = self.suite
     return peers.handshakes[slot].write(scratch, payloadLength, id: id, suite: suite)
   }
@@ -288,14 +323,14 @@ extension Engine {
   }
 
   /// Reads a handshake message; its payload stands at the start of `scratch`.
-  private mutating func readPayload(_ message: RawSpan, with noise: inout NoiseHandshake) -> Int? {
+  mutating func readPayload(_ message: RawSpan, with noise: inout NoiseHandshake) -> Int? {
     let suite = self.suite
     var payload = scratch.mutableBytes(0, scratch.byteCount)
     return noise.read(message, payload: &payload, suite: suite)
   }
 
   /// The handshake's own round trip is the first sample, so that the first flight is already paced and probed.
-  private mutating func sampleHandshake(_ slot: Int) {
+  mutating func sampleHandshake(_ slot: Int) {
     let sent = peers.handshakes[slot].sentAt
     guard now > sent else { return }
     peers.flows[slot].roundTrip.update(sample: now - sent, acknowledgementDelay: 0)

@@ -33,7 +33,7 @@ extension Engine {
       return
     }
     let id = batch.arena.bytes(offset, 8).bigEndian64(0)
-    guard let slot = peers.slot(of: id) else {
+    guard let slot = peers.slot(of: id) ?? originalSlot(id, from: message.address) else {
       receiveHandshake(batch.arena.bytes(offset, length), id: id, from: message.address, &handler)
       return
     }
@@ -55,7 +55,7 @@ extension Engine {
         if scratchRowsUsed == PeerTable.scratchRows {
           openAndDispatch(&batch, &handler)
           // A callback may have ended the connection.
-          guard peers.slot(of: id) == slot, peers.flows.contains(slot) else { return }
+          guard peers.slot(of: id) == slot else { return }
         }
         guard let other = openingRow(slot, epoch: epoch) else {
           failedAuthentication(slot)
@@ -67,7 +67,8 @@ extension Engine {
       openJobs[openCount].length = length
       openJobs[openCount].key = row
       openJobs[openCount].packetNumber = packetNumber
-      arrivals[openCount] = Arrival(connectionID: id, slot: Int32(slot), ecn: message.ecn)
+      openJobs[openCount].authenticatesHeader = !peers.rows[slot].isOriginal
+      arrivals[openCount] = Arrival(connectionID: peers.rows[slot].connectionID, slot: Int32(slot), ecn: message.ecn)
       openCount += 1
     case .free, .answering:
       // While answering, only the initiator's id is in use.
@@ -108,7 +109,13 @@ extension Engine {
       let plaintext = batch.arena.bytes(
         openJobs[index].offset + Datagram.headerLength,
         openJobs[index].length - Datagram.headerLength - Datagram.tagLength)
-      if peers.rows[slot].phase == .established {
+      if peers.rows[slot].isOriginal {
+        if peers.rows[slot].phase == .established {
+          dispatchOriginal(plaintext, slot, &handler)
+        } else {
+          receiveLateOriginal(plaintext, slot)
+        }
+      } else if peers.rows[slot].phase == .established {
         dispatch(plaintext, slot, packetNumber: packetNumber, ecn: arrival.ecn, &handler)
       } else {
         receiveLate(plaintext, slot, packetNumber: packetNumber)
@@ -181,11 +188,18 @@ extension Engine {
       counters.malformed &+= 1
       return
     }
-    let isFin = segment.has(SegmentFlag.fin)
-    switch peers.flows[slot].receive.accept(segment.number, isFin: isFin, payload, pool: &pool) {
+    _ = receiveSegment(segment.number, isFin: segment.has(SegmentFlag.fin), payload, slot, &handler)
+  }
+
+  /// One whole segment, of either version.
+  /// - Returns: whether it is kept, or was before: what is not must not be acknowledged.
+  mutating func receiveSegment<H: Handler>(
+    _ number: UInt32, isFin: Bool, _ payload: RawSpan, _ slot: Int, _ handler: inout H
+  ) -> Bool {
+    switch peers.flows[slot].receive.accept(number, isFin: isFin, payload, pool: &pool) {
     case .direct:
       if payload.byteCount > 0 { handler.received(peer(slot), payload, engine: &self) }
-      guard peers.rows[slot].phase == .established else { return }
+      guard peers.rows[slot].phase == .established else { return true }
       peers.flows[slot].receive.deliveredDirectly()
       deliverStored(slot, &handler)
     case .storedInOrder:
@@ -197,11 +211,15 @@ extension Engine {
       duplicateReceived(slot)
     case .beyondWindow:
       counters.beyondWindow &+= 1
+      return false
     case .poolExhausted:
       counters.poolExhausted &+= 1
+      return false
     case .violation:
       end(slot, .protocolViolation, &handler)
+      return false
     }
+    return true
   }
 
   /// Hands over what waits in order, and the end of the stream when its turn has come.
@@ -251,7 +269,7 @@ extension Engine {
     endIfFinished(slot, &handler)
   }
 
-  private mutating func reportAcknowledged<H: Handler>(_ slot: Int, _ handler: inout H) {
+  mutating func reportAcknowledged<H: Handler>(_ slot: Int, _ handler: inout H) {
     let offset = peers.flows[slot].send.acknowledgedOffset
     guard offset > peers.flows[slot].reportedOffset else { return }
     peers.flows[slot].reportedOffset = offset
@@ -342,11 +360,11 @@ extension Engine {
       switch reason {
       case .handshakeTimeout, .idleTimeout: .abandoned
       case .keyRefused, .handshakeFailed: .refused
-      case .finished, .local, .remote, .protocolViolation, .keyExhausted: .closed
+      case .finished, .local, .remote, .protocolViolation, .keyExhausted, .sequenceExhausted: .closed
       }
     let wasDialling = peers.rows[slot].phase == .dialling
     move(slot, event)
-    if reason == .protocolViolation {
+    if reason == .protocolViolation, !peers.rows[slot].isOriginal {
       // Told to the peer like a close of our own.
       peers.flows[slot].isClosedByUser = true
       peers.flows[slot].owesClose = true

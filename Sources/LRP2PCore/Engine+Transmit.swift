@@ -35,13 +35,14 @@ extension Engine {
       return true
     case .established:
       if peers.flows[slot].isClosedByUser {
-        guard sendClose(slot, into: &batch) else { return false }
+        // The original knows no CLOSE.
+        guard peers.rows[slot].isOriginal || sendClose(slot, into: &batch) else { return false }
         end(slot, .local(code: peers.flows[slot].closeCode), &handler)
         return true
       }
       let isDone =
         sendData(slot, into: &batch, &handler) && sendAck(slot, into: &batch) && sendPings(slot, into: &batch)
-      touch(slot)
+      if peers.rows[slot].phase == .established { touch(slot) }
       return isDone
     case .lingering:
       if peers.flows[slot].owesClose, !sendClose(slot, into: &batch) { return false }
@@ -63,6 +64,7 @@ extension Engine {
         if isProbe { continue }
         return true
       }
+      if peers.rows[slot].isOriginal, !permitsOriginal(segment, slot, &handler) { return true }
       let length = Datagram.headerLength + Segment.dataLength + segment.length + Datagram.tagLength
       guard let place = batch.place(length, for: peers.rows[slot].address) else { return false }
       let packetNumber = begin(slot, place, length, &batch)
@@ -70,7 +72,7 @@ extension Engine {
       if peers.flows[slot].send.isFirst(segment.number) { flags |= SegmentFlag.syn }
       if segment.isFin { flags |= SegmentFlag.fin }
       if segment.isRetransmission { flags |= SegmentFlag.rto }
-      if isProbe { flags |= SegmentFlag.ackNow }
+      if isProbe, !peers.rows[slot].isOriginal { flags |= SegmentFlag.ackNow }
       var bytes = batch.arena.mutableBytes(
         place + Datagram.headerLength, Segment.dataLength + segment.length)
       Segment.writeData(flags: flags, sequence: segment.number, into: &bytes)
@@ -103,6 +105,7 @@ extension Engine {
   // MARK: ACK
 
   private mutating func sendAck(_ slot: Int, into batch: inout DatagramBatch) -> Bool {
+    if peers.rows[slot].isOriginal { return sendOriginalAcks(slot, into: &batch) }
     guard peers.flows[slot].ack.isDue(now: now) || peers.flows[slot].owesFirstAck else { return true }
     let overhead = Datagram.headerLength + Segment.ackLength + Datagram.tagLength
     let bound = peers.flows[slot].capacity + Datagram.headerLength + Segment.dataLength + Datagram.tagLength
@@ -127,6 +130,7 @@ extension Engine {
   // MARK: CONTROL
 
   private mutating func sendPings(_ slot: Int, into batch: inout DatagramBatch) -> Bool {
+    if peers.rows[slot].isOriginal { return sendNudge(slot, into: &batch) }
     if peers.flows[slot].owesPing {
       guard sendControl(slot, Control.ping, token: 0, flags: SegmentFlag.ackNow, into: &batch) else { return false }
       peers.flows[slot].owesPing = false
@@ -196,7 +200,7 @@ extension Engine {
 
   /// Writes the header and takes the next packet number; the datagram will be sealed with the batch.
   @inline(__always)
-  private mutating func begin(_ slot: Int, _ place: Int, _ length: Int, _ batch: inout DatagramBatch) -> UInt64 {
+  mutating func begin(_ slot: Int, _ place: Int, _ length: Int, _ batch: inout DatagramBatch) -> UInt64 {
     let packetNumber = peers.rows[slot].sendPacketNumber
     let epoch = peers.flows[slot].epochs.epoch(of: packetNumber)
     if epoch != peers.flows[slot].epochs.sending { changeSealingKey(slot, to: epoch, &batch) }
@@ -209,6 +213,7 @@ extension Engine {
     sealJobs[sealCount].length = length
     sealJobs[sealCount].key = PeerTable.sealingRow(slot)
     sealJobs[sealCount].packetNumber = packetNumber
+    sealJobs[sealCount].authenticatesHeader = !peers.rows[slot].isOriginal
     sealCount += 1
     counters.datagramsSent &+= 1
     counters.bytesSent &+= UInt64(length)
@@ -228,6 +233,10 @@ extension Flow {
   package mutating func nextSegment(now: Instant) -> SendWindow.Segment? {
     guard send.hasLost || send.canSendNew() else {
       isCongestionLimited = false
+      return nil
+    }
+    guard now >= sendNotBefore else {
+      pacingDeadline = sendNotBefore
       return nil
     }
     guard send.bytesInFlight < congestion.window else {

@@ -25,6 +25,8 @@ public struct Engine: ~Copyable {
   /// Half-open incoming handshakes, oldest first; entries that are no longer half-open are skipped.
   var halfOpen = Queue<UInt64>(minimumCapacity: 16, filler: 0)
   var halfOpenCount = 0
+  /// Pays for repeats to original peers that have not proved their address.
+  var repeatAllowance = RepeatAllowance()
 
   // One batch's worth of work for the suite.
   var openJobs = Column(repeating: AEADJob(), count: Self.jobsPerBatch)
@@ -51,7 +53,8 @@ public struct Engine: ~Copyable {
     self.secretKey = secretKey
     publicKey = suite.publicKey(of: secretKey)
     peers = PeerTable(maximum: configuration.maximumPeers, seed: seed)
-    pool = ReceivePool(cellBytes: configuration.maximumDatagram, maximumBytes: configuration.receivePoolBytes)
+    pool = ReceivePool(
+      cellBytes: max(configuration.maximumDatagram, 1400), maximumBytes: configuration.receivePoolBytes)
     wheel = TimerWheel(slots: peers.slots, now: now)
   }
 
@@ -65,13 +68,19 @@ public struct Engine: ~Copyable {
 
   /// Dials `address`. `Handler.connected` or `Handler.closed` follows; data may be offered at once.
   ///
-  /// - Parameter pinned: the only key to accept; without it `Handler.accepts` judges.
-  /// - Throws: `tooManyPeers` when all of `maximumPeers` slots are in use.
-  public mutating func connect(to address: Address, pinned: PublicKey? = nil) throws(EngineError) -> Peer {
+  /// - Parameters:
+  ///   - pinned: the only key to accept; without it `Handler.accepts` judges.
+  ///   - versions: whether the other side may be, or has to be, the original peer.
+  /// - Throws: `tooManyPeers` when all of `maximumPeers` slots are in use, `originalHasNoIdentity` for a pinned key
+  ///   together with `ProtocolVersions.original`.
+  public mutating func connect(
+    to address: Address, pinned: PublicKey? = nil, versions: ProtocolVersions = .version1
+  ) throws(EngineError) -> Peer {
+    guard pinned == nil || versions != .original else { throw .originalHasNoIdentity }
     guard let slot = allocate(.dial, address: address) else { throw .tooManyPeers }
     let id = peers.rows[slot].connectionID
     peers.rows[slot].remoteID = id
-    startDialling(slot, pinned: pinned)
+    startDialling(slot, pinned: pinned, versions: versions)
     return Peer(connectionID: id)
   }
 
@@ -151,7 +160,8 @@ public struct Engine: ~Copyable {
       minimumRTT: peers.flows[slot].roundTrip.hasSample ? peers.flows[slot].roundTrip.minimum : 0,
       congestionWindow: peers.flows[slot].congestion.window, bytesInFlight: peers.flows[slot].send.bytesInFlight,
       packetsInFlight: peers.flows[slot].send.packetsInFlight, retransmissions: peers.flows[slot].retransmissions,
-      aead: peers.flows[slot].aead, address: address, key: peers.flows[slot].remoteKey)
+      aead: peers.flows[slot].aead, address: address, key: peers.flows[slot].remoteKey,
+      version: peers.rows[slot].isOriginal ? 0 : 1)
   }
 
   /// When `expire` has something to do next; `.never` when nothing waits.

@@ -26,6 +26,9 @@ public struct EngineConfiguration: Sendable {
   public var aeads: [AEAD] = [.aes256GCM, .chacha20Poly1305]
   /// Whether connections from others are accepted.
   public var acceptsConnections = true
+  /// Whether a listener also takes connections of the original peer (version 0). Its static keys are throw-away, so
+  /// `Handler.accepts` sees a key that it has never seen, and anyone in the middle can read along.
+  public var acceptsOriginal = false
   /// First sequence number of every stream; for tests of the wrap. Both peers must agree on it.
   package var initialSequence: UInt32 = 0
   /// Bits of a packet number within one key epoch; for tests of the change. Both peers must agree on it.

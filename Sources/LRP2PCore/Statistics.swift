@@ -43,4 +43,6 @@ public struct PeerStatistics: Sendable {
   public var aead: AEAD
   public var address: Address
   public var key: PublicKey
+  /// The protocol's version: 1, or 0 for the original peer.
+  public var version: UInt8
 }

@@ -172,6 +172,18 @@ package struct SendWindow: ~Copyable {
   /// Whether `number` is the first of this direction (it carries SYN).
   package func isFirst(_ number: UInt32) -> Bool { number == first }
 
+  /// Everything before was acknowledged, whatever the peer's last in-order number says.
+  package var contiguousEnd: UInt32 {
+    acknowledgedSet.count > 0 && acknowledgedSet[0].lower == base ? acknowledgedSet[0].upper : base
+  }
+
+  /// The newest transmission of `number`; `nil` when it is not outstanding.
+  package func lastTransmission(of number: UInt32) -> (packetNumber: UInt32, isRetransmitted: Bool)? {
+    guard !number.precedes(base), number.precedes(next) else { return nil }
+    let entry = self[number]
+    return entry.isAcknowledged ? nil : (entry.packetNumber, entry.isRetransmitted)
+  }
+
   // MARK: Acknowledgement
 
   /// What an ACK changed.

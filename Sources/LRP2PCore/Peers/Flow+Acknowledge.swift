@@ -53,7 +53,9 @@ extension Flow {
 
   /// Whether `transmit` would find something to send now.
   package func hasWork(now: Instant) -> Bool {
-    if owesClose || isClosedByUser || owesPing || pingToken != 0 || owesPong || owesFirstAck || probesOwed > 0 { return true }
+    if owesClose || isClosedByUser || owesPing || pingToken != 0 || owesPong || owesFirstAck || probesOwed > 0 {
+      return true
+    }
     if ack.isDue(now: now) { return true }
     guard send.hasLost || send.canSendNew() else { return false }
     return send.bytesInFlight < congestion.window && pacingDeadline <= now

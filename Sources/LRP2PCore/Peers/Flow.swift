@@ -25,6 +25,8 @@ package struct Flow: ~Copyable {
   package var lastElicitingSent: Instant
   package var lossDeadline: Instant = .never
   package var pacingDeadline: Instant = .never
+  /// No data leaves before.
+  package var sendNotBefore: Instant = 0
   package private(set) var lingerDeadline: Instant = .never
   private var lingerStart: Instant = 0
   /// Probe timeouts since the last progress.

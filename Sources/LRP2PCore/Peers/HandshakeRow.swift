@@ -14,6 +14,8 @@ package struct HandshakeRow: ~Copyable {
   package var foreignHash: UInt64 = 0
   /// What was judged: the initiator's pin, if any.
   package var pinned: PublicKey?
+  /// What a dial offers.
+  package var versions = ProtocolVersions.version1
 
   package init(noise: NoiseHandshake, byteCount: Int, started: Instant) {
     self.noise = noise

@@ -29,10 +29,24 @@ public enum CloseReason: Error, Hashable, Sendable {
   case protocolViolation
   /// Too many datagrams failed authentication under one key.
   case keyExhausted
+  /// The original peer cannot number more segments (about 5.7 TB in one direction): dial again.
+  case sequenceExhausted
+}
+
+/// Which versions of the protocol a dial may end up with.
+public enum ProtocolVersions: Sendable {
+  /// Version 1 only.
+  case version1
+  /// The original peer (version 0) only. Its static keys are throw-away: whom one talks to is not known.
+  case original
+  /// Version 1, or the original if that is what answers.
+  case either
 }
 
 /// A command that the engine refuses.
 public enum EngineError: Error, Hashable, Sendable {
   /// All of `maximumPeers` slots are in use.
   case tooManyPeers
+  /// A pinned key cannot be asked of the original peer, whose keys are throw-away: dial without one, or version 1.
+  case originalHasNoIdentity
 }

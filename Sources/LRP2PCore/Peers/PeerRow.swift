@@ -19,6 +19,8 @@ package struct PeerRow: BitwiseCopyable {
   package var owesHandshake = false
   /// The reader goes on: stored bytes are to be handed over.
   package var isResumed = false
+  /// It speaks version 0: see `Original/`.
+  package var isOriginal = false
 
   package init() {}
 }

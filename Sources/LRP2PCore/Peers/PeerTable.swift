@@ -5,6 +5,8 @@ package struct PeerTable: ~Copyable {
   package var keys: Column<TrafficKey>
   package var flows: Slots<Flow>
   package var handshakes: Slots<HandshakeRow>
+  /// Connections with the original peer.
+  package var originals: Slots<OriginalPeer>
   package var foreign: ForeignTable
   private var freeSlots = Queue<UInt32>(minimumCapacity: 16, filler: 0)
   private let maximum: Int
@@ -17,6 +19,7 @@ package struct PeerTable: ~Copyable {
     keys = Column(repeating: TrafficKey(), count: Self.scratchRows + 2 * count)
     flows = Slots(count: count)
     handshakes = Slots(count: count)
+    originals = Slots(count: count)
     foreign = ForeignTable(seed: seed)
     for slot in 0..<count { freeSlots.append(UInt32(slot)) }
   }
@@ -45,6 +48,7 @@ package struct PeerTable: ~Copyable {
       keys.resize(to: Self.scratchRows + 2 * grown, filling: TrafficKey())
       flows.grow(to: grown)
       handshakes.grow(to: grown)
+      originals.grow(to: grown)
       for slot in count..<grown { freeSlots.append(UInt32(slot)) }
     }
     inUse += 1
@@ -56,6 +60,7 @@ package struct PeerTable: ~Copyable {
     precondition(rows[slot].connectionID != 0, "slot not in use")
     wipeKeys(slot)
     dropHandshake(slot)
+    dropOriginal(slot)
     flows.remove(at: slot)
     rows[slot] = PeerRow()
     freeSlots.append(UInt32(slot))
@@ -69,6 +74,12 @@ package struct PeerTable: ~Copyable {
     handshakes[slot].noise.wipe()
     handshakes.remove(at: slot)
     rows[slot].owesHandshake = false
+  }
+
+  private mutating func dropOriginal(_ slot: Int) {
+    guard originals.contains(slot) else { return }
+    if originals[slot].foreignHash != 0 { foreign.remove(originals[slot].foreignHash, slot: slot) }
+    originals.remove(at: slot)
   }
 
   private mutating func wipeKeys(_ slot: Int) {

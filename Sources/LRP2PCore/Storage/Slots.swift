@@ -4,6 +4,8 @@ package struct Slots<Row: ~Copyable>: ~Copyable {
   // Bound: every access is checked against `count`, and a slot without a row is a precondition failure.
   private var rows: UnsafeMutablePointer<UnsafeMutablePointer<Row>?>
   package private(set) var count: Int
+  /// Slots that have a row.
+  package private(set) var inUse = 0
 
   package init(count: Int) {
     unsafe rows = .allocate(capacity: max(count, 1))
@@ -42,6 +44,7 @@ package struct Slots<Row: ~Copyable>: ~Copyable {
     let place = UnsafeMutablePointer<Row>.allocate(capacity: 1)
     unsafe place.initialize(to: row)
     unsafe rows[slot] = place
+    inUse += 1
   }
 
   package mutating func remove(at slot: Int) {
@@ -49,6 +52,7 @@ package struct Slots<Row: ~Copyable>: ~Copyable {
     unsafe row.deinitialize(count: 1)
     unsafe row.deallocate()
     unsafe rows[slot] = nil
+    inUse -= 1
   }
 
   package subscript(slot: Int) -> Row {

@@ -1,0 +1,133 @@
+// The handshake with the original peer: the same Noise messages with empty payloads, each of which it sends once.
+
+extension Engine {
+  /// The slot of an accepted original peer, which keeps the initiator's id for ever.
+  func originalSlot(_ id: UInt64, from address: Address) -> Int? {
+    guard peers.originals.inUse > 0,
+      let slot = peers.foreign.find(peers.foreign.hash(id, address), peers.rows, id: id, address: address),
+      peers.rows[slot].isOriginal, peers.rows[slot].phase != .answering
+    else { return nil }
+    return slot
+  }
+
+  // MARK: Responder
+
+  /// 40 bytes earn 104: more than three times as much is never sent, as repeats are paid from one allowance.
+  mutating func receiveOriginalMessage1(_ datagram: RawSpan, id: UInt64, hash: UInt64, from address: Address) {
+    let message = datagram.extracting(Datagram.handshakeHeaderLength..<datagram.byteCount)
+    var noise = newNoise(initiator: false)
+    guard readPayload(message, with: &noise) != nil,
+      let slot = admit(noise, message, id: id, hash: hash, from: address)
+    else {
+      noise.wipe()
+      counters.malformed &+= 1
+      return
+    }
+    noise.wipe()
+    makeOriginal(slot)
+    peers.originals[slot].foreignHash = hash
+    answer(slot, payloadLength: 0)
+    guard peers.originals.contains(slot) else { return }
+    peers.originals[slot].repeatMessage2(now: now)
+    arm(slot)
+  }
+
+  mutating func receiveOriginalMessage3<H: Handler>(_ datagram: RawSpan, _ slot: Int, _ handler: inout H) {
+    let message = datagram.extracting(Datagram.handshakeHeaderLength..<datagram.byteCount)
+    var noise = peers.handshakes[slot].noise
+    defer { noise.wipe() }
+    guard readPayload(message, with: &noise) != nil else {
+      counters.authenticationFailures &+= 1
+      return
+    }
+    let key = noise.remoteStatic
+    guard handler.accepts(key: key, from: peers.rows[slot].address) else {
+      counters.handshakesFailed &+= 1
+      move(slot, .refused)
+      free(slot)
+      return
+    }
+    peers.handshakes[slot].noise = noise
+    peers.flows[slot].remoteKey = key
+    sampleHandshake(slot)
+    agreeOriginalKeys(slot)
+    peers.originals[slot].stopRepeating()
+    // The entry in the foreign table stays: this peer never learns another id.
+    peers.handshakes[slot].foreignHash = 0
+    peers.rows[slot].isConfirmed = true
+    peers.dropHandshake(slot)
+    begin(slot, .message3, &handler)
+  }
+
+  // MARK: Initiator
+
+  /// An authentic message 2 without a payload.
+  mutating func receiveOriginalMessage2<H: Handler>(
+    _ noise: NoiseHandshake, _ slot: Int, from address: Address, _ handler: inout H
+  ) {
+    guard peers.handshakes[slot].versions != .version1, peers.handshakes[slot].pinned == nil else {
+      end(slot, peers.handshakes[slot].pinned == nil ? .handshakeFailed : .keyRefused, &handler)
+      return
+    }
+    guard handler.accepts(key: noise.remoteStatic, from: address) else {
+      end(slot, .keyRefused, &handler)
+      return
+    }
+    peers.handshakes[slot].noise = noise
+    peers.handshakes[slot].nextAttempt = .never
+    peers.flows[slot].remoteKey = noise.remoteStatic
+    if peers.handshakes[slot].attempts == 1 { sampleHandshake(slot) }
+    guard writeMessage(slot, payloadLength: 0, id: peers.rows[slot].connectionID) else {
+      end(slot, .handshakeFailed, &handler)
+      return
+    }
+    peers.rows[slot].owesHandshake = true
+    makeOriginal(slot)
+    agreeOriginalKeys(slot)
+    peers.originals[slot].repeatMessage3(now: now)
+    peers.flows[slot].sendNotBefore = peers.originals[slot].sendNotBefore
+    begin(slot, .message2, &handler)
+  }
+
+  // MARK: Shared steps
+
+  private mutating func makeOriginal(_ slot: Int) {
+    peers.rows[slot].isOriginal = true
+    peers.originals.insert(OriginalPeer(), at: slot)
+    peers.flows[slot].becomeOriginal(configuration)
+  }
+
+  /// The Noise keys as they are, and no epochs.
+  private mutating func agreeOriginalKeys(_ slot: Int) {
+    var secrets = peers.handshakes[slot].noise.split(suite: suite)
+    let isIncoming = peers.rows[slot].isIncoming
+    for row in PeerTable.sealingRow(slot)...PeerTable.openingRow(slot) {
+      peers.keys[row].aead = AEAD.chacha20Poly1305.rawValue
+      peers.keys[row].bytes =
+        (row == PeerTable.sealingRow(slot)) == isIncoming
+        ? secrets.responderToInitiator : secrets.initiatorToResponder
+    }
+    secrets.initiatorToResponder.wipe()
+    secrets.responderToInitiator.wipe()
+    peers.handshakes[slot].noise.wipe()
+  }
+
+  /// What an answering original peer waits for.
+  mutating func expireOriginalAnswering(_ slot: Int) {
+    guard peers.originals[slot].takeRepeat(now: now), repeatAllowance.take(now: now) else { return }
+    peers.rows[slot].owesHandshake = true
+    makeReady(slot)
+  }
+}
+
+extension Flow {
+  /// What the original takes and gives: its sizes, its window, ChaCha20-Poly1305 under one key, small bursts.
+  fileprivate mutating func becomeOriginal(_ configuration: EngineConfiguration) {
+    aead = .chacha20Poly1305
+    epochs = KeyEpochs(bits: 64)
+    capacity = OriginalPeer.capacity
+    congestion = Cubic(
+      segment: OriginalPeer.capacity + SendWindow.overhead, initialWindow: min(configuration.initialWindow, 10))
+    send.open(window: OriginalPeer.window)
+  }
+}
