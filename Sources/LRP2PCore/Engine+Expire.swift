@@ -65,6 +65,7 @@ extension Engine {
     }
     if peers.flows[slot].pacingDeadline <= now { peers.flows[slot].pacingDeadline = 0 }
     if peers.flows[slot].epochs.previousDeadline <= now { peers.flows[slot].epochs.wipePrevious() }
+    expirePath(slot, &handler)
     if peers.flows[slot].probeDeadline <= now { probe(slot) }
     if peers.flows[slot].keepAliveDeadline(configuration.keepAlive) <= now {
       peers.flows[slot].owesPing = true
@@ -78,7 +79,10 @@ extension Engine {
     if peers.flows[slot].send.packetsInFlight > 0 {
       peers.flows[slot].probesOwed = 2
       // RFC 9002, 7.6: silence for three probe timeouts is persistent congestion.
-      if peers.flows[slot].probeCount == 3 { peers.flows[slot].congestion.persistentCongestion() }
+      if peers.flows[slot].probeCount == 3 {
+        peers.flows[slot].congestion.persistentCongestion()
+        if peers.flows[slot].mtu.fallBack() { peers.flows[slot].pathSizeChanged() }
+      }
     } else {
       peers.flows[slot].owesPing = true
     }
@@ -128,6 +132,8 @@ extension Flow {
     consider(probeDeadline)
     consider(ack.deadline)
     consider(pacingDeadline)
+    consider(path.deadline)
+    consider(mtu.deadline)
     return earliest
   }
 }

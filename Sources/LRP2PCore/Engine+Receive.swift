@@ -11,7 +11,7 @@ extension Engine {
       var at = 0
       while at < message.length {
         let length = min(size, message.length - at)
-        sort(&batch, message, offset: message.offset + at, length: length, &handler)
+        sort(&batch, message, index, offset: message.offset + at, length: length, &handler)
         at += length
         if openCount == Self.jobsPerBatch { openAndDispatch(&batch, &handler) }
       }
@@ -24,7 +24,8 @@ extension Engine {
 
   /// A datagram of ours becomes a job for the suite; a handshake message is handled at once.
   private mutating func sort<H: Handler>(
-    _ batch: inout DatagramBatch, _ message: Message, offset: Int, length: Int, _ handler: inout H
+    _ batch: inout DatagramBatch, _ message: Message, _ index: Int, offset: Int, length: Int,
+    _ handler: inout H
   ) {
     counters.datagramsReceived &+= 1
     counters.bytesReceived &+= UInt64(length)
@@ -68,7 +69,8 @@ extension Engine {
       openJobs[openCount].key = row
       openJobs[openCount].packetNumber = packetNumber
       openJobs[openCount].authenticatesHeader = !peers.rows[slot].isOriginal
-      arrivals[openCount] = Arrival(connectionID: peers.rows[slot].connectionID, slot: Int32(slot), ecn: message.ecn)
+      arrivals[openCount] = Arrival(
+        connectionID: peers.rows[slot].connectionID, slot: Int32(slot), message: Int32(index), ecn: message.ecn)
       openCount += 1
     case .free, .answering:
       // While answering, only the initiator's id is in use.
@@ -102,6 +104,10 @@ extension Engine {
       }
       peers.flows[slot].lastReceived = now
       touch(slot)
+      let source = batch.messages[Int(arrival.message)].address
+      if source != peers.rows[slot].address {
+        heardElsewhere(slot, from: source, bytes: openJobs[index].length, packetNumber: packetNumber)
+      }
       if !peers.rows[slot].isConfirmed {
         peers.rows[slot].isConfirmed = true
         peers.dropHandshake(slot)
@@ -116,7 +122,7 @@ extension Engine {
           receiveLateOriginal(plaintext, slot)
         }
       } else if peers.rows[slot].phase == .established {
-        dispatch(plaintext, slot, packetNumber: packetNumber, ecn: arrival.ecn, &handler)
+        dispatch(plaintext, slot, packetNumber: packetNumber, ecn: arrival.ecn, from: source, &handler)
       } else {
         receiveLate(plaintext, slot, packetNumber: packetNumber)
       }
@@ -141,7 +147,7 @@ extension Engine {
 
   /// One authentic plaintext of an established peer.
   private mutating func dispatch<H: Handler>(
-    _ plaintext: RawSpan, _ slot: Int, packetNumber: UInt64, ecn: UInt8, _ handler: inout H
+    _ plaintext: RawSpan, _ slot: Int, packetNumber: UInt64, ecn: UInt8, from source: Address, _ handler: inout H
   ) {
     let segment: Segment
     do throws(Malformed) { segment = try Segment.parse(plaintext) } catch {
@@ -161,7 +167,7 @@ extension Engine {
     case .ack:
       receiveAck(lastInOrder: segment.number, window: segment.window, payload, slot, &handler)
     case .control:
-      receiveControl(segment, payload, slot, &handler)
+      receiveControl(segment, payload, slot, from: source, &handler)
     }
     if segment.ackOptionLength > 0, peers.rows[slot].phase == .established {
       let option = plaintext.extracting(
@@ -183,12 +189,45 @@ extension Engine {
   private mutating func receiveData<H: Handler>(
     _ segment: Segment, _ payload: RawSpan, _ slot: Int, _ handler: inout H
   ) {
-    // Pieces are not sent yet by anyone; a segment that does not fit a cell of the pool was never allowed.
-    guard segment.fragmentTotal == 0, payload.byteCount <= pool.cellBytes else {
+    if segment.fragmentTotal > 0 {
+      receivePiece(segment, payload, slot, &handler)
+      return
+    }
+    // A segment that does not fit a cell of the pool was never allowed.
+    guard payload.byteCount <= pool.cellBytes else {
       counters.malformed &+= 1
       return
     }
     _ = receiveSegment(segment.number, isFin: segment.has(SegmentFlag.fin), payload, slot, &handler)
+  }
+
+  /// Nothing is acknowledged before the whole segment is there.
+  private mutating func receivePiece<H: Handler>(
+    _ segment: Segment, _ payload: RawSpan, _ slot: Int, _ handler: inout H
+  ) {
+    switch peers.flows[slot].receive.need(segment.number) {
+    case .wanted: break
+    case .duplicate:
+      counters.duplicates &+= 1
+      duplicateReceived(slot)
+      return
+    case .beyondWindow:
+      counters.beyondWindow &+= 1
+      return
+    }
+    let total = Int(segment.fragmentTotal)
+    switch peers.flows[slot].reassemble(
+      segment.number, offset: Int(segment.fragmentOffset), total: total, payload, pool: &pool)
+    {
+    case .incomplete: break
+    case .malformed: counters.malformed &+= 1
+    case .poolExhausted: counters.poolExhausted &+= 1
+    case .complete(let cell):
+      // The cell stays in use until the callback has returned.
+      _ = receiveSegment(
+        segment.number, isFin: segment.has(SegmentFlag.fin), unsafe pool.bytes(cell, total), slot, &handler)
+      pool.release(cell)
+    }
   }
 
   /// One whole segment, of either version.
@@ -279,7 +318,7 @@ extension Engine {
   // MARK: 6. CONTROL
 
   private mutating func receiveControl<H: Handler>(
-    _ segment: Segment, _ body: RawSpan, _ slot: Int, _ handler: inout H
+    _ segment: Segment, _ body: RawSpan, _ slot: Int, from source: Address, _ handler: inout H
   ) {
     switch segment.controlKind {
     case Control.ping:
@@ -290,6 +329,14 @@ extension Engine {
       }
     case Control.pong:
       if segment.token != 0 { handler.pong(peer(slot), token: segment.token, engine: &self) }
+    case Control.challenge:
+      guard body.byteCount >= Control.challengeLength else {
+        counters.malformed &+= 1
+        return
+      }
+      peers.flows[slot].path.owe(body.bigEndian64(0), to: source)
+    case Control.response:
+      receiveResponse(body, slot, &handler)
     case Control.close:
       let reason: CloseReason
       do throws(Malformed) {
@@ -338,6 +385,13 @@ extension Engine {
       }
       guard peers.flows.contains(slot) else { continue }
       peers.flows[slot].growReplayWindow()
+      if peers.flows[slot].mtu.wantsSearch, peers.rows[slot].phase == .established {
+        peers.flows[slot].mtu.search(challenge: randomWord(), now: now)
+      }
+      if peers.flows[slot].reassembly != nil {
+        let next = peers.flows[slot].receive.next
+        peers.flows[slot].reassembly?.forget(before: next, pool: &pool)
+      }
       if peers.flows[slot].receive.reopened { peers.flows[slot].ack.demand() }
       if peers.flows[slot].hasWork(now: now) { makeReady(slot) }
       arm(slot)
@@ -371,7 +425,7 @@ extension Engine {
       peers.flows[slot].closeCode = Control.protocolViolationCode
       makeReady(slot)
     }
-    peers.flows[slot].receive.releaseAll(to: &pool)
+    releaseCells(slot)
     peers.flows[slot].linger(wasDialling: wasDialling, now: now)
     if wasDialling { counters.handshakesFailed &+= 1 }
     touch(slot)

@@ -11,8 +11,14 @@ extension Engine {
       let slot = Int(entry)
       guard peers.rows[slot].isReady else { continue }
       peers.rows[slot].isReady = false
-      let isDone = send(slot, into: &batch, &handler)
-      if isDone { turns -= 1 } else { makeReady(slot) }
+      let used = batch.used
+      if send(slot, into: &batch, &handler) {
+        turns -= 1
+        continue
+      }
+      makeReady(slot)
+      // Neither done nor able to place anything: what it has does not fit this batch any more.
+      if batch.used == used { break }
     }
     seal(&batch)
     settleTouched(&handler)
@@ -42,6 +48,7 @@ extension Engine {
       }
       let isDone =
         sendData(slot, into: &batch, &handler) && sendAck(slot, into: &batch) && sendPings(slot, into: &batch)
+        && sendPath(slot, into: &batch)
       if peers.rows[slot].phase == .established { touch(slot) }
       return isDone
     case .lingering:
@@ -65,20 +72,26 @@ extension Engine {
         return true
       }
       if peers.rows[slot].isOriginal, !permitsOriginal(segment, slot, &handler) { return true }
-      let length = Datagram.headerLength + Segment.dataLength + segment.length + Datagram.tagLength
-      guard let place = batch.place(length, for: peers.rows[slot].address) else { return false }
-      let packetNumber = begin(slot, place, length, &batch)
       var flags: UInt8 = 0
       if peers.flows[slot].send.isFirst(segment.number) { flags |= SegmentFlag.syn }
       if segment.isFin { flags |= SegmentFlag.fin }
       if segment.isRetransmission { flags |= SegmentFlag.rto }
       if isProbe, !peers.rows[slot].isOriginal { flags |= SegmentFlag.ackNow }
-      var bytes = batch.arena.mutableBytes(
-        place + Datagram.headerLength, Segment.dataLength + segment.length)
-      Segment.writeData(flags: flags, sequence: segment.number, into: &bytes)
-      if segment.length > 0 {
-        var payload = bytes._mutatingExtracting(Segment.dataLength..<bytes.byteCount)
-        handler.fill(peer(slot), offset: segment.offset, into: &payload)
+      let length = Datagram.headerLength + Segment.dataLength + segment.length + Datagram.tagLength
+      let packetNumber: UInt64
+      if segment.length > peers.flows[slot].capacity {
+        guard let last = sendPieces(segment, flags: flags, slot, into: &batch, &handler) else { return false }
+        packetNumber = last
+      } else {
+        guard let place = batch.place(length, for: peers.rows[slot].address) else { return false }
+        packetNumber = begin(slot, place, length, &batch)
+        var bytes = batch.arena.mutableBytes(
+          place + Datagram.headerLength, Segment.dataLength + segment.length)
+        Segment.writeData(flags: flags, sequence: segment.number, into: &bytes)
+        if segment.length > 0 {
+          var payload = bytes._mutatingExtracting(Segment.dataLength..<bytes.byteCount)
+          handler.fill(peer(slot), offset: segment.offset, into: &payload)
+        }
       }
       peers.flows[slot].sent(segment, packetNumber: packetNumber, bytes: length, now: now)
       if segment.isRetransmission { counters.retransmissions &+= 1 }
@@ -108,7 +121,8 @@ extension Engine {
     if peers.rows[slot].isOriginal { return sendOriginalAcks(slot, into: &batch) }
     guard peers.flows[slot].ack.isDue(now: now) || peers.flows[slot].owesFirstAck else { return true }
     let overhead = Datagram.headerLength + Segment.ackLength + Datagram.tagLength
-    let bound = peers.flows[slot].capacity + Datagram.headerLength + Segment.dataLength + Datagram.tagLength
+    // Nothing tells that an ACK was too long for the path, so none is longer than what every path carries.
+    let bound = PathMTU.base
     // Written at the end of what is used, then placed: an ACK is as long as what it tells.
     guard let space = batch.room(bound, for: peers.rows[slot].address) else { return false }
     let header = peers.flows[slot].ack.header(now: now)

@@ -159,7 +159,8 @@ public struct Engine: ~Copyable {
       smoothedRTT: peers.flows[slot].roundTrip.smoothed,
       minimumRTT: peers.flows[slot].roundTrip.hasSample ? peers.flows[slot].roundTrip.minimum : 0,
       congestionWindow: peers.flows[slot].congestion.window, bytesInFlight: peers.flows[slot].send.bytesInFlight,
-      packetsInFlight: peers.flows[slot].send.packetsInFlight, retransmissions: peers.flows[slot].retransmissions,
+      packetsInFlight: peers.flows[slot].send.packetsInFlight, datagramBytes: peers.flows[slot].mtu.datagram,
+      retransmissions: peers.flows[slot].retransmissions,
       aead: peers.flows[slot].aead, address: address, key: peers.flows[slot].remoteKey,
       version: peers.rows[slot].isOriginal ? 0 : 1)
   }
@@ -218,8 +219,14 @@ public struct Engine: ~Copyable {
   /// Frees a slot; its id is void from here on.
   mutating func free(_ slot: Int) {
     wheel.cancel(slot)
-    peers.flows[slot].receive.releaseAll(to: &pool)
+    releaseCells(slot)
     peers.release(slot)
+  }
+
+  /// Gives back all memory of the pool that the connection has.
+  mutating func releaseCells(_ slot: Int) {
+    peers.flows[slot].receive.releaseAll(to: &pool)
+    peers.flows[slot].reassembly?.releaseAll(to: &pool)
   }
 
   func randomWord() -> UInt64 {
@@ -243,5 +250,7 @@ public struct Engine: ~Copyable {
 struct Arrival: BitwiseCopyable {
   var connectionID: UInt64 = 0
   var slot: Int32 = 0
+  /// Index of the batch's message that it came in.
+  var message: Int32 = 0
   var ecn: UInt8 = 0
 }

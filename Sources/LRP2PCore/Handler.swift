@@ -17,7 +17,7 @@ public protocol Handler {
   mutating func finished(_ peer: Peer, engine: inout Engine)
 
   /// Writes the bytes of the own stream at `offset ..< offset + bytes.byteCount` into `bytes`: called when they are
-  /// sent, and again with the same range when they have to be sent again. Only what was offered and not yet
+  /// sent, and again with the same range, or parts of it, when they have to be sent again. Only what was offered and not yet
   /// reported as acknowledged is asked for.
   mutating func fill(_ peer: Peer, offset: UInt64, into bytes: inout MutableRawSpan)
 
@@ -27,6 +27,10 @@ public protocol Handler {
   /// The connection is over and the handle is void. Called exactly once for every connection that was `connected`
   /// or dialled.
   mutating func closed(_ peer: Peer, reason: CloseReason, engine: inout Engine)
+
+  /// The peer has another address from now on, and has proved that it receives there: its NAT has given it a new
+  /// mapping, or it has moved. The connection goes on.
+  mutating func moved(_ peer: Peer, to address: Address, engine: inout Engine)
 
   /// The peer has answered `Engine.ping` with this token.
   mutating func pong(_ peer: Peer, token: UInt16, engine: inout Engine)
@@ -42,6 +46,7 @@ extension Handler {
   public mutating func fill(_ peer: Peer, offset: UInt64, into bytes: inout MutableRawSpan) {}
   public mutating func acknowledged(_ peer: Peer, upTo offset: UInt64, engine: inout Engine) {}
   public mutating func closed(_ peer: Peer, reason: CloseReason, engine: inout Engine) {}
+  public mutating func moved(_ peer: Peer, to address: Address, engine: inout Engine) {}
   public mutating func pong(_ peer: Peer, token: UInt16, engine: inout Engine) {}
   public mutating func timerFired(token: UInt64, engine: inout Engine) {}
 }

@@ -19,6 +19,9 @@ public struct EngineStatistics: Sendable, BitwiseCopyable {
   public var poolExhausted: UInt64 = 0
   public var retransmissions: UInt64 = 0
   public var probeTimeouts: UInt64 = 0
+  /// Datagrams from a new address of a known peer that started a path validation, and moves that came of them.
+  public var pathValidations: UInt64 = 0
+  public var pathChanges: UInt64 = 0
   public var handshakesStarted: UInt64 = 0
   public var handshakesCompleted: UInt64 = 0
   public var handshakesFailed: UInt64 = 0
@@ -39,6 +42,8 @@ public struct PeerStatistics: Sendable {
   public var congestionWindow: UInt64
   public var bytesInFlight: UInt64
   public var packetsInFlight: Int
+  /// Bytes of a full datagram on this path at present.
+  public var datagramBytes: Int
   public var retransmissions: UInt64
   public var aead: AEAD
   public var address: Address

@@ -12,6 +12,8 @@ package struct Link {
   package var rate: UInt64 = 0
   /// Bytes that wait at most when the rate is exceeded.
   package var buffer = 1 << 20
+  /// Longer datagrams vanish.
+  package var largestDatagram = Int.max
   /// Nothing passes.
   package var isDown = false
 

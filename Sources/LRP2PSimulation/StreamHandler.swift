@@ -22,6 +22,7 @@ package struct StreamHandler: Handler {
   package var timersFired: [UInt64] = []
   package var closedCount = 0
   package var pongs: [UInt16] = []
+  package var moves: [Address] = []
 
   package init(bytesToSend: UInt64?) { self.bytesToSend = bytesToSend }
 
@@ -76,6 +77,8 @@ package struct StreamHandler: Handler {
     peers[peer, default: Progress()].closed = reason
     closedCount += 1
   }
+
+  package mutating func moved(_ peer: Peer, to address: Address, engine: inout Engine) { moves.append(address) }
 
   package mutating func pong(_ peer: Peer, token: UInt16, engine: inout Engine) { pongs.append(token) }
 

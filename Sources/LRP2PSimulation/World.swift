@@ -10,6 +10,12 @@ package struct World<H: Handler>: ~Copyable {
   /// From the first engine to the second, and back.
   package var forth: Link
   package var back: Link
+  /// Where the first engine is at present: a NAT that rebinds changes it. What goes to an earlier address is lost.
+  package var presentAddress = Self.firstAddress
+  /// Repeats everything from the first engine under an address of its own, ahead of the original.
+  package var spoofer: Address?
+  /// Whether the spoofer passes on what it is answered, as if from the second engine.
+  package var spooferForwards = false
   package private(set) var dropped = 0
   package private(set) var corrupted = 0
   package private(set) var carried = 0
@@ -117,7 +123,7 @@ package struct World<H: Handler>: ~Copyable {
     for _ in 0..<64 {
       first.transmit(into: &outgoing, now: now, handler: &firstHandler)
       let firstSent = outgoing.count
-      launch(from: Self.firstAddress)
+      launch(from: presentAddress)
       second.transmit(into: &outgoing, now: now, handler: &secondHandler)
       let secondSent = outgoing.count
       launch(from: Self.secondAddress)
@@ -134,8 +140,14 @@ package struct World<H: Handler>: ~Copyable {
         let bytes = Self.copy(outgoing.arena.bytes(message.offset + at, length))
         at += length
         if message.address == Self.secondAddress {
+          if let spoofer {
+            sequence += 1
+            flights.push(
+              Flight(arrival: now + forth.delay / 2, sequence: sequence, destination: 1, address: spoofer, bytes: bytes)
+            )
+          }
           forth = launch(bytes, on: forth, to: 1, from: source)
-        } else if message.address == Self.firstAddress {
+        } else if message.address == presentAddress || (spooferForwards && message.address == spoofer) {
           back = launch(bytes, on: back, to: 0, from: source)
         }
       }
@@ -156,7 +168,7 @@ package struct World<H: Handler>: ~Copyable {
   ) -> Link {
     var link = link
     carried += 1
-    if link.isDown || random.happens(link.loss) {
+    if link.isDown || bytes.count > link.largestDatagram || random.happens(link.loss) {
       dropped += 1
       return link
     }

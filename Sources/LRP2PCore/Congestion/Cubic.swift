@@ -2,7 +2,7 @@
 package struct Cubic: BitwiseCopyable {
   package private(set) var window: UInt64
   private var slowStartThreshold: UInt64 = .max
-  private let segment: UInt64
+  private var segment: UInt64
   /// Losses of packets sent before this belong to the congestion event already answered.
   private var recoveryStart: Instant = 0
   private var windowMaximum = 0.0
@@ -23,6 +23,12 @@ package struct Cubic: BitwiseCopyable {
   package init(segment: Int, initialWindow packets: Int) {
     self.segment = UInt64(segment)
     window = UInt64(segment * packets)
+  }
+
+  /// A full datagram has another size from here on.
+  package mutating func setSegment(_ bytes: Int) {
+    segment = UInt64(bytes)
+    window = max(window, minimumWindow)
   }
 
   package var minimumWindow: UInt64 { 2 * segment }

@@ -20,7 +20,21 @@ package struct ReceivePool: ~Copyable {
 
   /// Copies `bytes` into a cell; `nil` when the pool is exhausted.
   package mutating func store(_ bytes: RawSpan) -> UInt32? {
-    precondition(bytes.byteCount <= cellBytes)
+    guard let cell = reserve() else { return nil }
+    write(bytes, to: cell, at: 0)
+    return cell
+  }
+
+  /// Copies `bytes` to `offset` of a cell in use.
+  package mutating func write(_ bytes: RawSpan, to cell: UInt32, at offset: Int) {
+    precondition(offset >= 0 && bytes.byteCount <= cellBytes - offset)
+    var target = chunks[Int(cell) / Self.cellsPerChunk].mutableBytes(
+      Int(cell) % Self.cellsPerChunk * cellBytes + offset, bytes.byteCount)
+    target.copy(bytes, to: 0)
+  }
+
+  /// Takes a cell; `nil` when the pool is exhausted.
+  package mutating func reserve() -> UInt32? {
     if free.isEmpty {
       guard chunkCount < chunks.count else { return nil }
       chunks.insert(Arena(byteCount: Self.cellsPerChunk * cellBytes), at: chunkCount)
@@ -30,9 +44,6 @@ package struct ReceivePool: ~Copyable {
     }
     guard let cell = free.popFirst() else { return nil }
     cellsInUse += 1
-    var target = chunks[Int(cell) / Self.cellsPerChunk].mutableBytes(
-      Int(cell) % Self.cellsPerChunk * cellBytes, bytes.byteCount)
-    target.copy(bytes, to: 0)
     return cell
   }
 

@@ -71,6 +71,13 @@ package struct ReceiveWindow: ~Copyable {
     return .storedEarly(opensGap: opensGap)
   }
 
+  /// Whether a piece of segment `number` is of use.
+  package enum Need { case wanted, duplicate, beyondWindow }
+  package func need(_ number: UInt32) -> Need {
+    if number.distance(since: next) < 0 || early.contains(number) { return .duplicate }
+    return number.distance(since: delivered) < Int(window) ? .wanted : .beyondWindow
+  }
+
   /// The segment that `accept` called direct has been handed over.
   package mutating func deliveredDirectly() {
     next &+= 1

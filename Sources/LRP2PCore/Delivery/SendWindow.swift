@@ -190,6 +190,9 @@ package struct SendWindow: ~Copyable {
   package struct Outcome {
     package var acknowledgedBytes: UInt64 = 0
     package var acknowledgedPackets = 0
+    /// The longest payload among what was acknowledged, and among what was lost.
+    package var longestAcknowledged = 0
+    package var longestLost = 0
     package var sample: Nanoseconds? = nil
     package var lostPackets = 0
     /// When the newest of the lost packets had been sent.
@@ -307,6 +310,7 @@ package struct SendWindow: ~Copyable {
     if entry.isFin { finAcknowledged = true }
     outcome.acknowledgedBytes += UInt64(entry.length + Self.overhead)
     outcome.acknowledgedPackets += 1
+    outcome.longestAcknowledged = max(outcome.longestAcknowledged, entry.length)
     if entry.packetNumber == largest { outcome.sample = age(entry, now) }
   }
 
@@ -426,6 +430,7 @@ package struct SendWindow: ~Copyable {
     lostQueue.append(number)
     lostPending += 1
     outcome.lostPackets += 1
+    outcome.longestLost = max(outcome.longestLost, entry.length)
     outcome.newestLostTime = max(outcome.newestLostTime, now - min(age(entry, now), now))
   }
 

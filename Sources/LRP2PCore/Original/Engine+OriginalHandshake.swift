@@ -125,6 +125,8 @@ extension Flow {
   fileprivate mutating func becomeOriginal(_ configuration: EngineConfiguration) {
     aead = .chacha20Poly1305
     epochs = KeyEpochs(bits: 64)
+    // It knows no path MTU: datagrams keep their size.
+    mtu = PathMTU(maximum: PathMTU.base)
     capacity = OriginalPeer.capacity
     congestion = Cubic(
       segment: OriginalPeer.capacity + SendWindow.overhead, initialWindow: min(configuration.initialWindow, 10))

@@ -22,6 +22,9 @@ extension Flow {
     if outcome.acknowledgedPackets > 0 || outcome.windowAdvanced || (isNewest && !send.isWindowClosed) {
       probeCount = 0
     }
+    if mtu.acknowledged(longest: outcome.longestAcknowledged, lostLongest: outcome.longestLost, now: now) {
+      pathSizeChanged()
+    }
     lossDeadline = outcome.lossTime
     lost(outcome, now: now)
     pace(now: now)
@@ -53,7 +56,9 @@ extension Flow {
 
   /// Whether `transmit` would find something to send now.
   package func hasWork(now: Instant) -> Bool {
-    if owesClose || isClosedByUser || owesPing || pingToken != 0 || owesPong || owesFirstAck || probesOwed > 0 {
+    if owesClose || isClosedByUser || owesPing || pingToken != 0 || path.owesAnything || mtu.owesProbe || owesPong
+      || owesFirstAck || probesOwed > 0
+    {
       return true
     }
     if ack.isDue(now: now) { return true }

@@ -8,6 +8,13 @@ package struct Flow: ~Copyable {
   package var pacer = Pacer()
   package var ack = AckSchedule()
   package var epochs: KeyEpochs
+  package var path = PathValidation()
+  package var mtu: PathMTU
+  /// Segments that arrive in pieces; `nil` until the first does.
+  package var reassembly: Reassembly?
+  /// The segment whose pieces did not all fit the last batch, and how far it got.
+  package var pieceNumber: UInt32 = 0
+  package var pieceOffset = 0
 
   package var remoteKey = PublicKey()
   package var aead = AEAD.chacha20Poly1305
@@ -63,8 +70,9 @@ package struct Flow: ~Copyable {
     send = SendWindow(first: configuration.initialSequence, window: 0)
     receive = ReceiveWindow(first: configuration.initialSequence, window: UInt32(configuration.receiveWindow))
     epochs = KeyEpochs(bits: configuration.keyEpochBits)
-    capacity = Self.capacity(datagram: configuration.maximumDatagram)
-    congestion = Cubic(segment: configuration.maximumDatagram, initialWindow: configuration.initialWindow)
+    mtu = PathMTU(maximum: configuration.maximumDatagram)
+    capacity = Self.capacity(datagram: mtu.datagram)
+    congestion = Cubic(segment: mtu.datagram, initialWindow: configuration.initialWindow)
     idleTimeout = configuration.idleTimeout
     lastReceived = now
     lastSent = now
@@ -77,9 +85,9 @@ package struct Flow: ~Copyable {
 
   /// Takes over what the peer has said of itself in its authenticated payloads.
   package mutating func agree(_ peer: HandshakeParameters, configuration: EngineConfiguration) {
-    let datagram = min(configuration.maximumDatagram, peer.maximumDatagram)
-    capacity = Self.capacity(datagram: datagram)
-    congestion = Cubic(segment: datagram, initialWindow: configuration.initialWindow)
+    mtu = PathMTU(maximum: min(configuration.maximumDatagram, peer.maximumDatagram))
+    capacity = Self.capacity(datagram: mtu.datagram)
+    congestion = Cubic(segment: mtu.datagram, initialWindow: configuration.initialWindow)
     send.open(window: peer.initialWindow)
     peerAckRatio = Int(peer.ackRatio)
     peerMaximumAckDelay = .microseconds(UInt64(peer.maximumAckDelayMicroseconds))
@@ -118,5 +126,13 @@ package struct Flow: ~Copyable {
   /// A repeated FIN starts the wait anew (RFC 9293, 3.10.7.4, TIME-WAIT), long enough for probes that back off.
   package mutating func extendLinger(now: Instant) {
     lingerDeadline = max(lingerDeadline, now + 3 * (now - lingerStart))
+  }
+
+  /// Takes one piece of a segment.
+  package mutating func reassemble(
+    _ number: UInt32, offset: Int, total: Int, _ bytes: RawSpan, pool: inout ReceivePool
+  ) -> Reassembly.Outcome {
+    if reassembly == nil { reassembly = Reassembly() }
+    return reassembly!.insert(number, offset: offset, total: total, bytes, pool: &pool)
   }
 }

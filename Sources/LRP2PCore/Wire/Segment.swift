@@ -126,6 +126,23 @@ package struct Segment: BitwiseCopyable {
     bytes.setBigEndian32(2, sequence)
   }
 
+  /// What the option of a piece takes.
+  package static let pieceOptionLength = 6
+
+  /// 12 bytes; the piece follows.
+  @_lifetime(bytes: copy bytes)
+  package static func writePiece(
+    flags: UInt8, sequence: UInt32, offset: Int, total: Int, into bytes: inout MutableRawSpan
+  ) {
+    bytes.setByte(0, UInt8(dataLength + pieceOptionLength))
+    bytes.setByte(1, flags)
+    bytes.setBigEndian32(2, sequence)
+    bytes.setByte(6, SegmentOption.fragment)
+    bytes.setByte(7, 4)
+    bytes.setBigEndian16(8, UInt16(offset))
+    bytes.setBigEndian16(10, UInt16(total))
+  }
+
   /// 9 bytes; the ACK block follows.
   @_lifetime(bytes: copy bytes)
   package static func writeAck(flags: UInt8, lastInOrder: UInt32, window: UInt32, into bytes: inout MutableRawSpan) {

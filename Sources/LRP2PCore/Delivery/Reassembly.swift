@@ -1,0 +1,93 @@
+/// Segments that arrive in pieces, because the path carries less than it did when they were first sent. A piece begins
+/// at a multiple of 64 bytes, and all but the last are multiples of 64 long.
+package struct Reassembly: ~Copyable {
+  package static var unit: Int { 64 }
+  private static var maximumSegments: Int { 16 }
+
+  // Not private: a debug build fails on private types in generic storage (Swift 6.3).
+  package struct Partial: BitwiseCopyable {
+    var number: UInt32 = 0
+    var cell: UInt32 = ReceivePool.none
+    var total = 0
+    /// Units of 64 bytes that have come: enough for 16 KiB.
+    var units = InlineArray<4, UInt64>(repeating: 0)
+    var unitsLeft = 0
+  }
+
+  private var partials = Column(repeating: Partial(), count: Self.maximumSegments)
+  private var count = 0
+
+  package init() {}
+
+  package enum Outcome {
+    case incomplete
+    /// Whole: `cell` holds the segment and is the caller's to release.
+    case complete(cell: UInt32)
+    case malformed
+    case poolExhausted
+  }
+
+  /// Takes bytes `offset ..< offset + bytes.byteCount` of `total` of segment `number`. When too many segments are
+  /// incomplete the oldest gives way: none was acknowledged, so all of it is sent again.
+  package mutating func insert(
+    _ number: UInt32, offset: Int, total: Int, _ bytes: RawSpan, pool: inout ReceivePool
+  ) -> Outcome {
+    let end = offset + bytes.byteCount
+    guard total <= pool.cellBytes, total <= Datagram.maximumLength, bytes.byteCount > 0, end <= total,
+      offset % Self.unit == 0, end == total || end % Self.unit == 0
+    else { return .malformed }
+    guard let index = find(number, total: total, &pool) else { return .poolExhausted }
+    guard partials[index].total == total else { return .malformed }
+    for unit in offset / Self.unit..<(end + Self.unit - 1) / Self.unit {
+      let bit: UInt64 = 1 << UInt64(unit & 63)
+      guard partials[index].units[unit >> 6] & bit == 0 else { continue }
+      partials[index].units[unit >> 6] |= bit
+      partials[index].unitsLeft -= 1
+    }
+    pool.write(bytes, to: partials[index].cell, at: offset)
+    guard partials[index].unitsLeft == 0 else { return .incomplete }
+    let cell = partials[index].cell
+    remove(index)
+    return .complete(cell: cell)
+  }
+
+  /// Segments before `next` have arrived by another way.
+  package mutating func forget(before next: UInt32, pool: inout ReceivePool) {
+    var index = 0
+    while index < count {
+      if partials[index].number.precedes(next) {
+        pool.release(partials[index].cell)
+        remove(index)
+      } else {
+        index += 1
+      }
+    }
+  }
+
+  package mutating func releaseAll(to pool: inout ReceivePool) {
+    for index in 0..<count { pool.release(partials[index].cell) }
+    count = 0
+  }
+
+  private mutating func find(_ number: UInt32, total: Int, _ pool: inout ReceivePool) -> Int? {
+    for index in 0..<count where partials[index].number == number { return index }
+    if count == Self.maximumSegments {
+      pool.release(partials[0].cell)
+      remove(0)
+    }
+    guard let cell = pool.reserve() else { return nil }
+    partials[count] = Partial()
+    partials[count].number = number
+    partials[count].cell = cell
+    partials[count].total = total
+    partials[count].unitsLeft = (total + Self.unit - 1) / Self.unit
+    count += 1
+    return count - 1
+  }
+
+  /// Keeps the order of arrival.
+  private mutating func remove(_ index: Int) {
+    count -= 1
+    for at in index..<count { partials[at] = partials[at + 1] }
+  }
+}
