@@ -5,7 +5,7 @@ import Glibc
 struct Command: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "lrp2p", abstract: "Files over a reliable, encrypted, peer-to-peer transport on UDP.",
-    version: "0.1.0", subcommands: [Keygen.self, Receive.self, Send.self])
+    version: "0.1.0", subcommands: [Keygen.self, Receive.self, Send.self, Pipe.self])
 
   static func main() {
     // A reader of our output that has gone is an error of write, not the end of the process.

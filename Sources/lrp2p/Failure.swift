@@ -24,6 +24,7 @@ struct Failure: Error, CustomStringConvertible {
       case .handshakeFailed: "\(peer) speaks no common version or cipher"
       case .protocolViolation: "\(peer) broke the protocol"
       case .keyExhausted: "too many forged datagrams from \(peer)"
+      case .sequenceExhausted: "\(peer) cannot number more data in one connection"
       }
   }
 }

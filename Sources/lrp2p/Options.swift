@@ -23,10 +23,13 @@ struct SocketOptions: ParsableArguments {
     do throws(IdentityError) { return try Identity(contentsOf: identity) } catch { throw Failure(error) }
   }
 
-  func makeReactor(bind address: Address) throws(Failure) -> Reactor {
+  func makeReactor(
+    bind address: Address, configure: (inout ReactorConfiguration) -> Void = { _ in }
+  ) throws(Failure) -> Reactor {
     let identity = try loadIdentity()
     var configuration = ReactorConfiguration()
     configuration.engine.idleTimeout = .seconds(UInt64(idleTimeout))
+    configure(&configuration)
     do throws(ReactorError) {
       return try Reactor(configuration: configuration, identity: identity, bind: address)
     } catch {

@@ -6,6 +6,9 @@ enum Output {
     write(text + "\n", to: STDOUT_FILENO)
   }
 
+  /// A line on standard error that is no error: standard output is somebody's stream.
+  static func note(_ text: String) { write(text + "\n", to: STDERR_FILENO) }
+
   /// One JSON object; values are already JSON.
   static func json(_ fields: [(String, String)]) {
     line("{" + fields.map { "\(quoted($0.0)):\($0.1)" }.joined(separator: ",") + "}")

@@ -1,0 +1,138 @@
+import Glibc
+import LRP2P
+import LRP2PTool
+
+/// Moves standard input to one peer and the peer to standard output; never holds more than a ring and a backlog.
+struct PipeHandler: Handler {
+  /// Bytes that wait for standard output before the peer is paused, and at which it goes on.
+  private static let highWater = 1 << 20
+  private static let lowWater = 1 << 18
+
+  private(set) var outcome: Result<Void, Failure>?
+  private(set) var peer: Peer?
+  private var ring = SendRing(capacity: 16 << 20)
+  private var output: StandardOutput
+  private let name: String
+  private let allowed: Set<PublicKey>
+  private let endsAfter: UInt64?
+  private var isConnected = false
+  private var isDialled = false
+  private var isPaused = false
+  private var inputEnded = false
+  private var acknowledged: UInt64 = 0
+  private var received: UInt64 = 0
+
+  /// - Parameter endsAfter: bytes from the peer after which the connection ends; `nil` waits for its FIN.
+  init(peerName: String, allowed: Set<PublicKey>, endsAfter: UInt64?) {
+    name = peerName
+    self.allowed = allowed
+    self.endsAfter = endsAfter
+    output = StandardOutput()
+  }
+
+  /// Whether standard input is to be read now.
+  var wantsInput: Bool { isConnected && !inputEnded && ring.free >= 1 << 16 && outcome == nil }
+  /// Whether bytes wait for standard output.
+  var wantsOutput: Bool { !output.isEmpty }
+  var outputDescriptor: Int32 { output.descriptor }
+
+  mutating func accepts(key: PublicKey, from address: Address) -> Bool {
+    // A pipe has one other end. A dialled one was judged by its pin.
+    isDialled || (peer == nil && (allowed.isEmpty || allowed.contains(key)))
+  }
+
+  mutating func connected(_ peer: Peer, incoming: Bool, engine: inout Engine) {
+    guard self.peer == nil || self.peer == peer else {
+      engine.close(peer, code: CloseCode.refused, reason: "this end has its peer already")
+      return
+    }
+    self.peer = peer
+    isConnected = true
+    if inputEnded { engine.finish(peer) }
+  }
+
+  mutating func dialled(_ peer: Peer) {
+    self.peer = peer
+    isDialled = true
+  }
+
+  mutating func fill(_ peer: Peer, offset: UInt64, into bytes: inout MutableRawSpan) {
+    ring.copy(from: offset, into: &bytes)
+  }
+
+  mutating func acknowledged(_ peer: Peer, upTo offset: UInt64, engine: inout Engine) {
+    guard peer == self.peer else { return }
+    ring.release(upTo: offset)
+    acknowledged = offset
+    endIfComplete(&engine)
+  }
+
+  mutating func received(_ peer: Peer, _ bytes: RawSpan, engine: inout Engine) {
+    guard peer == self.peer else { return }
+    output.append(bytes)
+    received += UInt64(bytes.byteCount)
+    if output.count > Self.highWater, !isPaused {
+      isPaused = true
+      engine.pause(peer)
+    }
+  }
+
+  mutating func finished(_ peer: Peer, engine: inout Engine) {
+    if peer == self.peer { output.closeWhenEmpty() }
+  }
+
+  mutating func closed(_ peer: Peer, reason: CloseReason, engine: inout Engine) {
+    guard peer == self.peer, outcome == nil else { return }
+    outcome = reason == .finished ? .success(()) : .failure(Failure(reason, of: name))
+  }
+
+  /// Reads what is there of standard input, as far as the ring takes it.
+  mutating func readInput(_ engine: inout Engine) {
+    guard let peer, wantsInput else { return }
+    let count = unsafe ring.append(limit: 1 << 20) { target in
+      var count: Int
+      repeat { count = unsafe read(STDIN_FILENO, target.baseAddress!, target.count) } while count < 0 && errno == EINTR
+      return count
+    }
+    if count < 0 {
+      if errno == EAGAIN { return }
+      fail("standard input: \(Files.errorText())", &engine)
+    } else if count == 0 {
+      inputEnded = true
+      engine.finish(peer)
+      endIfComplete(&engine)
+    } else {
+      engine.offer(peer, upTo: ring.end)
+    }
+  }
+
+  /// Writes what standard output takes without waiting.
+  mutating func writeOutput(_ engine: inout Engine) {
+    guard output.flush() else {
+      fail("standard output: \(Files.errorText())", &engine)
+      return
+    }
+    if isPaused, output.count < Self.lowWater, let peer {
+      isPaused = false
+      engine.resume(peer)
+    }
+    endIfComplete(&engine)
+  }
+
+  /// Everything has been delivered and written; nothing of it is lost when the process ends.
+  mutating func drain() -> Bool { output.flush(waits: true) }
+
+  private mutating func endIfComplete(_ engine: inout Engine) {
+    guard let endsAfter, let peer, outcome == nil, received >= endsAfter, inputEnded, acknowledged == ring.end,
+      output.isEmpty
+    else { return }
+    outcome = .success(())
+    engine.close(peer, code: 0)
+  }
+
+  private mutating func fail(_ text: String, _ engine: inout Engine) {
+    guard outcome == nil else { return }
+    outcome = .failure(Failure(text))
+    if let peer { engine.close(peer, code: CloseCode.interrupted, reason: text) }
+  }
+}
