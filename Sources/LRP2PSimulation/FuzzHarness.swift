@@ -11,11 +11,18 @@ package enum FuzzHarness {
     configuration.receiveWindow = 64
     configuration.maximumHalfOpen = 4
     configuration.maximumPeers = 8
-    configuration.initialSequence = reader.byte(input) & 1 == 0 ? 0 : UInt32.max - 5
+    let variant = reader.byte(input)
+    let isOriginal = variant & 2 != 0
+    configuration.acceptsOriginal = isOriginal
+    configuration.initialSequence = variant & 1 == 0 || isOriginal ? 0 : UInt32.max - 5
+    configuration.keyEpochBits = variant & 4 == 0 ? 24 : 3
     var world = World<FuzzHandler>(
       seed: 1, configuration: configuration, link: Link(), firstHandler: FuzzHandler(), secondHandler: FuzzHandler(),
       batchMessages: 4)
-    guard let dialled = try? world.first.connect(to: World<FuzzHandler>.secondAddress) else { return }
+    guard
+      let dialled = try? world.first.connect(
+        to: World<FuzzHandler>.secondAddress, versions: isOriginal ? .original : .version1)
+    else { return }
     _ = world.run(for: .milliseconds(200))
     guard let accepted = world.secondHandler.peer else { preconditionFailure("no connection on a clean path") }
     while !reader.isAtEnd(input) { step(&world, &reader, input, dialled: dialled, accepted: accepted) }
@@ -63,7 +70,11 @@ package enum FuzzHarness {
         world.second.offer(accepted, upTo: world.secondHandler.offered)
       }
     case 13:
-      world.second.pause(accepted)
+      if operation & 32 == 0 {
+        world.second.pause(accepted)
+      } else {
+        world.presentAddress = Address(ipv4: 0x0A00_0010, port: UInt16(operation >> 4))
+      }
     case 14:
       world.second.resume(accepted)
     default:

@@ -56,6 +56,34 @@ import Testing
         + "\(failures) refused, \(Double(currentInstant() - (end - .seconds(300))) / 1e9) s")
   }
 
+  /// The client's address changes three times under a transfer both ways, and in the end the path carries less.
+  @Test func rebindingAndShrinking() throws {
+    let bytes: UInt64 = 40 << 20
+    var pair = try ReactorPair(clientSends: bytes, serverSends: bytes)
+    var link = Link()
+    link.delay = 0
+    link.jitter = .milliseconds(1)
+    link.loss = 0.005
+    var relay = Relay(to: pair.server4, link: link, seed: 2)
+    _ = try pair.client.engine.connect(to: relay.address, pinned: pair.serverKey)
+    let end = currentInstant() + .seconds(300)
+    var changes = 0
+    while currentInstant() < end, pair.clientHandler.closedCount == 0 || pair.serverHandler.closedCount == 0 {
+      try pair.client.turn(&pair.clientHandler, timeout: 0)
+      try pair.server.turn(&pair.serverHandler, timeout: 0)
+      relay.step(now: currentInstant())
+      let received = pair.serverHandler.peers.values.first?.received ?? 0
+      if changes < 3, received > UInt64(changes + 1) * (5 << 20), pair.serverHandler.moves.count == changes {
+        relay.rebind()
+        changes += 1
+      }
+      if received > 30 << 20 { relay.link.largestDatagram = 1280 }
+    }
+    expectAllFinished(pair.clientHandler, bytes: bytes)
+    expectAllFinished(pair.serverHandler, bytes: bytes)
+    #expect(changes == 3 && pair.serverHandler.moves.count == 3 && pair.clientHandler.moves.isEmpty)
+  }
+
   /// A thousand connections to one socket, over IPv4 and IPv6, each echoing 64 KiB; a second round needs no more memory.
   @Test func thousandConnectionsTwice() throws {
     let bytes: UInt64 = 64 << 10

@@ -7,10 +7,11 @@ import LRP2PSimulation
 struct Relay: ~Copyable {
   let address: Address
   private let front: Int32
-  private let back: Int32
+  private var back: Int32
   private let server: Address
   private var client: Address?
-  private let link: Link
+  /// What it does from now on.
+  var link: Link
   private var random: SeededRandom
   private var flights = FlightQueue()
   private var sequence: UInt64 = 0
@@ -29,6 +30,13 @@ struct Relay: ~Copyable {
   deinit {
     Glibc.close(front)
     Glibc.close(back)
+  }
+
+  /// As a NAT does that has lost its mapping: the server hears from another port from now on, and what it still sends to
+  /// the old one is lost.
+  mutating func rebind() {
+    Glibc.close(back)
+    (back, _) = Self.socket()
   }
 
   /// Takes what has come and passes on what is due.
@@ -50,7 +58,7 @@ struct Relay: ~Copyable {
       guard let (bytes, source) = Self.receive(descriptor) else { return }
       if destination == 1 { client = source }
       carried += 1
-      if random.happens(link.loss) {
+      if bytes.count > link.largestDatagram || random.happens(link.loss) {
         dropped += 1
         continue
       }
