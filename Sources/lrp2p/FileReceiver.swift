@@ -7,6 +7,7 @@ struct FileReceiver: Handler {
   private let folder: String
   private let allowed: Set<PublicKey>
   private let asJSON: Bool
+  private let progress: ProgressLine
   private var incoming: [Peer: IncomingFiles] = [:]
   /// The last peer's entry: datagrams come in bursts.
   private var lastPeer: Peer?
@@ -16,7 +17,8 @@ struct FileReceiver: Handler {
   /// What went wrong in the last of them.
   private(set) var failure: Failure?
 
-  init(folder: String, allowed: Set<PublicKey>, asJSON: Bool) throws(Failure) {
+  init(folder: String, allowed: Set<PublicKey>, asJSON: Bool, progress: ProgressLine) throws(Failure) {
+    self.progress = progress
     var status = stat()
     guard unsafe stat(folder, &status) == 0 else { throw Failure("\(folder): \(Files.errorText())") }
     guard status.st_mode & S_IFMT == S_IFDIR else { throw Failure("\(folder): not a folder") }
@@ -30,7 +32,7 @@ struct FileReceiver: Handler {
 
   mutating func connected(_ peer: Peer, incoming: Bool, engine: inout Engine) {
     let name = engine.statistics(of: peer).map { "\($0.address)" } ?? "a peer"
-    self.incoming[peer] = IncomingFiles(folder: folder, sender: name, asJSON: asJSON)
+    self.incoming[peer] = IncomingFiles(folder: folder, sender: name, asJSON: asJSON, progress: progress)
   }
 
   mutating func received(_ peer: Peer, _ bytes: RawSpan, engine: inout Engine) {

@@ -17,6 +17,7 @@ struct FileSender: Handler {
   private var sources: [Source] = []
   private let receiver: String
   private let asJSON: Bool
+  private var progress: ProgressLine
   private var ring = SendRing(capacity: 32 << 20)
   private let hash = HashBox()
   /// The file being read, and how much of it is left.
@@ -29,9 +30,10 @@ struct FileSender: Handler {
   private var status: [UInt8] = []
 
   /// Opens all files, so that a missing one is known before anything is sent.
-  init(_ paths: [String], receiver: String, asJSON: Bool) throws(Failure) {
+  init(_ paths: [String], receiver: String, asJSON: Bool, progress: ProgressLine) throws(Failure) {
     self.receiver = receiver
     self.asJSON = asJSON
+    self.progress = progress
     for path in paths {
       let name = String(path.split(separator: "/").last ?? "")
       let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
@@ -47,7 +49,11 @@ struct FileSender: Handler {
     }
   }
 
-  mutating func connected(_ peer: Peer, incoming: Bool, engine: inout Engine) { pump(peer, &engine) }
+  mutating func connected(_ peer: Peer, incoming: Bool, engine: inout Engine) {
+    let total = sources.reduce(0) { $0 + $1.size }
+    progress.begin(sources.count == 1 ? sources[0].name : "\(sources.count) files", total: total, now: engine.now)
+    pump(peer, &engine)
+  }
 
   mutating func fill(_ peer: Peer, offset: UInt64, into bytes: inout MutableRawSpan) {
     ring.copy(from: offset, into: &bytes)
@@ -55,6 +61,7 @@ struct FileSender: Handler {
 
   mutating func acknowledged(_ peer: Peer, upTo offset: UInt64, engine: inout Engine) {
     ring.release(upTo: offset)
+    progress.update(done: offset, now: engine.now)
     // Not for every ACK: a read is a system call.
     if ring.free >= 1 << 20 { pump(peer, &engine) }
   }
@@ -74,6 +81,7 @@ struct FileSender: Handler {
   }
 
   mutating func closed(_ peer: Peer, reason: CloseReason, engine: inout Engine) {
+    progress.end()
     guard outcome == nil else { return }
     if reason == .finished, confirmed == sources.count {
       outcome = .success(())
@@ -94,6 +102,7 @@ struct FileSender: Handler {
       return
     }
     confirmed += 1
+    if confirmed == sources.count { progress.end() }
     Output.file(
       name: source.name, bytes: source.size, seconds: Double(engine.now - source.started) / 1e9, digest: source.digest,
       asJSON: asJSON)

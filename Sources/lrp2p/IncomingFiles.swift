@@ -17,6 +17,7 @@ final class IncomingFiles {
   var refusal: Refusal?
   private let folder: String
   private let asJSON: Bool
+  private var progress: ProgressLine
 
   private var header: [UInt8] = []
   private var name = ""
@@ -30,7 +31,8 @@ final class IncomingFiles {
   private var buffer = [UInt8](repeating: 0, count: 1 << 18)
   private var buffered = 0
 
-  init(folder: String, sender: String, asJSON: Bool) {
+  init(folder: String, sender: String, asJSON: Bool, progress: ProgressLine) {
+    self.progress = progress
     self.folder = folder
     self.sender = sender
     self.asJSON = asJSON
@@ -63,12 +65,14 @@ final class IncomingFiles {
         if buffered == buffer.count { try flush() }
         if left == 0 { try complete(now: now) }
       }
+      progress.update(done: size - left, now: now)
     }
   }
 
   /// Removes what is incomplete.
   func abandon() {
     guard descriptor >= 0 else { return }
+    progress.end()
     close(descriptor)
     descriptor = -1
     _ = unsafe unlink(partial)
@@ -98,6 +102,7 @@ final class IncomingFiles {
     guard descriptor >= 0 else {
       throw Refusal(code: CloseCode.storage, text: "\(name): \(Files.errorText())")
     }
+    progress.begin(name, total: size, now: now)
     if left == 0 { try complete(now: now) }
   }
 
@@ -136,6 +141,7 @@ final class IncomingFiles {
     _ = unsafe unlink(partial)
     close(descriptor)
     descriptor = -1
+    progress.end()
     let digest = hash.finish()
     statuses.append(FileStatus.stored)
     statuses += digest

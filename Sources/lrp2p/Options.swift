@@ -1,6 +1,14 @@
 import ArgumentParser
 import LRP2P
 
+/// Of the commands that move files.
+struct ProgressOptions: ParsableArguments {
+  @Flag(inversion: .prefixedNo, help: "Show progress on standard error; by default if that is a terminal.")
+  var progress: Bool?
+
+  func line(asJSON: Bool) -> ProgressLine { ProgressLine(isWanted: asJSON ? false : progress) }
+}
+
 /// What every command that opens a socket takes.
 struct SocketOptions: ParsableArguments {
   @Option(help: "The identity file that `lrp2p keygen --out` wrote. Without it a new one is made, for this run.")

@@ -6,6 +6,9 @@ enum Output {
     write(text + "\n", to: STDOUT_FILENO)
   }
 
+  /// Bytes for a terminal, as they are.
+  static func raw(_ text: String) { write(text, to: STDERR_FILENO) }
+
   /// A line on standard error that is no error: standard output is somebody's stream.
   static func note(_ text: String) { write(text + "\n", to: STDERR_FILENO) }
 

@@ -16,6 +16,8 @@ struct Receive: ParsableCommand {
   @Flag(help: "End after one connection.")
   var once = false
 
+  @OptionGroup var progress: ProgressOptions
+
   @OptionGroup var socket: SocketOptions
 
   func run() throws {
@@ -23,7 +25,8 @@ struct Receive: ParsableCommand {
     for text in allow { allowed.insert(try SocketOptions.key(text, option: "--allow")) }
     let address = try SocketOptions.resolve(listen)
     var reactor = try socket.makeReactor(bind: address)
-    var handler = try FileReceiver(folder: out, allowed: allowed, asJSON: socket.json)
+    var handler = try FileReceiver(
+      folder: out, allowed: allowed, asJSON: socket.json, progress: progress.line(asJSON: socket.json))
     let key = "\(reactor.engine.publicKey)"
     if socket.json {
       Output.json([("listening", Output.quoted("\(reactor.localAddress)")), ("key", Output.quoted(key))])

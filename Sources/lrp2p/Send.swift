@@ -13,11 +13,14 @@ struct Send: ParsableCommand {
   @Option(help: "The receiver's public key. Without it any key is taken, so whoever sits between may read along.")
   var peer: String?
 
+  @OptionGroup var progress: ProgressOptions
+
   @OptionGroup var socket: SocketOptions
 
   func run() throws {
     let pinned = try peer.map { try SocketOptions.key($0, option: "--peer") }
-    var handler = try FileSender(files, receiver: address, asJSON: socket.json)
+    var handler = try FileSender(
+      files, receiver: address, asJSON: socket.json, progress: progress.line(asJSON: socket.json))
     let target = try SocketOptions.resolve(address)
     var reactor = try socket.makeReactor(bind: .any(port: 0))
     do throws(EngineError) { _ = try reactor.engine.connect(to: target, pinned: pinned) } catch {

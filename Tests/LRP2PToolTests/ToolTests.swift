@@ -89,3 +89,36 @@ import Testing
     bytes.map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }.joined()
   }
 }
+
+/// What the tool says while it works.
+@Suite struct ProgressTests {
+  @Test(
+    arguments: [
+      (0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (1_048_575, "1.0 MiB"), (1_572_864, "1.5 MiB"),
+      (3 << 30, "3.0 GiB"), (.max, "16384.0 PiB"),
+    ] as [(UInt64, String)]) func bytes(count: UInt64, text: String)
+  {
+    #expect(Rate.bytes(count) == text)
+  }
+
+  @Test func times() {
+    #expect(Rate.time(0.4) == "0:00" && Rate.time(7) == "0:07" && Rate.time(754) == "12:34")
+    #expect(Rate.time(3723) == "1:02:03" && Rate.time(.infinity) == "--" && Rate.time(1e9) == "--")
+  }
+
+  @Test func lineByLine() {
+    var progress = Progress(name: "a.bin", total: 4 << 20, now: 0)
+    #expect(progress.line(done: 100, now: 1000) == nil, "not that often")
+    #expect(progress.line(done: 1 << 20, now: 500_000_000) == "a.bin  25 %  1.0 MiB of 4.0 MiB  2.0 MiB/s  0:02 left")
+    #expect(progress.line(done: 4 << 20, now: 1_000_000_000)?.contains("100 %") == true)
+    var stuck = Progress(name: "b", total: 10, now: 0)
+    #expect(stuck.line(done: 0, now: 1_000_000_000) == "b  0 %  0 B of 10 B  0 B/s  -- left")
+  }
+
+  @Test func roundTrips() {
+    var trips = RoundTrips()
+    #expect(trips.summary(sent: 2) == "2 sent, 0 received, 100 % lost")
+    for trip in [100.0, 300] { trips.add(trip) }
+    #expect(trips.summary(sent: 3) == "3 sent, 2 received, 33 % lost, min/avg/max 0.100/0.200/0.300 ms")
+  }
+}
