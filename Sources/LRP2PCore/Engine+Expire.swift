@@ -15,7 +15,7 @@ extension Engine {
 
   private mutating func expire<H: Handler>(_ slot: Int, _ handler: inout H) {
     switch peers.rows[slot].phase {
-    case .free:
+    case .free, .forwarding:
       return
     case .lingering:
       if peers.flows[slot].lingerDeadline <= now {
@@ -32,10 +32,12 @@ extension Engine {
         return
       }
     case .dialling:
+      // Only a dial's first attempt has a clock.
+      if peers.handshakes[slot].leader != 0 { return }
       if now >= peers.handshakes[slot].started + configuration.handshakeTimeout {
         end(slot, .handshakeTimeout, &handler)
       } else if peers.handshakes[slot].nextAttempt <= now {
-        scheduleAttempt(slot)
+        startNextAttempt(slot)
       }
     case .established:
       expireEstablished(slot, &handler)
@@ -93,7 +95,7 @@ extension Engine {
   /// The earliest thing that a peer waits for.
   private func deadline(of slot: Int) -> Instant {
     switch peers.rows[slot].phase {
-    case .free:
+    case .free, .forwarding:
       return .never
     case .lingering:
       return peers.flows[slot].lingerDeadline
@@ -101,6 +103,7 @@ extension Engine {
       let deadline = peers.handshakes[slot].nextAttempt
       return peers.rows[slot].isOriginal ? min(deadline, peers.originals[slot].repeatDeadline) : deadline
     case .dialling:
+      if peers.handshakes[slot].leader != 0 { return .never }
       return min(
         peers.handshakes[slot].nextAttempt, peers.handshakes[slot].started + configuration.handshakeTimeout)
     case .established:

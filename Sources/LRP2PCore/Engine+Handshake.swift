@@ -1,21 +1,30 @@
 // The Noise XX handshake, in the order of its messages. A message that fails changes nothing but a counter.
 
 extension Engine {
-  private static var firstRetry: Nanoseconds { .seconds(1) }
-  private static var maximumAttempts: Int { 5 }
   private static var headerLength: Int { Datagram.handshakeHeaderLength }
 
   // MARK: Message 1
 
-  /// Writes message 1 of a new dial; `transmit` sends it.
+  /// A new dial; `transmit` sends its message 1.
   mutating func startDialling(_ slot: Int, pinned: PublicKey?, versions: ProtocolVersions) {
     counters.handshakesStarted &+= 1
-    let length = min(configuration.maximumDatagram, 1400)
+    writeMessage1(
+      slot, pinned: pinned, versions: versions, token: (randomWord(), randomWord()),
+      length: min(configuration.maximumDatagram, 1400))
+    sendMessage1(slot)
+    scheduleNextAttempt(slot)
+  }
+
+  /// - Parameter length: of the datagram; what parameters do not need is padding.
+  mutating func writeMessage1(
+    _ slot: Int, pinned: PublicKey?, versions: ProtocolVersions, token: (UInt64, UInt64), length: Int
+  ) {
     var noise = newNoise(initiator: true)
     peers.handshakes.insert(HandshakeRow(noise: noise, byteCount: length, started: now), at: slot)
     noise.wipe()
     peers.handshakes[slot].pinned = pinned
     peers.handshakes[slot].versions = versions
+    peers.handshakes[slot].token = token
     peers.flows[slot].remoteKey = pinned ?? PublicKey()
 
     let written: Bool
@@ -25,26 +34,13 @@ extension Engine {
       var parameters = ownParameters(slot)
       parameters.isPublic = true
       for aead in configuration.aeads where suite.supports(aead) { parameters.offer(aead) }
-      parameters.attemptToken = (randomWord(), randomWord())
+      parameters.attemptToken = token
       parameters.hasAttemptToken = true
       written = write(
         parameters, slot, id: peers.rows[slot].connectionID,
         paddedTo: length - Self.headerLength - NoiseHandshake.message1Overhead)
     }
     precondition(written, "message 1 needs no key agreement")
-    scheduleAttempt(slot)
-  }
-
-  /// Message 1 leaves now, and again if nothing answers.
-  mutating func scheduleAttempt(_ slot: Int) {
-    let attempts = peers.handshakes[slot].attempts
-    peers.handshakes[slot].attempts += 1
-    peers.handshakes[slot].sentAt = now
-    peers.handshakes[slot].nextAttempt =
-      attempts + 1 < Self.maximumAttempts ? now + Self.firstRetry << UInt64(min(attempts, 3)) : .never
-    peers.rows[slot].owesHandshake = true
-    makeReady(slot)
-    arm(slot)
   }
 
   /// A handshake message, or a late one, for none of our ids.
@@ -173,7 +169,8 @@ extension Engine {
       counters.authenticationFailures &+= 1
       return
     }
-    // From here on the message is authentic, so what is wrong with it ends the attempt.
+    // From here on the message is authentic, so what is wrong with it ends the dial.
+    takeOver(slot)
     if length == 0 {
       receiveOriginalMessage2(noise, slot, from: address, &handler)
       return
@@ -199,7 +196,7 @@ extension Engine {
     peers.flows[slot].remoteKey = key
     peers.flows[slot].aead = aead
     peers.flows[slot].agree(parameters, configuration: configuration)
-    if peers.handshakes[slot].attempts == 1 { sampleHandshake(slot) }
+    if !peers.handshakes[slot].isRepeated { sampleHandshake(slot) }
 
     // Message 3 travels under the initiator's id, as the whole handshake does.
     guard write(ownParameters(slot), slot, id: peers.rows[slot].connectionID) else {
@@ -269,6 +266,7 @@ extension Engine {
     agreeKeys(slot, peers.flows[slot].aead)
     peers.handshakes[slot].nextAttempt = .never
     peers.flows[slot].owesFirstAck = true
+    if peers.handshakes[slot].held > 0 { held.isReady = true }
     begin(slot, .message3, &handler)
   }
 

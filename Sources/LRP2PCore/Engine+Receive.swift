@@ -17,13 +17,14 @@ extension Engine {
       }
     }
     openAndDispatch(&batch, &handler)
+    if held.isReady { openHeld(&handler) }
     settleTouched(&handler)
   }
 
   // MARK: 1. Connection id
 
   /// A datagram of ours becomes a job for the suite; a handshake message is handled at once.
-  private mutating func sort<H: Handler>(
+  mutating func sort<H: Handler>(
     _ batch: inout DatagramBatch, _ message: Message, _ index: Int, offset: Int, length: Int,
     _ handler: inout H
   ) {
@@ -72,15 +73,17 @@ extension Engine {
       arrivals[openCount] = Arrival(
         connectionID: peers.rows[slot].connectionID, slot: Int32(slot), message: Int32(index), ecn: message.ecn)
       openCount += 1
-    case .free, .answering:
-      // While answering, only the initiator's id is in use.
+    case .answering:
+      // Data that has overtaken message 3.
+      hold(batch.arena.bytes(offset, length), slot, from: message.address)
+    case .free, .forwarding:
       counters.unknownConnection &+= 1
     }
   }
 
   // MARK: 2. Authentication
 
-  private mutating func openAndDispatch<H: Handler>(_ batch: inout DatagramBatch, _ handler: inout H) {
+  mutating func openAndDispatch<H: Handler>(_ batch: inout DatagramBatch, _ handler: inout H) {
     let count = openCount
     guard count > 0 else { return }
     suite.open(&openJobs, count: count, in: &batch.arena, keys: peers.keys)
@@ -399,7 +402,10 @@ extension Engine {
   }
 
   @inline(__always)
-  func peer(_ slot: Int) -> Peer { Peer(connectionID: peers.rows[slot].connectionID) }
+  func peer(_ slot: Int) -> Peer {
+    let handle = peers.flows[slot].handle
+    return Peer(connectionID: handle == 0 ? peers.rows[slot].connectionID : handle)
+  }
 
   // MARK: End of a connection
 
@@ -417,6 +423,7 @@ extension Engine {
       case .finished, .local, .remote, .protocolViolation, .keyExhausted, .sequenceExhausted: .closed
       }
     let wasDialling = peers.rows[slot].phase == .dialling
+    if wasDialling { dropFollowers(of: slot, but: slot) }
     move(slot, event)
     if reason == .protocolViolation, !peers.rows[slot].isOriginal {
       // Told to the peer like a close of our own.

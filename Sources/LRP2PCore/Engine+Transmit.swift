@@ -34,7 +34,7 @@ extension Engine {
     }
     if peers.rows[slot].owesHandshake, !sendHandshake(slot, into: &batch) { return false }
     switch peers.rows[slot].phase {
-    case .free, .answering:
+    case .free, .answering, .forwarding:
       return true
     case .dialling:
       if peers.flows[slot].isClosedByUser { end(slot, .local(code: peers.flows[slot].closeCode), &handler) }

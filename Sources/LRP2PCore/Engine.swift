@@ -27,6 +27,8 @@ public struct Engine: ~Copyable {
   var halfOpenCount = 0
   /// Pays for repeats to original peers that have not proved their address.
   var repeatAllowance = RepeatAllowance()
+  /// Datagrams that came ahead of message 3.
+  var held = HeldDatagrams()
 
   // One batch's worth of work for the suite.
   var openJobs = Column(repeating: AEADJob(), count: Self.jobsPerBatch)
@@ -174,10 +176,14 @@ public struct Engine: ~Copyable {
 
   /// The slot of a connection that its user may still act on.
   func live(_ peer: Peer) -> Int? {
-    guard let slot = peers.slot(of: peer.connectionID) else { return nil }
+    guard var slot = peers.slot(of: peer.connectionID) else { return nil }
+    if peers.rows[slot].phase == .forwarding {
+      guard let winner = peers.slot(of: peers.rows[slot].remoteID) else { return nil }
+      slot = winner
+    }
     switch peers.rows[slot].phase {
     case .dialling, .established: return slot
-    case .free, .answering, .lingering: return nil
+    case .free, .answering, .lingering, .forwarding: return nil
     }
   }
 
@@ -219,8 +225,15 @@ public struct Engine: ~Copyable {
   /// Frees a slot; its id is void from here on.
   mutating func free(_ slot: Int) {
     wheel.cancel(slot)
+    releaseHeld(slot)
     releaseCells(slot)
+    let handle = peers.flows[slot].handle
     peers.release(slot)
+    // The first attempt of the dial, which stood for this one.
+    guard handle != 0, let first = peers.slot(of: handle) else { return }
+    move(first, .lingered)
+    releaseCells(first)
+    peers.release(first)
   }
 
   /// Gives back all memory of the pool that the connection has.

@@ -305,12 +305,14 @@ import Testing
         dialling refused → lingering
         dialling abandoned → lingering
         dialling closed → lingering
+        dialling overtaken → forwarding
         answering message3 → established
         answering refused → free
         answering abandoned → free
         answering closed → free
         established abandoned → lingering
         established closed → lingering
+        forwarding lingered → free
         lingering lingered → free
 
         """)

@@ -76,7 +76,7 @@ extension Engine {
     peers.handshakes[slot].noise = noise
     peers.handshakes[slot].nextAttempt = .never
     peers.flows[slot].remoteKey = noise.remoteStatic
-    if peers.handshakes[slot].attempts == 1 { sampleHandshake(slot) }
+    if !peers.handshakes[slot].isRepeated { sampleHandshake(slot) }
     guard writeMessage(slot, payloadLength: 0, id: peers.rows[slot].connectionID) else {
       end(slot, .handshakeFailed, &handler)
       return

@@ -16,6 +16,8 @@ package struct Flow: ~Copyable {
   package var pieceNumber: UInt32 = 0
   package var pieceOffset = 0
 
+  /// What the user knows the connection by, if not by its own id: the id of the dial's first attempt. 0 is its own.
+  package var handle: UInt64 = 0
   package var remoteKey = PublicKey()
   package var aead = AEAD.chacha20Poly1305
   /// Payload bytes of a full data segment.
@@ -85,7 +87,7 @@ package struct Flow: ~Copyable {
 
   /// Takes over what the peer has said of itself in its authenticated payloads.
   package mutating func agree(_ peer: HandshakeParameters, configuration: EngineConfiguration) {
-    mtu = PathMTU(maximum: min(configuration.maximumDatagram, peer.maximumDatagram))
+    mtu = PathMTU(maximum: min(configuration.maximumDatagram, peer.maximumDatagram), start: mtu.datagram)
     capacity = Self.capacity(datagram: mtu.datagram)
     congestion = Cubic(segment: mtu.datagram, initialWindow: configuration.initialWindow)
     send.open(window: peer.initialWindow)

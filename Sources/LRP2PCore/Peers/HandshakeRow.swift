@@ -4,7 +4,18 @@ package struct HandshakeRow: ~Copyable {
   /// The datagram to send, and to send again: message 1, 2 or 3 behind its connection id.
   package var datagram: Arena
   package var length = 0
+  /// Attempts of the dial so far; kept by its first.
   package var attempts = 0
+  /// The same message 1 has left more than once: what answers it says nothing of the round trip.
+  package var isRepeated = false
+  /// The id of the dial's first attempt; 0 for that one, and for responders.
+  package var leader: UInt64 = 0
+  /// The ids of the further attempts; kept by the first.
+  package var followers = InlineArray<4, UInt64>(repeating: 0)
+  /// Common to all attempts of a dial.
+  package var token: (UInt64, UInt64) = (0, 0)
+  /// Datagrams held back that came ahead of message 3.
+  package var held = 0
   package var started: Instant
   package var sentAt: Instant = 0
   package var nextAttempt: Instant = .never

@@ -8,6 +8,8 @@ package enum Phase: UInt8, BitwiseCopyable, CaseIterable, Sendable {
   case answering
   /// Keys are agreed; data flows.
   case established
+  /// A later attempt of the same dial has won: the id stands for that one's.
+  case forwarding
   /// Over for the user; the slot still answers what is on its way.
   case lingering
 
@@ -25,6 +27,8 @@ package enum Phase: UInt8, BitwiseCopyable, CaseIterable, Sendable {
     /// FIN both ways, CLOSE from either side, a violation, or the idle timeout.
     case closed
     case lingered
+    /// Message 2 has come for a later attempt of the dial.
+    case overtaken
   }
 
   /// The phase after `event`; `nil` when the event cannot happen here.
@@ -37,14 +41,18 @@ package enum Phase: UInt8, BitwiseCopyable, CaseIterable, Sendable {
     case (.answering, .message3): .established
     case (.answering, .refused), (.answering, .abandoned), (.answering, .closed): .free
     case (.established, .closed), (.established, .abandoned): .lingering
-    case (.lingering, .lingered): .free
+    case (.dialling, .overtaken): .forwarding
+    case (.lingering, .lingered), (.forwarding, .lingered): .free
     case (.free, .message2), (.free, .message3), (.free, .refused), (.free, .abandoned), (.free, .closed),
       (.free, .lingered), (.dialling, .dial), (.dialling, .message1), (.dialling, .message3), (.dialling, .lingered),
       (.answering, .dial), (.answering, .message1), (.answering, .message2), (.answering, .lingered),
       (.established, .dial), (.established, .message1), (.established, .message2), (.established, .message3),
       (.established, .refused), (.established, .lingered), (.lingering, .dial), (.lingering, .message1),
       (.lingering, .message2), (.lingering, .message3), (.lingering, .refused), (.lingering, .abandoned),
-      (.lingering, .closed):
+      (.lingering, .closed), (.free, .overtaken), (.answering, .overtaken), (.established, .overtaken),
+      (.lingering, .overtaken), (.forwarding, .dial), (.forwarding, .message1), (.forwarding, .message2),
+      (.forwarding, .message3), (.forwarding, .refused), (.forwarding, .abandoned), (.forwarding, .closed),
+      (.forwarding, .overtaken):
       nil
     }
   }

@@ -55,6 +55,14 @@ package struct Slots<Row: ~Copyable>: ~Copyable {
     inUse -= 1
   }
 
+  /// The rows of two slots change places.
+  package mutating func exchange(_ a: Int, _ b: Int) {
+    precondition(contains(a) && contains(b), "no row in this slot")
+    let row = unsafe rows[a]
+    unsafe rows[a] = unsafe rows[b]
+    unsafe rows[b] = row
+  }
+
   package subscript(slot: Int) -> Row {
     @inline(__always) unsafeAddress {
       precondition(slot >= 0 && slot < count, "slot out of range")

@@ -1,0 +1,76 @@
+// The attempts of one dial: each under an id and an ephemeral key of its own, as the original takes a repeated message 1
+// for message 3. All stay open, and the first message 2 wins; the user's handle is that of the first attempt.
+
+extension Engine {
+  static var maximumAttempts: Int { 5 }
+  private static var firstRetry: Nanoseconds { .seconds(1) }
+
+  /// Message 1 of a dial or of one more attempt leaves now.
+  mutating func sendMessage1(_ slot: Int) {
+    peers.handshakes[slot].sentAt = now
+    peers.rows[slot].owesHandshake = true
+    makeReady(slot)
+  }
+
+  /// Sets when the dial's next attempt follows: 1, 2, 4 and 8 s after one another.
+  mutating func scheduleNextAttempt(_ slot: Int) {
+    let attempts = peers.handshakes[slot].attempts
+    peers.handshakes[slot].attempts += 1
+    peers.handshakes[slot].nextAttempt =
+      attempts + 1 < Self.maximumAttempts ? now + Self.firstRetry << UInt64(min(attempts, 3)) : .never
+    arm(slot)
+  }
+
+  /// Nothing has answered: one more attempt, with a shorter message 1 in case the path carries no longer one.
+  mutating func startNextAttempt(_ leader: Int) {
+    scheduleNextAttempt(leader)
+    // Without a slot to spare the first attempt's own message goes once more.
+    guard let slot = allocate(.dial, address: peers.rows[leader].address) else {
+      peers.handshakes[leader].isRepeated = true
+      sendMessage1(leader)
+      return
+    }
+    peers.rows[slot].remoteID = peers.rows[slot].connectionID
+    writeMessage1(
+      slot, pinned: peers.handshakes[leader].pinned, versions: peers.handshakes[leader].versions,
+      token: peers.handshakes[leader].token, length: Datagram.smallestPath)
+    peers.handshakes[slot].leader = peers.rows[leader].connectionID
+    let index = peers.handshakes[leader].attempts - 2
+    peers.handshakes[leader].followers[index] = peers.rows[slot].connectionID
+    sendMessage1(slot)
+  }
+
+  /// An authentic message 2 has come for this attempt: it is the connection from here on, whatever follows; the others
+  /// end. What the user has asked for so far, and the user's handle, move to its slot.
+  mutating func takeOver(_ slot: Int) {
+    guard let leader = peers.slot(of: peers.handshakes[slot].leader), peers.rows[leader].phase == .dialling else {
+      dropFollowers(of: slot, but: slot)
+      return
+    }
+    dropFollowers(of: leader, but: slot)
+    wheel.cancel(leader)
+    peers.rows[leader].wheelDeadline = .never
+    peers.flows.exchange(slot, leader)
+    peers.flows[slot].handle = peers.rows[leader].connectionID
+    peers.flows[slot].mtu = PathMTU(maximum: configuration.maximumDatagram, start: peers.handshakes[slot].length)
+    peers.dropHandshake(leader)
+    peers.rows[leader].remoteID = peers.rows[slot].connectionID
+    peers.handshakes[slot].leader = 0
+    move(leader, .overtaken)
+  }
+
+  /// Frees the other attempts of a dial that is decided.
+  mutating func dropFollowers(of leader: Int, but kept: Int) {
+    guard peers.handshakes.contains(leader) else { return }
+    let followers = peers.handshakes[leader].followers
+    peers.handshakes[leader].followers = .init(repeating: 0)
+    for index in 0..<followers.count where followers[index] != 0 {
+      guard let slot = peers.slot(of: followers[index]), slot != kept, peers.rows[slot].phase == .dialling else {
+        continue
+      }
+      move(slot, .abandoned)
+      move(slot, .lingered)
+      free(slot)
+    }
+  }
+}

@@ -1,0 +1,59 @@
+// Data that overtakes message 3: held until its keys are there, within bounds for each handshake and for all.
+
+extension Engine {
+  mutating func hold(_ datagram: RawSpan, _ slot: Int, from address: Address) {
+    guard address == peers.rows[slot].address, peers.handshakes[slot].held < HeldDatagrams.maximumPerHandshake,
+      held.hold(datagram, connectionID: peers.rows[slot].connectionID, from: address, pool: &pool)
+    else {
+      counters.unknownConnection &+= 1
+      return
+    }
+    peers.handshakes[slot].held += 1
+  }
+
+  /// What a handshake that is given up has held.
+  mutating func releaseHeld(_ slot: Int) {
+    guard peers.handshakes.contains(slot), peers.handshakes[slot].held > 0 else { return }
+    let id = peers.rows[slot].connectionID
+    var index = 0
+    while index < held.count {
+      if held[index].connectionID == id { held.remove(index, pool: &pool) } else { index += 1 }
+    }
+  }
+
+  /// Opens what was held for connections that have their keys now, as if it came in this moment.
+  mutating func openHeld<H: Handler>(_ handler: inout H) {
+    held.isReady = false
+    var batch = DatagramBatch(messages: HeldDatagrams.maximumPerHandshake, messageCapacity: pool.cellBytes)
+    var index = 0
+    while index < held.count {
+      let entry = held[index]
+      guard let slot = peers.slot(of: entry.connectionID), peers.rows[slot].phase != .answering else {
+        if peers.slot(of: entry.connectionID) == nil { held.remove(index, pool: &pool) } else { index += 1 }
+        continue
+      }
+      if batch.count == batch.messages.count { dispatchHeld(&batch, &handler) }
+      var message = Message()
+      message.address = entry.address
+      message.offset = batch.count * batch.messageCapacity
+      message.length = Int(entry.length)
+      message.segmentSize = message.length
+      var target = batch.arena.mutableBytes(message.offset, message.length)
+      target.copy(unsafe pool.bytes(entry.cell, message.length), to: 0)
+      batch.messages[batch.count] = message
+      batch.count += 1
+      if peers.handshakes.contains(slot) { peers.handshakes[slot].held = 0 }
+      held.remove(index, pool: &pool)
+    }
+    dispatchHeld(&batch, &handler)
+  }
+
+  private mutating func dispatchHeld<H: Handler>(_ batch: inout DatagramBatch, _ handler: inout H) {
+    for index in 0..<batch.count {
+      let message = batch.messages[index]
+      sort(&batch, message, index, offset: message.offset, length: message.length, &handler)
+    }
+    openAndDispatch(&batch, &handler)
+    batch.clear()
+  }
+}

@@ -1,0 +1,104 @@
+import LRP2PCore
+import LRP2PSimulation
+import Testing
+
+/// Dials that need more than one attempt, and data that arrives ahead of the handshake's end.
+@Suite struct AttemptTests {
+  typealias StreamWorld = World<StreamHandler>
+
+  private func finish(_ world: inout StreamWorld, _ peer: Peer, bytes: UInt64) {
+    let isDone = world.run(for: .seconds(60)) {
+      TransferTests.isClosed($0.firstHandler) && TransferTests.isClosed($0.secondHandler)
+    }
+    #expect(isDone)
+    // One connection, under the handle that `connect` gave.
+    #expect(world.firstHandler.peers.count == 1 && world.secondHandler.peers.count == 1)
+    #expect(world.firstHandler.peers[peer]?.closed == .finished)
+    #expect(world.firstHandler.peers[peer]?.received == bytes)
+    #expect(world.secondHandler.peers.values.first?.received == bytes)
+    #expect(world.firstHandler.mismatches + world.firstHandler.violations == 0)
+    // Seven probe timeouts of a slow path.
+    _ = world.run(for: .seconds(200))
+    #expect(world.first.statistics.peers == 0 && world.second.statistics.peers == 0)
+    #expect(world.first.statistics.poolBytesInUse == 0 && world.second.statistics.poolBytesInUse == 0)
+  }
+
+  /// The first three attempts are lost.
+  @Test func aLaterAttemptWins() throws {
+    var link = Link()
+    link.isDown = true
+    var world = LifecycleTests.world(link: link, sends: 100_000)
+    let peer = try world.first.connect(to: StreamWorld.secondAddress)
+    _ = world.run(for: .milliseconds(4000))
+    #expect(world.first.statistics.peers == 3)
+    world.forth.isDown = false
+    world.back.isDown = false
+    _ = world.run(for: .milliseconds(3100))
+    #expect(world.first.statistics(of: peer) != nil || world.firstHandler.closedCount == 1)
+    finish(&world, peer, bytes: 100_000)
+  }
+
+  /// A path of 1280 bytes lets no first attempt through; the connection starts short.
+  @Test func aShortPathIsLearnedFromTheHandshake() throws {
+    var link = Link()
+    link.largestDatagram = 1280
+    var world = LifecycleTests.world(link: link, sends: 500_000)
+    let peer = try world.first.connect(to: StreamWorld.secondAddress)
+    #expect(world.run(for: .seconds(2)) { !$0.secondHandler.peers.isEmpty })
+    #expect((world.first.statistics(of: peer)?.datagramBytes ?? 1200) <= 1280)
+    finish(&world, peer, bytes: 500_000)
+  }
+
+  /// The answer to the first comes when two more are on their way.
+  @Test func aSlowPathKeepsTheFirst() throws {
+    var link = Link()
+    link.delay = .milliseconds(1800)
+    var world = LifecycleTests.world(link: link, sends: 20_000)
+    let peer = try world.first.connect(to: StreamWorld.secondAddress)
+    finish(&world, peer, bytes: 20_000)
+    #expect(world.second.statistics.handshakesStarted == 3 && world.second.statistics.handshakesCompleted == 1)
+  }
+
+  @Test func closingEndsAllAttempts() throws {
+    var link = Link()
+    link.isDown = true
+    var world = LifecycleTests.world(link: link)
+    let peer = try world.first.connect(to: StreamWorld.secondAddress)
+    _ = world.run(for: .seconds(8))
+    #expect(world.first.statistics.peers == 4)
+    world.first.close(peer, code: 1)
+    _ = world.run(for: .seconds(1))
+    #expect(world.firstHandler.peers[peer]?.closed == .local(code: 1) && world.first.statistics.peers == 0)
+  }
+
+  /// Nothing that overtakes message 3 is lost.
+  @Test(arguments: 1...30) func earlyDataIsHeld(seed: UInt64) throws {
+    var link = Link()
+    link.jitter = .milliseconds(50)
+    var world = LifecycleTests.world(seed: seed, link: link, sends: 10_000)
+    let peer = try world.first.connect(to: StreamWorld.secondAddress)
+    #expect(world.run(for: .seconds(1)) { $0.secondHandler.peers.values.first?.received == 10_000 })
+    #expect(world.second.statistics.unknownConnection == 0)
+    finish(&world, peer, bytes: 10_000)
+  }
+
+  /// Forged data for half-open handshakes is bounded, and goes with them.
+  @Test func heldDataIsBounded() throws {
+    var world = LifecycleTests.world()
+    world.back.isDown = true
+    _ = try world.first.connect(to: StreamWorld.secondAddress)
+    _ = world.run(for: .milliseconds(20))
+    var id: UInt64 = 0
+    for slot in 0..<world.second.peers.slots where world.second.peers.rows[slot].phase == .answering {
+      id = world.second.peers.rows[slot].connectionID
+    }
+    var forged = [UInt8](repeating: 1, count: 200)
+    for index in 0..<8 { forged[index] = UInt8(truncatingIfNeeded: id >> (56 - 8 * UInt64(index))) }
+    for _ in 0..<50 { world.inject(forged, from: StreamWorld.firstAddress) }
+    world.inject(forged, from: Address(ipv4: 0x0A00_0077, port: 7))
+    _ = world.run(for: .milliseconds(10))
+    #expect(world.second.statistics.poolBytesInUse == 10 * 1408)
+    _ = world.run(for: .seconds(60))
+    #expect(world.second.statistics.peers == 0 && world.second.statistics.poolBytesInUse == 0)
+  }
+}
