@@ -86,6 +86,10 @@ extension Engine {
   mutating func admit(
     _ noise: NoiseHandshake, _ message: RawSpan, id: UInt64, hash: UInt64, from address: Address
   ) -> Int? {
+    guard halfOpenPrefixes[address] < configuration.maximumHalfOpenPerPrefix else {
+      counters.handshakesOverPrefixLimit &+= 1
+      return nil
+    }
     makeRoomForHalfOpen()
     guard let slot = allocate(.message1, address: address) else {
       counters.handshakesFailed &+= 1

@@ -25,6 +25,7 @@ public struct Engine: ~Copyable {
   /// Half-open incoming handshakes, oldest first; entries that are no longer half-open are skipped.
   var halfOpen = Queue<UInt64>(minimumCapacity: 16, filler: 0)
   var halfOpenCount = 0
+  var halfOpenPrefixes: PrefixCounter
   /// Pays for repeats to original peers that have not proved their address.
   var repeatAllowance = RepeatAllowance()
   /// Datagrams that came ahead of message 3.
@@ -54,6 +55,7 @@ public struct Engine: ~Copyable {
     self.suite = suite
     self.secretKey = secretKey
     publicKey = suite.publicKey(of: secretKey)
+    halfOpenPrefixes = PrefixCounter(seed: ~seed)
     peers = PeerTable(maximum: configuration.maximumPeers, seed: seed)
     pool = ReceivePool(
       cellBytes: max(configuration.maximumDatagram, 1400), maximumBytes: configuration.receivePoolBytes)
@@ -204,8 +206,14 @@ public struct Engine: ~Copyable {
     guard let next = peers.rows[slot].phase.after(event) else {
       preconditionFailure("\(event) in phase \(peers.rows[slot].phase)")
     }
-    if peers.rows[slot].phase == .answering { halfOpenCount -= 1 }
-    if next == .answering { halfOpenCount += 1 }
+    if peers.rows[slot].phase == .answering {
+      halfOpenCount -= 1
+      halfOpenPrefixes.remove(peers.rows[slot].address)
+    }
+    if next == .answering {
+      halfOpenCount += 1
+      halfOpenPrefixes.add(peers.rows[slot].address)
+    }
     peers.rows[slot].phase = next
   }
 

@@ -6,6 +6,8 @@ public struct EngineConfiguration: Sendable {
   public var maximumPeers = 1 << 20
   /// Half-open (incoming) handshakes at the same time; the oldest gives way.
   public var maximumHalfOpen = 4096
+  /// Of these, from one network (IPv4 /24, IPv6 /48); further ones are not answered: 1 … 16,777,216.
+  public var maximumHalfOpenPerPrefix = 2048
   /// Packets the peer may send beyond what the reader has taken: 2 … 16,777,215.
   public var receiveWindow = 16_384
   /// Bytes that early or unread data of all peers together may occupy.
@@ -51,6 +53,7 @@ public struct EngineConfiguration: Sendable {
     try check("maximumDatagram", maximumDatagram, 1200...16_384)
     try check("maximumPeers", maximumPeers, 1...(1 << 24))
     try check("maximumHalfOpen", maximumHalfOpen, 1...(1 << 24))
+    try check("maximumHalfOpenPerPrefix", maximumHalfOpenPerPrefix, 1...(1 << 24))
     try check("receiveWindow", receiveWindow, 2...0xFF_FFFF)
     try check("receivePoolBytes", receivePoolBytes, 1 << 16...1 << 40)
     try check("initialWindow", initialWindow, 1...64)

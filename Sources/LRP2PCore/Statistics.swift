@@ -25,6 +25,8 @@ public struct EngineStatistics: Sendable, BitwiseCopyable {
   public var handshakesStarted: UInt64 = 0
   public var handshakesCompleted: UInt64 = 0
   public var handshakesFailed: UInt64 = 0
+  /// First messages not answered because of `maximumHalfOpenPerPrefix`.
+  public var handshakesOverPrefixLimit: UInt64 = 0
   /// Half-open handshakes that gave way to newer ones.
   public var halfOpenEvicted: UInt64 = 0
   /// Connections that exist now, half-open ones included.

@@ -234,22 +234,26 @@ import Testing
     #expect(world.second.statistics.malformed == 4 && world.secondHandler.closedCount == 0)
   }
 
+  /// A message 1 of an engine that never goes on.
+  static func strayMessage1(_ seed: Int) -> [UInt8] {
+    var datagram = [UInt8](repeating: 0, count: 1400)
+    for index in 0..<8 { datagram[index] = UInt8(seed) }
+    for index in 8..<40 { datagram[index] = UInt8(truncatingIfNeeded: seed * 31 + index) }
+    for (index, byte) in [0x4C, 0x52, 0x50, 0x32, 0, 1, 0, 8].enumerated() { datagram[40 + index] = UInt8(byte) }
+    for index in 0..<8 { datagram[48 + index] = UInt8(seed) }
+    // Version 1, and ChaCha20-Poly1305; the rest is a parameter of padding.
+    for (index, byte) in [0, 2, 0, 1, 1, 0, 5, 0, 1, 1, 0, 8, 0x05, 0x2C].enumerated() {
+      datagram[56 + index] = UInt8(byte)
+    }
+    datagram[68] = UInt8((1400 - 70) >> 8)
+    datagram[69] = UInt8((1400 - 70) & 255)
+    return datagram
+  }
+
   @Test func halfOpenHandshakesAreBounded() throws {
     var world = Self.world { $0.maximumHalfOpen = 10 }
-    // Message 1s of engines that never go on.
     for seed in 1...50 {
-      var datagram = [UInt8](repeating: 0, count: 1400)
-      for index in 0..<8 { datagram[index] = UInt8(seed) }
-      for index in 8..<40 { datagram[index] = UInt8(truncatingIfNeeded: seed * 31 + index) }
-      for (index, byte) in [0x4C, 0x52, 0x50, 0x32, 0, 1, 0, 8].enumerated() { datagram[40 + index] = UInt8(byte) }
-      for index in 0..<8 { datagram[48 + index] = UInt8(seed) }
-      // Version 1, and ChaCha20-Poly1305; the rest is a parameter of padding.
-      for (index, byte) in [0, 2, 0, 1, 1, 0, 5, 0, 1, 1, 0, 8, 0x05, 0x2C].enumerated() {
-        datagram[56 + index] = UInt8(byte)
-      }
-      datagram[68] = UInt8((1400 - 70) >> 8)
-      datagram[69] = UInt8((1400 - 70) & 255)
-      world.inject(datagram, from: Address(ipv4: 0x0A00_0100 + UInt32(seed), port: 9))
+      world.inject(Self.strayMessage1(seed), from: Address(ipv4: 0x0A00_0100 + UInt32(seed), port: 9))
     }
     _ = world.run(for: .seconds(1))
     #expect(world.second.statistics.handshakesStarted == 50)
@@ -258,6 +262,23 @@ import Testing
     #expect(world.second.statistics.bytesSent < 3 * world.second.statistics.bytesReceived)
     _ = world.run(for: .seconds(60))
     #expect(world.second.statistics.peers == 0)
+  }
+
+  @Test func oneNetworkCannotUseUpTheHalfOpen() throws {
+    var world = Self.world { $0.maximumHalfOpenPerPrefix = 10 }
+    for seed in 1...50 {
+      world.inject(Self.strayMessage1(seed), from: Address(ipv4: 0x0B00_0100 + UInt32(seed), port: 9))
+    }
+    _ = world.run(for: .seconds(1))
+    #expect(world.second.statistics.handshakesOverPrefixLimit == 40 && world.second.statistics.peers == 10)
+    // Another network is served.
+    let peer = try world.first.connect(to: StreamWorld.secondAddress)
+    #expect(world.run(for: .seconds(1)) { $0.firstHandler.peers[peer] != nil })
+    _ = world.run(for: .seconds(60))
+    // The counter goes back with the handshakes.
+    world.inject(Self.strayMessage1(77), from: Address(ipv4: 0x0B00_0101, port: 9))
+    _ = world.run(for: .milliseconds(100))
+    #expect(world.second.statistics.handshakesOverPrefixLimit == 40 && world.second.statistics.peers == 1)
   }
 
   @Test func unknownDatagramsAreNeverAnswered() throws {

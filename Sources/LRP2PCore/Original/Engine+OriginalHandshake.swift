@@ -16,14 +16,12 @@ extension Engine {
   mutating func receiveOriginalMessage1(_ datagram: RawSpan, id: UInt64, hash: UInt64, from address: Address) {
     let message = datagram.extracting(Datagram.handshakeHeaderLength..<datagram.byteCount)
     var noise = newNoise(initiator: false)
-    guard readPayload(message, with: &noise) != nil,
-      let slot = admit(noise, message, id: id, hash: hash, from: address)
-    else {
-      noise.wipe()
+    defer { noise.wipe() }
+    guard readPayload(message, with: &noise) != nil else {
       counters.malformed &+= 1
       return
     }
-    noise.wipe()
+    guard let slot = admit(noise, message, id: id, hash: hash, from: address) else { return }
     makeOriginal(slot)
     peers.originals[slot].foreignHash = hash
     answer(slot, payloadLength: 0)
