@@ -104,3 +104,8 @@ public final class Connection: Sendable {
     return await withCheckedContinuation { channel.figures(.task($0)) }
   }
 }
+
+extension Connection {
+  /// Whether the read buffer is full and the engine holds the peer back; for tests.
+  package var isHoldingBack: Bool { channel.state.withLock { $0.isPaused } }
+}

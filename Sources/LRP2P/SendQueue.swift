@@ -23,7 +23,7 @@ struct WriteSource: @unchecked Sendable {
   func copy(_ range: Range<Int>, to target: UnsafeMutableRawPointer) {
     precondition(range.lowerBound >= 0 && range.upperBound <= count, "bytes outside of a write")
     if let borrowed = unsafe borrowed {
-      guard let base = unsafe borrowed.baseAddress else { return }
+      guard let base = borrowed.baseAddress else { return }
       unsafe target.copyMemory(from: base + range.lowerBound, byteCount: range.count)
     } else {
       unsafe storage.withUnsafeBytes {
