@@ -32,7 +32,11 @@ public final class Connection: Sendable {
     case .done(let result): return try result.get()
     case .wait(let ticket):
       let channel = channel
-      return try await suspend { channel.read(limit, ticket: ticket, $0) } onCancel: { channel.cancelRead(ticket) }.get()
+      return try await suspend {
+        channel.read(limit, ticket: ticket, $0)
+      } onCancel: {
+        channel.cancelRead(ticket)
+      }.get()
     }
   }
 
@@ -65,7 +69,11 @@ public final class Connection: Sendable {
     case .done(let result): try result.get()
     case .wait(let ticket):
       let channel = channel
-      try await suspend { channel.write(source, ticket: ticket, $0) } onCancel: { channel.cancelWrite(ticket) }.get()
+      try await suspend {
+        channel.write(source, ticket: ticket, $0)
+      } onCancel: {
+        channel.cancelWrite(ticket)
+      }.get()
     }
   }
 
@@ -74,7 +82,11 @@ public final class Connection: Sendable {
   public func flush() async throws(TransportError) {
     let channel = channel
     let ticket = channel.nextTicket()
-    try await suspend { channel.flush($0, ticket: ticket) } onCancel: { channel.cancelFlush(ticket) }.get()
+    try await suspend {
+      channel.flush($0, ticket: ticket)
+    } onCancel: {
+      channel.cancelFlush(ticket)
+    }.get()
   }
 
   /// Ends the own direction behind everything written; the peer's goes on. When both have ended and everything is acknowledged,
@@ -95,7 +107,11 @@ public final class Connection: Sendable {
   public func closed() async throws(TransportError) -> CloseReason {
     let channel = channel
     let ticket = channel.nextTicket()
-    return try await suspend { channel.watch($0, ticket: ticket) } onCancel: { channel.cancelWatch(ticket) }.get()
+    return try await suspend {
+      channel.watch($0, ticket: ticket)
+    } onCancel: {
+      channel.cancelWatch(ticket)
+    }.get()
   }
 
   /// Figures of the connection as it is now; nil when it is over.

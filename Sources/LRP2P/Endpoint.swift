@@ -62,7 +62,11 @@ public final class Endpoint: Sendable {
     case .done(let result): return Connection(try result.get())
     case .wait(let ticket):
       let core = core
-      let result = await suspend { core.accept(ticket: ticket, $0) } onCancel: { core.cancelAccept(ticket) }
+      let result = await suspend {
+        core.accept(ticket: ticket, $0)
+      } onCancel: {
+        core.cancelAccept(ticket)
+      }
       return Connection(try result.get())
     }
   }
@@ -79,7 +83,11 @@ public final class Endpoint: Sendable {
   ///   `cancelled` (the attempt is given up), `tooManyPeers`, `endpointClosed`, `system`.
   public func connect(to address: Address, pinned: PublicKey? = nil) async throws(TransportError) -> Connection {
     let channel = Channel(core: core, dial: ChannelState.Dial(address: address, pinned: pinned))
-    let result = await suspend { channel.dial($0) } onCancel: { channel.cancelDial() }
+    let result = await suspend {
+      channel.dial($0)
+    } onCancel: {
+      channel.cancelDial()
+    }
     try result.get()
     return Connection(channel)
   }

@@ -48,7 +48,8 @@ final class EndpointCore: @unchecked Sendable {
   private var marked: [Channel] = []
 
   init(
-    configuration: EndpointConfiguration, remote: ReactorRemote, accepts: @escaping @Sendable (PublicKey, Address) -> Bool
+    configuration: EndpointConfiguration, remote: ReactorRemote,
+    accepts: @escaping @Sendable (PublicKey, Address) -> Bool
   ) {
     self.configuration = configuration
     self.remote = remote

@@ -13,7 +13,8 @@ import Testing
     let reading = Task { try await server.readAll() }
     for part in 0..<10 {
       try await unsafe client.write(
-        UnsafeRawBufferPointer(rebasing: memory.bytes[part * 10_000..<(part + 1) * 10_000]), release: released.increment)
+        UnsafeRawBufferPointer(rebasing: memory.bytes[part * 10_000..<(part + 1) * 10_000]), release: released.increment
+      )
     }
     try await unsafe client.write(UnsafeRawBufferPointer(start: nil, count: 0), release: released.increment)
     client.finish()

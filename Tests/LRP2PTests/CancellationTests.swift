@@ -14,7 +14,9 @@ import Testing
       async let written: Void = client.write(streamBytes(0..<100, salt: round))
       reading.cancel()
       var bytes: [UInt8] = []
-      do throws(TransportError) { bytes = try await reading.typed() } catch { #expect(error == .cancelled(accepted: 0)) }
+      do throws(TransportError) { bytes = try await reading.typed() } catch {
+        #expect(error == .cancelled(accepted: 0))
+      }
       try await written
       while bytes.count < 100 { bytes += try await server.read() }
       #expect(bytes == streamBytes(0..<100, salt: round))
