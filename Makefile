@@ -41,7 +41,7 @@ docs:
 	@ls docs/*.md
 
 format:
-	swift format --in-place --recursive Package.swift Sources Tests Benchmarks Fuzz
+	swift format --in-place --recursive Package.swift Sources Tests Benchmarks Examples Fuzz
 
 lint: setup
 	@scripts/lint

@@ -58,6 +58,11 @@ if Context.environment["LRP2P_TOOLS"] != nil {
       dependencies: ["LRP2P", "LRP2PSodium", "CLinux", "CAllocationCount", "CBenchSystem", argumentParser],
       path: "Benchmarks/lrp2p-bench", swiftSettings: settings),
   ]
+  for example in ["simple", "multiplexing", "embedded"] {
+    package.targets.append(
+      .executableTarget(
+        name: "example-\(example)", dependencies: ["LRP2P"], path: "Examples/\(example)", swiftSettings: settings))
+  }
 }
 
 // libFuzzer brings its own main, so this target exists only for a build with `--sanitize fuzzer` (see scripts/fuzz).

@@ -33,9 +33,10 @@ struct RawUDP: ~Copyable {
     while true {
       var events: UInt32 = 0
       var none: UInt32 = 0
+      var alsoNone: UInt32 = 0
       let now = currentInstant()
       if now >= deadline { return nil }
-      let ready = unsafe lrp2p_epoll_wait(epoll.raw, isSpinning ? 0 : deadline &- now, &events, &none)
+      let ready = unsafe lrp2p_epoll_wait(epoll.raw, isSpinning ? 0 : deadline &- now, &events, &none, &alsoNone)
       if ready != -EINTR { try check(ready, "wait for a datagram") }
       if ready <= 0 { continue }
       var from = lrp2p_address()

@@ -6,6 +6,8 @@ package struct Wake: BitwiseCopyable {
   package var isReadable = false
   /// The reactor's remote called.
   package var isSignalled = false
+  /// Descriptors of the user are ready.
+  package var hasDescriptors = false
 }
 
 /// What moves batches between the kernel and the reactor. A backend delivers and takes *completed* batches, so that

@@ -16,6 +16,7 @@ package struct EpollBackend: Backend, ~Copyable {
   /// What the epoll tells events apart by.
   private static var socketToken: UInt32 { 0 }
   private static var signalToken: UInt32 { 1 }
+  private static var descriptorsToken: UInt32 { 2 }
 
   package let socket: UDPSocket
   private let epoll: FileDescriptor
@@ -48,7 +49,9 @@ package struct EpollBackend: Backend, ~Copyable {
   package mutating func wait(_ timeout: Nanoseconds) throws(SystemError) -> Wake {
     var socketEvents: UInt32 = 0
     var signalEvents: UInt32 = 0
-    let result = unsafe lrp2p_epoll_wait(epoll.raw, timeout, &socketEvents, &signalEvents)
+    var descriptorsEvents: UInt32 = 0
+    let result = unsafe lrp2p_epoll_wait(
+      epoll.raw, timeout, &socketEvents, &signalEvents, &descriptorsEvents)
     // A signal ends the wait early, which every caller can take.
     if result == -EINTR { return Wake() }
     _ = try check(result, "wait for events")
@@ -58,7 +61,17 @@ package struct EpollBackend: Backend, ~Copyable {
     }
     // Receiving also clears an error of the socket, which would else end every wait.
     let readable = EPOLLIN.rawValue | EPOLLERR.rawValue | EPOLLHUP.rawValue
-    return Wake(isReadable: socketEvents & readable != 0, isSignalled: signalEvents != 0)
+    return Wake(
+      isReadable: socketEvents & readable != 0, isSignalled: signalEvents != 0,
+      hasDescriptors: descriptorsEvents != 0)
+  }
+
+  /// Ends waits also when `descriptors`, an epoll, has something ready.
+  func add(_ descriptors: borrowing DescriptorSet) throws(SystemError) {
+    _ = try check(
+      lrp2p_epoll_control(
+        epoll.raw, EPOLL_CTL_ADD, descriptors.descriptor, EPOLLIN.rawValue, Self.descriptorsToken),
+      "add descriptors to epoll")
   }
 
   package mutating func receive(into batch: inout DatagramBatch) throws(SystemError) -> Bool {

@@ -22,6 +22,8 @@ public struct Reactor: ~Copyable {
   private let sendBatchesPerTurn: Int
   private var turns: UInt64 = 0
   private var isStopped = false
+  private var descriptors: DescriptorSet?
+  private let retirement: ReactorRemote.Retirement
 
   /// - Parameters:
   ///   - secretKey: the static key of this side.
@@ -44,6 +46,7 @@ public struct Reactor: ~Copyable {
       throw .system(error)
     }
     self.remote = remote
+    retirement = ReactorRemote.Retirement(remote: remote)
     localAddress = backend.socket.localAddress
     self.backend = backend
     self.incoming = incoming
@@ -77,10 +80,28 @@ public struct Reactor: ~Copyable {
     return statistics
   }
 
+  /// Where descriptors of the user are registered, to be served by a `DescriptorHandler`. The same object each time; the first
+  /// call makes it.
+  ///
+  /// - Throws: when there are no descriptors left for it (EMFILE, ENFILE).
+  public mutating func descriptorSet() throws(SystemError) -> DescriptorSet {
+    if let descriptors { return descriptors }
+    let made = try DescriptorSet()
+    try backend.add(made)
+    descriptors = made
+    return made
+  }
+
   /// Turns until `remote.stop()` is called.
   ///
   /// - Throws: when the socket or epoll is broken. What concerns single peers is never thrown.
   public mutating func run<H: Handler>(_ handler: inout H) throws(SystemError) {
+    while !isStopped { try turn(&handler, timeout: nil) }
+    isStopped = false
+  }
+
+  /// The same with a handler that serves descriptors, too.
+  public mutating func run<H: DescriptorHandler>(_ handler: inout H) throws(SystemError) {
     while !isStopped { try turn(&handler, timeout: nil) }
     isStopped = false
   }
@@ -91,6 +112,21 @@ public struct Reactor: ~Copyable {
   ///
   /// - Throws: when the socket or epoll is broken. What concerns single peers is never thrown.
   public mutating func turn<H: Handler>(_ handler: inout H, timeout: Nanoseconds?) throws(SystemError) {
+    let (wake, now) = try beginTurn(&handler, timeout: timeout)
+    precondition(!wake.hasDescriptors, "registered descriptors need a handler that is a DescriptorHandler")
+    try endTurn(&handler, wake, now: now)
+  }
+
+  /// The same with a handler that serves descriptors, too; they come behind the timers.
+  public mutating func turn<H: DescriptorHandler>(_ handler: inout H, timeout: Nanoseconds?) throws(SystemError) {
+    let (wake, now) = try beginTurn(&handler, timeout: timeout)
+    if wake.hasDescriptors, let descriptors { try descriptors.report(to: &handler, engine: &engine) }
+    try endTurn(&handler, wake, now: now)
+  }
+
+  private mutating func beginTurn<H: Handler>(_ handler: inout H, timeout: Nanoseconds?) throws(SystemError)
+    -> (Wake, Instant)
+  {
     turns &+= 1
     let ownTimeout = Self.timeout(backend, engine, isPending: outgoing.count > 0)
     let wake = try backend.wait(min(timeout ?? .never, ownTimeout))
@@ -100,6 +136,10 @@ public struct Reactor: ~Copyable {
         &backend, &engine, &incoming, now: now, limit: receiveBatchesPerTurn, handler: &handler)
     }
     engine.expire(now: now, handler: &handler)
+    return (wake, now)
+  }
+
+  private mutating func endTurn<H: Handler>(_ handler: inout H, _ wake: Wake, now: Instant) throws(SystemError) {
     // Behind `expire`, so that tasks meet an engine that knows the time.
     if wake.isSignalled { runTasks() }
     try Self.transmit(&backend, &engine, &outgoing, now: now, limit: sendBatchesPerTurn, handler: &handler)

@@ -82,11 +82,12 @@ import Testing
     #expect(lrp2p_epoll_control(outer.raw, EPOLL_CTL_ADD, reactor.fileDescriptor, EPOLLIN.rawValue, 0) == 0)
     var events: UInt32 = 0
     var none: UInt32 = 0
-    #expect(unsafe lrp2p_epoll_wait(outer.raw, 0, &events, &none) == 0)
+    var alsoNone: UInt32 = 0
+    #expect(unsafe lrp2p_epoll_wait(outer.raw, 0, &events, &none, &alsoNone) == 0)
     reactor.remote.wake()
-    #expect(unsafe lrp2p_epoll_wait(outer.raw, 0, &events, &none) == 1)
+    #expect(unsafe lrp2p_epoll_wait(outer.raw, 0, &events, &none, &alsoNone) == 1)
     try reactor.turn(&handler, timeout: 0)
-    #expect(unsafe lrp2p_epoll_wait(outer.raw, 0, &events, &none) == 0)
+    #expect(unsafe lrp2p_epoll_wait(outer.raw, 0, &events, &none, &alsoNone) == 0)
   }
 
   @Test func errorsOfTheSetUpAreTyped() throws {

@@ -20,6 +20,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -74,6 +75,11 @@ static inline int lrp2p_eventfd_clear(int fd) {
   return lrp2p_result(read(fd, &counter, sizeof counter));
 }
 
+// MARK: Threads
+
+/// Names the calling thread; what is beyond 15 bytes is cut off.
+static inline void lrp2p_name_thread(const char *name) { prctl(PR_SET_NAME, name, 0, 0, 0); }
+
 // MARK: Clock
 
 /// Nanoseconds since boot, suspend included.
@@ -87,22 +93,24 @@ static inline uint64_t lrp2p_boottime(void) {
 
 static inline int lrp2p_epoll_create(void) { return lrp2p_result(epoll_create1(EPOLL_CLOEXEC)); }
 
-/// `operation` is EPOLL_CTL_ADD or _MOD. The token (0 or 1) is what `lrp2p_epoll_wait` sorts events by.
+/// `operation` is EPOLL_CTL_ADD, _MOD or _DEL. The token is what `lrp2p_epoll_wait` (0, 1 or 2) sorts events by and
+/// `lrp2p_epoll_ready` reports.
 static inline int lrp2p_epoll_control(int epoll, int operation, int fd, uint32_t events, uint32_t token) {
   struct epoll_event event = {.events = events, .data = {.u64 = token}};
   return lrp2p_result(epoll_ctl(epoll, operation, fd, &event));
 }
 
 /// Waits until a descriptor is ready or `timeout` nanoseconds have passed (UINT64_MAX: for ever), and sets the events
-/// of token 0 and token 1. Returns the number of ready descriptors.
-static inline int lrp2p_epoll_wait(int epoll, uint64_t timeout, uint32_t *events0, uint32_t *events1) {
-  struct epoll_event events[2];
+/// of tokens 0, 1 and 2. Returns the number of ready descriptors.
+static inline int lrp2p_epoll_wait(
+    int epoll, uint64_t timeout, uint32_t *events0, uint32_t *events1, uint32_t *events2) {
+  struct epoll_event events[3];
   int count = -ENOSYS;
 #ifdef SYS_epoll_pwait2
   // The system call's own layout: 64-bit fields on every architecture.
   struct { int64_t seconds, nanoseconds; } t = {(int64_t)(timeout / 1000000000u), (int64_t)(timeout % 1000000000u)};
   count = lrp2p_result(
-      syscall(SYS_epoll_pwait2, epoll, events, 2, timeout == UINT64_MAX ? NULL : (void *)&t, NULL, (size_t)0));
+      syscall(SYS_epoll_pwait2, epoll, events, 3, timeout == UINT64_MAX ? NULL : (void *)&t, NULL, (size_t)0));
 #endif
   // Before Linux 5.11 (and behind filters that refuse what they do not know): milliseconds, rounded up.
   if (count == -ENOSYS || count == -EPERM) {
@@ -111,11 +119,25 @@ static inline int lrp2p_epoll_wait(int epoll, uint64_t timeout, uint32_t *events
       uint64_t up = timeout / 1000000u + (timeout % 1000000u != 0);
       milliseconds = up > INT32_MAX ? INT32_MAX : (int)up;
     }
-    count = lrp2p_result(epoll_pwait(epoll, events, 2, milliseconds, NULL));
+    count = lrp2p_result(epoll_pwait(epoll, events, 3, milliseconds, NULL));
   }
   *events0 = 0;
   *events1 = 0;
-  for (int i = 0; i < count; i++) *(events[i].data.u64 == 0 ? events0 : events1) = events[i].events;
+  *events2 = 0;
+  uint32_t *sorted[3] = {events0, events1, events2};
+  for (int i = 0; i < count; i++) *sorted[events[i].data.u64] = events[i].events;
+  return count;
+}
+
+/// Stores up to `capacity` (at most 64) descriptors that are ready now, whose tokens are themselves, and their events.
+/// Does not wait. Returns their number.
+static inline int lrp2p_epoll_ready(int epoll, int32_t *descriptors, uint32_t *events, int capacity) {
+  struct epoll_event found[64];
+  int count = lrp2p_result(epoll_pwait(epoll, found, capacity < 64 ? capacity : 64, 0, NULL));
+  for (int i = 0; i < count; i++) {
+    descriptors[i] = (int32_t)found[i].data.u64;
+    events[i] = found[i].events;
+  }
   return count;
 }
 

@@ -1,0 +1,67 @@
+// A server with callbacks inside of a loop that is not its own: `poll` waits for the reactor and for standard input, whose end
+// ends the program. It tells each peer how much that has sent.
+//
+//   example-embedded 127.0.0.1:0
+
+import Glibc
+import LRP2P
+
+struct Counting: Handler {
+  private var received: [Peer: Int] = [:]
+  private var answers: [Peer: [UInt8]] = [:]
+  private(set) var served = 0
+
+  mutating func connected(_ peer: Peer, incoming: Bool, engine: inout Engine) { received[peer] = 0 }
+
+  mutating func received(_ peer: Peer, _ bytes: RawSpan, engine: inout Engine) {
+    received[peer]! += bytes.byteCount
+  }
+
+  mutating func finished(_ peer: Peer, engine: inout Engine) {
+    let answer = Array("\(received[peer]!) bytes, thank you".utf8)
+    answers[peer] = answer
+    engine.offer(peer, upTo: UInt64(answer.count))
+    engine.finish(peer)
+  }
+
+  /// Asked for whenever the bytes are sent, so the answer stays until the connection is over.
+  mutating func fill(_ peer: Peer, offset: UInt64, into bytes: inout MutableRawSpan) {
+    let answer = answers[peer]!
+    for index in 0..<bytes.byteCount {
+      bytes.storeBytes(of: answer[Int(offset) + index], toByteOffset: index, as: UInt8.self)
+    }
+  }
+
+  mutating func closed(_ peer: Peer, reason: CloseReason, engine: inout Engine) {
+    received[peer] = nil
+    answers[peer] = nil
+    served += 1
+  }
+}
+
+guard CommandLine.arguments.count == 2, let address = Address(CommandLine.arguments[1]) else {
+  print("usage: example-embedded HOST:PORT")
+  exit(2)
+}
+var handler = Counting()
+var reactor = try Reactor(identity: Identity(), bind: address)
+print("listening on \(reactor.localAddress) key \(reactor.engine.publicKey)")
+fflush(nil)
+
+var isOpen = true
+while isOpen {
+  // The loop's own wait, no longer than the reactor's timers allow; rounded up to milliseconds.
+  let timeout = reactor.nextTimeout.map { Int32(clamping: ($0 + 999_999) / 1_000_000) } ?? -1
+  var descriptors = [
+    pollfd(fd: reactor.fileDescriptor, events: Int16(POLLIN), revents: 0),
+    pollfd(fd: STDIN_FILENO, events: Int16(POLLIN), revents: 0),
+  ]
+  unsafe poll(&descriptors, 2, timeout)
+  // Cheap when nothing is to be done; it also serves the timers, which no descriptor shows.
+  try reactor.turn(&handler, timeout: 0)
+  if descriptors[1].revents != 0 {
+    var byte: UInt8 = 0
+    isOpen = unsafe read(STDIN_FILENO, &byte, 1) > 0
+  }
+}
+print("served \(handler.served)")

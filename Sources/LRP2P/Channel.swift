@@ -1,0 +1,339 @@
+import LRP2PCore
+import LRP2PReactor
+
+/// One connection as tasks, threads and the reactor share it. The reactor's thread moves bytes between it and the engine; what
+/// the others ask for is noted in `state`, and the channel handed to the reactor's thread (`EndpointCore.schedule`), which acts
+/// on it in `serve`.
+///
+/// `@unchecked Sendable`: the variables outside of `state` belong to the reactor's thread.
+final class Channel: @unchecked Sendable {
+  let core: EndpointCore
+  let state: Locked<ChannelState>
+
+  // Reactor's thread only.
+  /// The engine's handle, once there is one.
+  var peer: Peer?
+  /// Stands in the list of channels to look after at the end of the turn.
+  var isMarked = false
+  var hasSentFinish = false
+  var hasSentClose = false
+
+  init(core: EndpointCore, dial: ChannelState.Dial? = nil) {
+    self.core = core
+    state = Locked(
+      ChannelState(
+        dial: dial, readLimit: core.configuration.readBuffer, writeLimit: core.configuration.writeBuffer))
+  }
+
+  /// Changes the state, has the reactor's thread act on it if need be, and then does what is due.
+  func change<Result>(_ body: (inout ChannelState, inout Due) -> Result) -> Result {
+    var due = Due()
+    var isNew = false
+    let result = state.withLock { state in
+      let result = body(&state, &due)
+      if state.needsService, !state.isScheduled {
+        state.isScheduled = true
+        isNew = true
+      }
+      return result
+    }
+    if isNew { core.schedule(self) }
+    due.run()
+    return result
+  }
+
+  // MARK: Reactor's thread
+
+  /// Acts on what was noted.
+  func serve(_ engine: inout Engine) {
+    var due = Due()
+    let orders = state.withLock { $0.takeOrders() }
+    if let dial = orders.dial {
+      do throws(EngineError) {
+        let peer = try engine.connect(to: dial.address, pinned: dial.pinned)
+        self.peer = peer
+        core.insert(self, peer)
+      } catch {
+        state.withLock { $0.end(.tooManyPeers, &due) }
+      }
+    }
+    if let peer {
+      if orders.offered > 0, !hasSentFinish { engine.offer(peer, upTo: orders.offered) }
+      if orders.finish, !hasSentFinish {
+        hasSentFinish = true
+        engine.finish(peer)
+      }
+      if orders.resume { engine.resume(peer) }
+      if let close = orders.close, !hasSentClose {
+        hasSentClose = true
+        engine.close(peer, code: close.code, reason: close.reason)
+      }
+      if orders.linger { engine.setTimer(at: engine.now + EndpointCore.lingerInterval, token: peer.connectionID) }
+    }
+    for waiter in orders.figures { due.answer(waiter, peer.flatMap { engine.statistics(of: $0) }) }
+    due.run()
+  }
+
+  /// At the end of a turn that has changed something: answers who waits. Once a turn and not for every datagram, so that a
+  /// reader is woken for many at a time.
+  func deliver(_ engine: inout Engine) {
+    isMarked = false
+    var due = Due()
+    let needsService = state.withLock { state in
+      state.answerReaders(&due)
+      state.admitWriters(&due)
+      state.answerFlushes(&due)
+      return state.needsService
+    }
+    if needsService { serve(&engine) }
+    due.run()
+  }
+
+  /// The engine knows of the connection no more.
+  func ended(_ error: TransportError) {
+    var due = Due()
+    state.withLock {
+      $0.end(error, &due)
+      $0.outbound.releaseAll(&due)
+    }
+    due.run()
+  }
+}
+
+/// What all sides know of a connection; always behind the channel's lock.
+struct ChannelState {
+  struct Dial: Sendable {
+    var address: Address
+    var pinned: PublicKey?
+  }
+  struct Close {
+    var code: UInt32
+    var reason: String
+  }
+  struct Reader {
+    var ticket: UInt64
+    var limit: Int
+    var waiter: Waiter<Result<[UInt8], TransportError>>
+  }
+  struct Writer {
+    var ticket: UInt64
+    var source: WriteSource
+    var accepted = 0
+    /// The queue's open chunk is this write's.
+    var hasChunk = false
+    var waiter: Waiter<Result<Void, TransportError>>
+  }
+  struct Flusher {
+    var ticket: UInt64
+    var offset: UInt64
+    var waiter: Waiter<Result<Void, TransportError>>
+  }
+  struct Watcher {
+    var ticket: UInt64
+    var waiter: Waiter<Result<CloseReason, TransportError>>
+  }
+
+  let readLimit: Int
+  let writeLimit: Int
+  private var lastTicket: UInt64 = 0
+
+  var remoteKey = PublicKey()
+  var remoteAddress = Address(high: 0, low: 0, port: 0)
+  /// Why it is over; nil while it lives. No order goes to the engine behind it but CLOSE.
+  private(set) var over: TransportError?
+
+  // The peer's stream.
+  var inbound = ByteRing()
+  var readers: [Reader] = []
+  var isEndOfStream = false
+  var isPaused = false
+  /// Nobody will read: what arrives is dropped.
+  var isDetached = false
+
+  // The own stream.
+  var outbound = SendQueue()
+  var writers: [Writer] = []
+  var flushers: [Flusher] = []
+  /// No write will follow.
+  var isFinished = false
+
+  var watchers: [Watcher] = []
+  var figures: [Waiter<PeerStatistics?>] = []
+  var dialler: Waiter<Result<Void, TransportError>>?
+  var isConnected = false
+
+  // Orders to the reactor's thread.
+  var isScheduled = false
+  var dial: Dial?
+  var close: Close?
+  var resumes = false
+  var lingers = false
+  private var offered: UInt64 = 0
+  private var hasOrderedFinish = false
+  /// How far the peer had acknowledged when a detached connection was last looked at.
+  var lingerMark: UInt64 = .max
+
+  init(dial: Dial?, readLimit: Int, writeLimit: Int) {
+    self.dial = dial
+    self.readLimit = readLimit
+    self.writeLimit = writeLimit
+  }
+
+  mutating func nextTicket() -> UInt64 {
+    lastTicket += 1
+    return lastTicket
+  }
+
+  // MARK: Orders
+
+  struct Orders {
+    var dial: Dial?
+    var offered: UInt64 = 0
+    var finish = false
+    var resume = false
+    var close: Close?
+    var linger = false
+    var figures: [Waiter<PeerStatistics?>] = []
+  }
+
+  private var wantsFinish: Bool { isFinished && writers.isEmpty && !hasOrderedFinish }
+
+  var needsService: Bool {
+    if close != nil || !figures.isEmpty { return true }
+    return over == nil && (dial != nil || offered != outbound.end || resumes || lingers || wantsFinish)
+  }
+
+  mutating func takeOrders() -> Orders {
+    isScheduled = false
+    var orders = Orders()
+    swap(&orders.close, &close)
+    swap(&orders.figures, &figures)
+    guard over == nil else { return orders }
+    swap(&orders.dial, &dial)
+    swap(&orders.resume, &resumes)
+    swap(&orders.linger, &lingers)
+    offered = outbound.end
+    orders.offered = offered
+    orders.finish = wantsFinish
+    if orders.finish { hasOrderedFinish = true }
+    return orders
+  }
+
+  // MARK: End
+
+  /// Over, whoever ended it. What was received stays to be read unless this side closed.
+  mutating func end(_ error: TransportError, _ due: inout Due) {
+    guard over == nil else { return }
+    over = error
+    if case .closed(.local) = error { inbound.removeAll() }
+    if error == .endpointClosed { inbound.removeAll() }
+    if error == .closed(.finished) { isEndOfStream = true }
+    answerReaders(&due)
+    failWriters(error, &due)
+    answerFlushes(&due)
+    for watcher in watchers { due.answer(watcher.waiter, Self.word(error)) }
+    watchers = []
+    for waiter in figures { due.answer(waiter, nil) }
+    figures = []
+    if let dialler { due.answer(dialler, .failure(error)) }
+    dialler = nil
+  }
+
+  static func word(_ error: TransportError) -> Result<CloseReason, TransportError> {
+    if case .closed(let reason) = error { .success(reason) } else { .failure(error) }
+  }
+
+  // MARK: Reading
+
+  /// What a read gets now; nil when it has to wait.
+  mutating func take(_ limit: Int) -> Result<[UInt8], TransportError>? {
+    if inbound.count > 0 {
+      let bytes = inbound.take(limit)
+      if isPaused, inbound.count <= readLimit / 2 {
+        isPaused = false
+        resumes = true
+      }
+      return .success(bytes)
+    }
+    if isEndOfStream { return .success([]) }
+    return over.map { .failure($0) }
+  }
+
+  mutating func answerReaders(_ due: inout Due) {
+    while let reader = readers.first, let answer = take(reader.limit) {
+      readers.removeFirst()
+      due.answer(reader.waiter, answer)
+    }
+  }
+
+  // MARK: Writing
+
+  /// Why nothing can be written any more; nil when it can.
+  var refusal: TransportError? { over ?? (isFinished ? .finished : nil) }
+
+  var room: Int { max(0, writeLimit - outbound.count) }
+
+  /// Takes bytes of those who wait, in their order, as far as there is room.
+  mutating func admitWriters(_ due: inout Due) {
+    guard over == nil else { return }
+    while let writer = writers.first {
+      let left = writer.source.count - writer.accepted
+      if left <= room {
+        if writer.hasChunk {
+          outbound.extend(by: left)
+          outbound.seal(&due)
+        } else {
+          outbound.append(writer.source)
+        }
+        writers.removeFirst()
+        due.answer(writer.waiter, .success(()))
+        continue
+      }
+      guard room > 0 else { return }
+      if !writer.hasChunk {
+        outbound.open(writer.source)
+        writers[0].hasChunk = true
+      }
+      let count = room
+      outbound.extend(by: count)
+      writers[0].accepted += count
+    }
+  }
+
+  mutating func cancelWriter(_ ticket: UInt64, _ due: inout Due) {
+    guard let index = writers.firstIndex(where: { $0.ticket == ticket }) else { return }
+    let writer = writers.remove(at: index)
+    drop(writer, .cancelled(accepted: writer.accepted), &due)
+    admitWriters(&due)
+  }
+
+  private mutating func failWriters(_ error: TransportError, _ due: inout Due) {
+    let failed = writers
+    writers = []
+    for writer in failed { drop(writer, error, &due) }
+  }
+
+  private mutating func drop(_ writer: Writer, _ error: TransportError, _ due: inout Due) {
+    if writer.hasChunk {
+      outbound.seal(&due)
+    } else if let release = writer.source.release {
+      due.add(release)
+    }
+    due.answer(writer.waiter, .failure(error))
+  }
+
+  mutating func answerFlushes(_ due: inout Due) {
+    if let over {
+      for flusher in flushers {
+        let isDone = over == .closed(.finished) || flusher.offset <= outbound.start
+        due.answer(flusher.waiter, isDone ? .success(()) : .failure(over))
+      }
+      flushers = []
+      return
+    }
+    while let flusher = flushers.first, flusher.offset <= outbound.start {
+      flushers.removeFirst()
+      due.answer(flusher.waiter, .success(()))
+    }
+  }
+}

@@ -1,0 +1,127 @@
+import LRP2PCore
+import LRP2PReactor
+
+/// One connection: a stream of bytes each way, which arrive in order, each once.
+///
+/// All of it may be used from any task and thread; reads are served in their order, and so are writes, the bytes of one write
+/// together. Letting go of the last reference closes the connection with `Endpoint.Code.abandoned`, unless `finish` was
+/// called: then what was written still arrives, and what the peer sends is dropped.
+public final class Connection: Sendable {
+  let channel: Channel
+  /// Who the peer is.
+  public let remoteKey: PublicKey
+  /// Where it was when the connection was made; `statistics` has where it is.
+  public let remoteAddress: Address
+
+  init(_ channel: Channel) {
+    self.channel = channel
+    (remoteKey, remoteAddress) = channel.state.withLock { ($0.remoteKey, $0.remoteAddress) }
+  }
+
+  deinit { channel.abandon() }
+
+  /// The next bytes of the peer's stream: what is there, at least one byte; an empty array is the end, when the peer has
+  /// finished. Waits while nothing is there. As long as nobody reads, at most `EndpointConfiguration.readBuffer` bytes are
+  /// kept, and the peer has to wait.
+  ///
+  /// - Parameter limit: the most bytes to return; at least 1.
+  /// - Throws: `cancelled` (no byte is lost), or `closed` and the like once the bytes that had come before are read.
+  public func read(upTo limit: Int = 65_536) async throws(TransportError) -> [UInt8] {
+    if Task.isCancelled { throw .cancelled(accepted: 0) }
+    switch channel.tryRead(limit) {
+    case .done(let result): return try result.get()
+    case .wait(let ticket):
+      let channel = channel
+      return try await suspend {
+        channel.read(limit, ticket: ticket, $0)
+      } onCancel: {
+        channel.cancelRead(ticket)
+      }.get()
+    }
+  }
+
+  /// Appends bytes to the own stream. Returns when all of them are accepted, which is when they fit into the write buffer:
+  /// not yet sent, but on their way as long as the connection lives. Waits while unacknowledged bytes fill the buffer. The array is
+  /// kept, not copied (but for short ones).
+  ///
+  /// - Throws: `cancelled(accepted:)` with how many of the bytes will arrive, `finished`, or `closed` and the like.
+  public func write(_ bytes: [UInt8]) async throws(TransportError) { try await write(WriteSource(bytes)) }
+
+  /// The same, straight from memory of the caller, with no copy at all.
+  ///
+  /// - Parameters:
+  ///   - bytes: must stay readable and as they are until `release` is called.
+  ///   - release: called exactly once, whatever happens: when the peer has everything of it, when the connection has ended, or
+  ///     when the write throws (then with the last byte of it that was accepted). On the endpoint's thread or the
+  ///     caller's; it must not block.
+  public func write(_ bytes: UnsafeRawBufferPointer, release: @escaping @Sendable () -> Void)
+    async throws(TransportError)
+  {
+    try await write(unsafe WriteSource(borrowing: bytes, release: release))
+  }
+
+  private func write(_ source: WriteSource) async throws(TransportError) {
+    if Task.isCancelled {
+      source.release?()
+      throw .cancelled(accepted: 0)
+    }
+    switch channel.tryWrite(source) {
+    case .done(let result): try result.get()
+    case .wait(let ticket):
+      let channel = channel
+      try await suspend {
+        channel.write(source, ticket: ticket, $0)
+      } onCancel: {
+        channel.cancelWrite(ticket)
+      }.get()
+    }
+  }
+
+  /// Waits until the peer's transport has everything that was accepted so far. (Whether its program has read it, only the
+  /// program can say.)
+  public func flush() async throws(TransportError) {
+    let channel = channel
+    let ticket = channel.nextTicket()
+    try await suspend {
+      channel.flush($0, ticket: ticket)
+    } onCancel: {
+      channel.cancelFlush(ticket)
+    }.get()
+  }
+
+  /// Ends the own direction behind everything written; the peer's goes on. When both have ended and everything is acknowledged,
+  /// the connection is over with `CloseReason.finished`.
+  public func finish() { channel.finish() }
+
+  /// Ends the connection now, both ways; what is under way may be lost. All who wait get `closed(.local(code))`.
+  ///
+  /// - Parameters:
+  ///   - code: for the peer's program, which gets `CloseReason.remote`.
+  ///   - reason: for people, at most 1,000 bytes of UTF-8; the rest is cut off.
+  public func close(code: UInt32 = 0, reason: String = "") { channel.close(code: code, reason: reason) }
+
+  /// Waits until the connection is over.
+  ///
+  /// - Returns: how it ended.
+  /// - Throws: `cancelled`, or `endpointClosed` and `system` when it ended with its endpoint.
+  public func closed() async throws(TransportError) -> CloseReason {
+    let channel = channel
+    let ticket = channel.nextTicket()
+    return try await suspend {
+      channel.watch($0, ticket: ticket)
+    } onCancel: {
+      channel.cancelWatch(ticket)
+    }.get()
+  }
+
+  /// Figures of the connection as it is now; nil when it is over.
+  public func statistics() async -> PeerStatistics? {
+    let channel = channel
+    return await withCheckedContinuation { channel.figures(.task($0)) }
+  }
+}
+
+extension Connection {
+  /// Whether the read buffer is full and the engine holds the peer back; for tests.
+  package var isHoldingBack: Bool { channel.state.withLock { $0.isPaused } }
+}

@@ -1,0 +1,146 @@
+import LRP2PCore
+import LRP2PReactor
+
+/// A socket with an identity: it accepts connections and makes them, any number at a time, on a thread of its own.
+///
+/// All of it may be used from any task and thread. Letting go of the last reference is `close()` without the wait: its
+/// connections end, whoever holds them, the thread ends and the descriptors are closed soon after. So keep it as long as
+/// its connections.
+public final class Endpoint: Sendable {
+  /// Codes of CLOSE that this interface uses on its own; a program's own codes had better be smaller.
+  public enum Code {
+    /// The other side's program let go of its `Connection` without `close` and without `finish`, or the peer did not end its
+    /// direction within half a minute of that.
+    public static let abandoned: UInt32 = 0xFFFF_FF10
+    /// The other side's endpoint was closed.
+    public static let endpointClosed: UInt32 = 0xFFFF_FF11
+    /// The other side does not accept fast enough.
+    public static let backlogFull: UInt32 = 0xFFFF_FF12
+  }
+
+  /// Where the socket is bound, the port filled in.
+  public let localAddress: Address
+  /// What peers know this endpoint by: what they pin.
+  public let publicKey: PublicKey
+  let core: EndpointCore
+
+  /// Binds a socket and starts its thread.
+  ///
+  /// - Parameters:
+  ///   - identity: who this side is; a new one if nobody has to know it.
+  ///   - address: port 0 takes any free port, `Address.any(port:)` binds all addresses of IPv6 and IPv4.
+  ///   - accepts: judges the key of every peer, of those who dial and of those who are dialled without a pinned key. It is
+  ///     called on the endpoint's thread and must not block. A refused peer is told nothing: its attempt times out.
+  /// - Throws: `configuration`, or `system`: the address is in use or not ours, no descriptors or threads are left.
+  public init(
+    identity: Identity = Identity(), bind address: Address, configuration: EndpointConfiguration = .init(),
+    accepts: @escaping @Sendable (PublicKey, Address) -> Bool = { _, _ in true }
+  ) throws(TransportError) {
+    try configuration.validate()
+    let reactor: Reactor
+    do throws(ReactorError) {
+      reactor = try Reactor(configuration: configuration.reactor, identity: identity, bind: address)
+    } catch {
+      throw TransportError(error)
+    }
+    localAddress = reactor.localAddress
+    publicKey = identity.publicKey
+    core = EndpointCore(configuration: configuration, remote: reactor.remote, accepts: accepts)
+    let handover = Handover(reactor, core)
+    do throws(SystemError) { try Thread.start("lrp2p") { handover.run() } } catch { throw .system(error) }
+  }
+
+  deinit { core.close(lingering: 0, nil) }
+
+  /// The next connection of a peer that has dialled this endpoint, in the order of their handshakes. Up to
+  /// `EndpointConfiguration.backlog` wait to be accepted; their bytes are kept meanwhile.
+  ///
+  /// - Throws: `cancelled` (the connection stays for the next accept), `endpointClosed`, `system`.
+  public func accept() async throws(TransportError) -> Connection {
+    if Task.isCancelled { throw .cancelled(accepted: 0) }
+    switch core.tryAccept() {
+    case .done(let result): return Connection(try result.get())
+    case .wait(let ticket):
+      let core = core
+      let result = await suspend {
+        core.accept(ticket: ticket, $0)
+      } onCancel: {
+        core.cancelAccept(ticket)
+      }
+      return Connection(try result.get())
+    }
+  }
+
+  /// Connects to a peer. Several connections to the same peer are possible.
+  ///
+  /// A listener that refuses this side's key says nothing, so a connection can be made here and end with
+  /// `handshakeTimeout` behind it: the first answer of the peer proves that it is one.
+  ///
+  /// - Parameters:
+  ///   - address: where it listens.
+  ///   - pinned: the only key to accept; without it the `accepts` of `init` judges, and anyone may answer.
+  /// - Throws: `closed` with `handshakeTimeout` (16 s by default), `keyRefused`, `handshakeFailed` or what the peer closed with;
+  ///   `cancelled` (the attempt is given up), `tooManyPeers`, `endpointClosed`, `system`.
+  public func connect(to address: Address, pinned: PublicKey? = nil) async throws(TransportError) -> Connection {
+    let channel = Channel(core: core, dial: ChannelState.Dial(address: address, pinned: pinned))
+    let result = await suspend {
+      channel.dial($0)
+    } onCancel: {
+      channel.cancelDial()
+    }
+    try result.get()
+    return Connection(channel)
+  }
+
+  /// Closes: no connection is accepted any more, the connections end (their peers get CLOSE with `Code.endpointClosed`), and
+  /// then the thread and the descriptors are gone.
+  ///
+  /// - Parameter lingering: how long connections may go on whose own side has said `finish`, so that what was written before
+  ///   arrives. It ends with the last of them.
+  public func close(lingering: Duration = .zero) async {
+    let core = core
+    await withCheckedContinuation { core.close(lingering: lingering.nanoseconds, .task($0)) }
+  }
+
+  /// Counters of the socket and the protocol; nil when the endpoint is closed.
+  public func statistics() async -> EndpointStatistics? {
+    let core = core
+    return await withCheckedContinuation { core.figures(.task($0)) }
+  }
+}
+
+/// Counters of an endpoint, all since its start.
+public struct EndpointStatistics: Sendable {
+  /// The protocol's.
+  public var engine: EngineStatistics
+  /// The socket's.
+  public var reactor: ReactorStatistics
+}
+
+/// Brings a reactor to its thread.
+///
+/// `@unchecked Sendable`: made by one thread, emptied once by another that it starts.
+private final class Handover: @unchecked Sendable {
+  private var reactor: Reactor?
+  private let core: EndpointCore
+
+  init(_ reactor: consuming Reactor, _ core: EndpointCore) {
+    self.reactor = consume reactor
+    self.core = core
+  }
+
+  func run() {
+    guard let reactor = reactor.take() else { return }
+    core.run(reactor)
+  }
+}
+
+extension Duration {
+  /// Nothing for what is negative, and the most there is for what is too long.
+  var nanoseconds: Nanoseconds {
+    let (seconds, attoseconds) = components
+    if seconds < 0 || attoseconds < 0 { return 0 }
+    let (product, overflow) = UInt64(seconds).multipliedReportingOverflow(by: 1_000_000_000)
+    return overflow ? .max : product &+ UInt64(attoseconds / 1_000_000_000)
+  }
+}

@@ -1,0 +1,29 @@
+import LRP2PCore
+import LRP2PReactor
+
+/// Every knob of an `Endpoint`: its buffers here, sockets and protocol in `reactor`.
+public struct EndpointConfiguration: Sendable {
+  /// The reactor and the protocol.
+  public var reactor = ReactorConfiguration()
+  /// Bytes of one connection that wait for a read before the peer is held back: 1 … 1 GiB. Memory is taken as bytes
+  /// arrive, not before. (What the protocol itself may keep behind it is `EngineConfiguration.receiveWindow`.)
+  public var readBuffer = 1 << 20
+  /// Bytes of one connection that were written and are not acknowledged yet; more makes writers wait: 1 … 1 GiB. It
+  /// bounds the throughput of a connection: a write buffer for each round trip.
+  public var writeBuffer = 4 << 20
+  /// Connections that wait for `accept`: 1 … 1,048,576. One more is closed with `Endpoint.Code.backlogFull`.
+  public var backlog = 1024
+
+  public init() {}
+
+  func validate() throws(TransportError) {
+    func check(_ field: String, _ value: Int, _ range: ClosedRange<Int>) throws(TransportError) {
+      guard range.contains(value) else {
+        throw .configuration(.outOfRange(field: field, allowed: "\(range.lowerBound) … \(range.upperBound)"))
+      }
+    }
+    try check("readBuffer", readBuffer, 1...(1 << 30))
+    try check("writeBuffer", writeBuffer, 1...(1 << 30))
+    try check("backlog", backlog, 1...(1 << 20))
+  }
+}
