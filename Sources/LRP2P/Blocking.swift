@@ -23,9 +23,12 @@ public struct BlockingEndpoint: Sendable {
 
   /// `Endpoint.connect`, blocking.
   @available(*, noasync, message: "use Endpoint.connect")
-  public func connect(to address: Address, pinned: PublicKey? = nil) throws(TransportError) -> Connection {
+  public func connect(
+    to address: Address, pinned: PublicKey? = nil, versions: ProtocolVersions = .version1
+  ) throws(TransportError) -> Connection {
     endpoint.core.assertMayBlock()
-    let channel = Channel(core: endpoint.core, dial: ChannelState.Dial(address: address, pinned: pinned))
+    let channel = Channel(
+      core: endpoint.core, dial: ChannelState.Dial(address: address, pinned: pinned, versions: versions))
     try block { channel.dial($0) }.get()
     return Connection(channel)
   }

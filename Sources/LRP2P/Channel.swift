@@ -50,11 +50,11 @@ final class Channel: @unchecked Sendable {
     let orders = state.withLock { $0.takeOrders() }
     if let dial = orders.dial {
       do throws(EngineError) {
-        let peer = try engine.connect(to: dial.address, pinned: dial.pinned)
+        let peer = try engine.connect(to: dial.address, pinned: dial.pinned, versions: dial.versions)
         self.peer = peer
         core.insert(self, peer)
       } catch {
-        state.withLock { $0.end(.tooManyPeers, &due) }
+        state.withLock { $0.end(error == .tooManyPeers ? .tooManyPeers : .originalHasNoIdentity, &due) }
       }
     }
     if let peer {
@@ -105,6 +105,7 @@ struct ChannelState {
   struct Dial: Sendable {
     var address: Address
     var pinned: PublicKey?
+    var versions: ProtocolVersions
   }
   struct Close {
     var code: UInt32

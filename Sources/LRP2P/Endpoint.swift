@@ -79,10 +79,13 @@ public final class Endpoint: Sendable {
   /// - Parameters:
   ///   - address: where it listens.
   ///   - pinned: the only key to accept; without it the `accepts` of `init` judges, and anyone may answer.
+  ///   - versions: whether the other side may be, or has to be, the original peer.
   /// - Throws: `closed` with `handshakeTimeout` (16 s by default), `keyRefused`, `handshakeFailed` or what the peer closed with;
   ///   `cancelled` (the attempt is given up), `tooManyPeers`, `endpointClosed`, `system`.
-  public func connect(to address: Address, pinned: PublicKey? = nil) async throws(TransportError) -> Connection {
-    let channel = Channel(core: core, dial: ChannelState.Dial(address: address, pinned: pinned))
+  public func connect(
+    to address: Address, pinned: PublicKey? = nil, versions: ProtocolVersions = .version1
+  ) async throws(TransportError) -> Connection {
+    let channel = Channel(core: core, dial: ChannelState.Dial(address: address, pinned: pinned, versions: versions))
     let result = await suspend {
       channel.dial($0)
     } onCancel: {

@@ -18,6 +18,8 @@ public enum TransportError: Error, Hashable, Sendable {
   case endpointClosed
   /// All of `EngineConfiguration.maximumPeers` connections are in use: close some, or raise it.
   case tooManyPeers
+  /// A pinned key was given for a dial that may only end with the original peer, whose keys are throw-away: drop one.
+  case originalHasNoIdentity
   /// A field of the configuration is out of its range: correct it.
   case configuration(EngineConfiguration.Invalid)
   /// The system refuses a socket or a thread, or the socket broke: its text says which. Free the port, take another
@@ -41,6 +43,7 @@ extension TransportError: CustomStringConvertible {
     case .finished: "written behind finish"
     case .endpointClosed: "the endpoint is closed"
     case .tooManyPeers: "all connections of the endpoint are in use (maximumPeers)"
+    case .originalHasNoIdentity: "the original peer has no lasting key to pin"
     case .configuration(let invalid): ReactorError.configuration(invalid).description
     case .system(let error): error.description
     }
@@ -59,6 +62,7 @@ extension CloseReason {
     case .handshakeFailed: "no common version or cipher"
     case .protocolViolation: "the peer broke the protocol"
     case .keyExhausted: "too many forged datagrams"
+    case .sequenceExhausted: "the peer cannot number more data in one connection"
     }
   }
 }
