@@ -30,6 +30,8 @@ extension Engine {
   /// Each segment has an ACK of its own, with the last in-order number of the moment: a later one, above the segment's,
   /// would not open the original's congestion window.
   private mutating func acknowledgeOriginal(_ slot: Int, _ number: UInt32) {
+    // What is not acknowledged is repeated: no need to remember more than a window of them while nothing can be sent.
+    guard peers.originals[slot].acks.count < Int(OriginalPeer.window) else { return }
     let next = peers.flows[slot].receive.next
     let inOrder = next == 0 ? 0 : next &- 1
     peers.originals[slot].acks.append(UInt64(number) << 32 | UInt64(inOrder))
