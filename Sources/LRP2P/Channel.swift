@@ -91,12 +91,15 @@ final class Channel: @unchecked Sendable {
 
   /// The engine knows of the connection no more.
   func ended(_ error: TransportError) {
-    var due = Due()
+    var answers = Due()
+    var releases = Due()
     state.withLock {
-      $0.end(error, &due)
-      $0.outbound.releaseAll(&due)
+      $0.end(error, &answers)
+      $0.outbound.releaseAll(&releases)
     }
-    due.run()
+    // First, so that whoever learns of the end finds its memory released.
+    releases.run()
+    answers.run()
   }
 }
 

@@ -117,7 +117,10 @@ public final class Connection: Sendable {
   /// Figures of the connection as it is now; nil when it is over.
   public func statistics() async -> PeerStatistics? {
     let channel = channel
-    return await withCheckedContinuation { channel.figures(.task($0)) }
+    return await suspend {
+      channel.figures($0)
+    } onCancel: {
+    }
   }
 }
 

@@ -102,13 +102,19 @@ public final class Endpoint: Sendable {
   ///   arrives. It ends with the last of them.
   public func close(lingering: Duration = .zero) async {
     let core = core
-    await withCheckedContinuation { core.close(lingering: lingering.nanoseconds, .task($0)) }
+    await suspend {
+      core.close(lingering: lingering.nanoseconds, $0)
+    } onCancel: {
+    }
   }
 
   /// Counters of the socket and the protocol; nil when the endpoint is closed.
   public func statistics() async -> EndpointStatistics? {
     let core = core
-    return await withCheckedContinuation { core.figures(.task($0)) }
+    return await suspend {
+      core.figures($0)
+    } onCancel: {
+    }
   }
 }
 

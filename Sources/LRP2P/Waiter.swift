@@ -2,14 +2,28 @@ import LRP2PReactor
 
 /// Who waits for an answer: a task that is suspended, or a thread that blocks.
 enum Waiter<Answer: Sendable>: Sendable {
-  case task(CheckedContinuation<Answer, Never>)
+  case task(Suspension<Answer>)
   case thread(Rendezvous<Answer>)
 
   func resume(_ answer: Answer) {
     switch self {
-    case .task(let continuation): continuation.resume(returning: answer)
+    case .task(let suspension): suspension.resume(answer)
     case .thread(let rendezvous): rendezvous.deliver(answer)
     }
+  }
+}
+
+/// A task that is suspended until it is answered.
+///
+/// The answer waits behind a lock and the continuation only wakes the task: where an answer comes before the task has
+/// quite gone to sleep, the runtime hands it over in a way that the thread sanitizer does not see.
+struct Suspension<Answer: Sendable>: Sendable {
+  let continuation: CheckedContinuation<Void, Never>
+  let answer: Locked<Answer?>
+
+  func resume(_ answer: Answer) {
+    self.answer.withLock { $0 = answer }
+    continuation.resume()
   }
 }
 
@@ -41,11 +55,14 @@ struct Due {
 func suspend<Answer: Sendable>(
   _ enqueue: @Sendable (Waiter<Answer>) -> Void, onCancel cancel: @Sendable () -> Void
 ) async -> Answer {
+  let answer = Locked<Answer?>(nil)
   await withTaskCancellationHandler {
-    await withCheckedContinuation { enqueue(.task($0)) }
+    await withCheckedContinuation { enqueue(.task(Suspension(continuation: $0, answer: answer))) }
   } onCancel: {
     cancel()
   }
+  guard let answer = answer.withLock({ $0 }) else { preconditionFailure("woken without an answer") }
+  return answer
 }
 
 /// Blocks the thread until `enqueue`'s waiter is answered.
