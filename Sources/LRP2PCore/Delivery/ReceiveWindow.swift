@@ -12,7 +12,9 @@ package struct ReceiveWindow: ~Copyable {
   package private(set) var delivered: UInt32
   /// Highest number seen, plus one.
   package private(set) var highest: UInt32
-  private var early = IntervalSet()
+  private var early = SequenceBitmap()
+  /// Runs of early numbers.
+  private var earlyRuns = 0
   private var stored: Column<Stored>
   private var finNumber: UInt32 = 0
   private var hasFin = false
@@ -21,8 +23,8 @@ package struct ReceiveWindow: ~Copyable {
   package let window: UInt32
   /// The highest edge promised so far; it never moves back.
   private var promisedEdge: UInt32
-  /// Where the next ACK starts its rotation through older intervals.
-  private var rotation = 0
+  /// Where the next ACK starts its rotation through older runs.
+  private var rotation: UInt32
 
   package init(first: UInt32, window: UInt32) {
     next = first
@@ -30,6 +32,7 @@ package struct ReceiveWindow: ~Copyable {
     highest = first
     self.window = window
     promisedEdge = first &+ window
+    rotation = first
     stored = Column(repeating: Stored(), count: 4)
   }
 
@@ -57,7 +60,7 @@ package struct ReceiveWindow: ~Copyable {
       note(number, isFin: isFin)
       return .direct
     }
-    if ahead > 0, early.contains(number) { return .duplicate }
+    if ahead > 0, isEarly(number) { return .duplicate }
     guard let cell = pool.store(bytes) else { return .poolExhausted }
     put(number, Stored(cell: cell, length: UInt32(bytes.byteCount)))
     let opensGap = highest.precedes(number)
@@ -67,14 +70,14 @@ package struct ReceiveWindow: ~Copyable {
       absorbEarly()
       return .storedInOrder
     }
-    early.insert(SequenceRange(lower: number, upper: number &+ 1))
+    insertEarly(number)
     return .storedEarly(opensGap: opensGap)
   }
 
   /// Whether a piece of segment `number` is of use.
   package enum Need { case wanted, duplicate, beyondWindow }
   package func need(_ number: UInt32) -> Need {
-    if number.distance(since: next) < 0 || early.contains(number) { return .duplicate }
+    if number.distance(since: next) < 0 || isEarly(number) { return .duplicate }
     return number.distance(since: delivered) < Int(window) ? .wanted : .beyondWindow
   }
 
@@ -92,7 +95,10 @@ package struct ReceiveWindow: ~Copyable {
     return (entry.cell, Int(entry.length))
   }
 
-  package mutating func storedDelivered() { delivered &+= 1 }
+  package mutating func storedDelivered() {
+    delivered &+= 1
+    if delivered == next, earlyRuns == 0 { shrink() }
+  }
 
   /// Whether the peer's FIN has its turn now. True once.
   package mutating func takeFin() -> Bool {
@@ -114,7 +120,7 @@ package struct ReceiveWindow: ~Copyable {
       && promisedEdge.distance(since: next) <= Int(window / 2)
   }
 
-  package var hasEarly: Bool { !early.isEmpty }
+  package var hasEarly: Bool { earlyRuns > 0 }
 
   /// Gives every cell back.
   package mutating func releaseAll(to pool: inout ReceivePool) {
@@ -122,17 +128,23 @@ package struct ReceiveWindow: ~Copyable {
       pool.release(stored[Int(delivered & UInt32(stored.count - 1))].cell)
       delivered &+= 1
     }
-    for i in 0..<early.count {
-      var number = early[i].lower
-      while number != early[i].upper {
+    while earlyRuns > 0 {
+      let lower = early.first(true, from: next, to: highest)
+      let upper = early.first(false, from: lower, to: highest)
+      var number = lower
+      while number != upper {
         pool.release(stored[Int(number & UInt32(stored.count - 1))].cell)
         number &+= 1
       }
+      early.remove(lower, upTo: upper)
+      earlyRuns -= 1
     }
-    early = IntervalSet()
   }
 
   // MARK: ACK block
+
+  /// Tables of at most so many entries stay when they are empty.
+  private static var keptEntries: Int { 16_384 }
 
   /// How many early intervals fit an ACK whole; beyond that the newest are described, and older ones in rotation.
   private static var wholeIntervals: Int { 120 }
@@ -143,40 +155,56 @@ package struct ReceiveWindow: ~Copyable {
   package mutating func writeRuns(header: AckBlock, into block: inout MutableRawSpan) -> Int {
     var writer = AckBlockWriter(capacity: block.byteCount)
     var header = header
-    if early.isEmpty {
+    if earlyRuns == 0 {
       header.intervalCount = 0
       writer.begin(header, into: &block)
       return writer.length
     }
-    if early.count <= Self.wholeIntervals {
+    if earlyRuns <= Self.wholeIntervals {
       header.intervalCount = 1
       writer.begin(header, into: &block)
-      describe(0, early.count, from: next, &writer, &block)
+      describe(earlyRuns, from: next, &writer, &block)
       return writer.length
     }
     header.intervalCount = 2
     writer.begin(header, into: &block)
-    let newest = early.count - Self.newestIntervals
-    describe(newest, early.count, from: early[newest - 1].upper, &writer, &block)
-    if rotation >= newest { rotation = 0 }
-    let end = min(rotation + Self.rotatedIntervals, newest)
-    describe(rotation, end, from: rotation == 0 ? next : early[rotation - 1].upper, &writer, &block)
+    var newest = highest
+    for _ in 0..<Self.newestIntervals { newest = startOfGap(before: newest) }
+    describe(Self.newestIntervals, from: newest, &writer, &block)
+    if rotation.precedes(next) || !rotation.precedes(newest) { rotation = next }
+    // What was missing there may have come.
+    rotation = early.first(false, from: rotation, to: newest)
+    if rotation == newest { rotation = next }
+    var runs = 0
+    var end = rotation
+    while runs < Self.rotatedIntervals, end.precedes(newest) {
+      end = early.first(false, from: early.first(true, from: end, to: newest), to: newest)
+      runs += 1
+    }
+    describe(runs, from: rotation, &writer, &block)
     rotation = end
     return writer.length
   }
 
-  /// Early intervals `from ..< to`, each with the gap before it.
-  private func describe(
-    _ from: Int, _ to: Int, from start: UInt32, _ writer: inout AckBlockWriter, _ block: inout MutableRawSpan
-  ) {
-    writer.interval(
-      start: start &- next, runCount: 2 * (to - from), firstReceived: false, into: &block)
+  /// The end of the early run before the one that ends at `end`; `next` when there is none.
+  private func startOfGap(before end: UInt32) -> UInt32 {
+    guard let gap = early.last(false, before: end, downTo: next),
+      let previous = early.last(true, before: gap, downTo: next)
+    else { return next }
+    return previous &+ 1
+  }
+
+  /// `count` early runs from `start` on, where a gap begins, each with the gap before it.
+  private func describe(_ count: Int, from start: UInt32, _ writer: inout AckBlockWriter, _ block: inout MutableRawSpan)
+  {
+    writer.interval(start: start &- next, runCount: 2 * count, firstReceived: false, into: &block)
     var previous = start
-    for i in from..<to {
-      let range = early[i]
-      writer.run(range.lower &- previous, into: &block)
-      writer.run(range.upper &- range.lower, into: &block)
-      previous = range.upper
+    for _ in 0..<count {
+      let lower = early.first(true, from: previous, to: highest)
+      let upper = early.first(false, from: lower, to: highest)
+      writer.run(lower &- previous, into: &block)
+      writer.run(upper &- lower, into: &block)
+      previous = upper
     }
   }
 
@@ -190,10 +218,35 @@ package struct ReceiveWindow: ~Copyable {
     }
   }
 
+  private func isEarly(_ number: UInt32) -> Bool { number.precedes(highest) && early.contains(number) }
+
+  /// `note` has been told of it.
+  private mutating func insertEarly(_ number: UInt32) {
+    // One more than the span, so that the neighbours of a number are never its own alias.
+    let needed = highest.distance(since: next) + 2
+    if needed > early.capacity {
+      var capacity = early.capacity
+      while capacity < needed { capacity *= 2 }
+      early.grow(to: capacity, lower: next, upper: highest)
+    }
+    early.insert(number)
+    earlyRuns += 1
+    if early.contains(number &- 1) { earlyRuns -= 1 }
+    if early.contains(number &+ 1) { earlyRuns -= 1 }
+  }
+
   private mutating func absorbEarly() {
-    guard !early.isEmpty, early[0].lower == next else { return }
-    next = early[0].upper
-    early.removeAll(before: next)
+    guard earlyRuns > 0, early.contains(next) else { return }
+    let end = early.first(false, from: next, to: highest)
+    early.remove(next, upTo: end)
+    next = end
+    earlyRuns -= 1
+    if earlyRuns == 0, early.capacity > Self.keptEntries { early = SequenceBitmap() }
+  }
+
+  /// Nothing is stored: what a large window took is given back.
+  private mutating func shrink() {
+    if stored.count > Self.keptEntries { stored = Column(repeating: Stored(), count: 4) }
   }
 
   private mutating func put(_ number: UInt32, _ entry: Stored) {

@@ -15,6 +15,8 @@ package struct SendWindow: ~Copyable {
     fileprivate static var lost: UInt64 { 2 << 56 }
     fileprivate static var retransmitted: UInt64 { 4 << 56 }
     fileprivate static var fin: UInt64 { 8 << 56 }
+    /// Some transmission of it was taken for lost.
+    fileprivate static var suspected: UInt64 { 16 << 56 }
     fileprivate static var offsetMask: UInt64 { (1 << 40) - 1 }
 
     package var length: Int { Int((packed >> 40) & 0xFFFF) }
@@ -55,9 +57,9 @@ package struct SendWindow: ~Copyable {
   package private(set) var finAcknowledged = false
   /// Highest sequence number the peer allows.
   package private(set) var edge: UInt32
-  private var acknowledgedSet = IntervalSet()
-  /// Acknowledged, or found lost in its first transmission.
-  private var settled = IntervalSet()
+  private var acknowledged = SequenceBitmap()
+  /// Acknowledged, or found lost in its first transmission, or repeated before it was judged.
+  private var settled = SequenceBitmap()
   private var lostQueue = Queue<UInt32>(filler: 0)
   private var resends = Queue<Resend>(filler: Resend())
   /// Described missing, too young to be lost: fewer than the packet threshold of each kind.
@@ -67,6 +69,9 @@ package struct SendWindow: ~Copyable {
   package private(set) var packetsInFlight = 0
   package private(set) var bytesInFlight: UInt64 = 0
   package private(set) var lostPending = 0
+
+  /// A ring of at most so many entries stays when all is acknowledged.
+  private static var keptEntries: Int { 16_384 }
 
   /// What every segment costs beside its payload: header, segment fields, tag.
   package static var overhead: Int { 38 }
@@ -153,7 +158,7 @@ package struct SendWindow: ~Copyable {
       }
       self[segment.number].packed |= Sent.retransmitted
       // A first transmission that a probe repeats leaves the order of first sends: the queue of resends judges it.
-      settled.insert(SequenceRange(lower: segment.number, upper: segment.number &+ 1))
+      settled.insert(segment.number)
       resends.append(Resend(number: segment.number, packetNumber: UInt32(truncatingIfNeeded: packetNumber)))
     } else {
       if next &- base == UInt32(ring.count) { growRing() }
@@ -173,9 +178,7 @@ package struct SendWindow: ~Copyable {
   package func isFirst(_ number: UInt32) -> Bool { number == first }
 
   /// Everything before was acknowledged, whatever the peer's last in-order number says.
-  package var contiguousEnd: UInt32 {
-    acknowledgedSet.count > 0 && acknowledgedSet[0].lower == base ? acknowledgedSet[0].upper : base
-  }
+  package var contiguousEnd: UInt32 { acknowledged.first(false, from: base, to: next) }
 
   /// The newest transmission of `number`; `nil` when it is not outstanding.
   package func lastTransmission(of number: UInt32) -> (packetNumber: UInt32, isRetransmitted: Bool)? {
@@ -195,6 +198,14 @@ package struct SendWindow: ~Copyable {
     package var longestLost = 0
     package var sample: Nanoseconds? = nil
     package var lostPackets = 0
+    package var lostBytes: UInt64 = 0
+    /// The newest packet number among the lost.
+    package var newestLost: UInt32 = 0
+    /// The newest transmission that became acknowledged, if any.
+    package var hasNewest = false
+    package var newestPacketNumber: UInt32 = 0
+    /// Segments acknowledged in a transmission that had been taken for lost.
+    package var spuriousLosses = 0
     /// When the newest of the lost packets had been sent.
     package var newestLostTime: Instant = 0
     /// When the oldest packet that is missing, but not yet lost, will be.
@@ -233,7 +244,7 @@ package struct SendWindow: ~Copyable {
     // Second pass: what is described as missing.
     let threshold = LossThreshold(largest: largest, now: now, delay: lossDelay)
     suspectCount = 0
-    var described = InlineArray<8, SequenceRange>(repeating: SequenceRange(lower: 0, upper: 0))
+    var described = InlineArray<8, SequenceRange>(repeating: SequenceRange())
     var describedCount = 0
     reader = AckRunReader(block: block, lastInOrder: lastInOrder)
     while let run = reader.next(bytes) {
@@ -254,47 +265,33 @@ package struct SendWindow: ~Copyable {
 
   private mutating func advance(to cumulative: UInt32, largest: UInt32, now: Instant, _ outcome: inout Outcome) {
     guard base.precedes(cumulative) else { return }
+    let start = base
     while base != cumulative {
       let entry = self[base]
       if !entry.isAcknowledged { settle(base, largest: largest, now: now, &outcome) }
       acknowledgedOffset = offset(of: entry) + UInt64(entry.length)
       base &+= 1
     }
-    acknowledgedSet.removeAll(before: base)
-    settled.removeAll(before: base)
+    acknowledged.remove(start, upTo: base)
+    settled.remove(start, upTo: base)
+    if base == next { shrink() }
   }
 
   private mutating func acknowledge(
     _ lower: UInt32, _ upper: UInt32, largest: UInt32, now: Instant, _ outcome: inout Outcome
   ) {
-    var lower = lower
-    if lower.precedes(base) { lower = base }
-    guard lower.precedes(upper) else { return }
-    // The pieces of [lower, upper) not yet acknowledged.
-    var number = lower
-    var index = acknowledgedSet.firstIndex(endingAfter: lower)
-    var changed = false
-    while number.precedes(upper) {
-      var stop = upper
-      var resume = upper
-      if index < acknowledgedSet.count {
-        let known = acknowledgedSet[index]
-        if known.lower.precedes(upper) {
-          stop = known.lower.precedes(number) ? number : known.lower
-          resume = known.upper
-        }
-      }
-      while number.precedes(stop) {
+    var number = lower.precedes(base) ? base : lower
+    while true {
+      number = acknowledged.first(false, from: number, to: upper)
+      guard number.precedes(upper) else { return }
+      let stop = acknowledged.first(true, from: number, to: upper)
+      acknowledged.insert(number, upTo: stop)
+      settled.insert(number, upTo: stop)
+      while number != stop {
         settle(number, largest: largest, now: now, &outcome)
         number &+= 1
-        changed = true
       }
-      number = resume.precedes(number) ? number : resume
-      index += 1
     }
-    guard changed else { return }
-    acknowledgedSet.insert(SequenceRange(lower: lower, upper: upper))
-    settled.insert(SequenceRange(lower: lower, upper: upper))
   }
 
   /// One segment becomes acknowledged.
@@ -307,6 +304,16 @@ package struct SendWindow: ~Copyable {
       bytesInFlight -= UInt64(entry.length + Self.overhead)
     }
     self[number].packed = (entry.packed | Sent.acknowledged) & ~Sent.lost
+    // What arrived although it was taken for lost, and before its repetition could (RFC 9438, 4.9.2).
+    if entry.packed & Sent.suspected != 0, entry.isLost || largest.precedes(entry.packetNumber) {
+      outcome.spuriousLosses += 1
+    }
+    if !largest.precedes(entry.packetNumber),
+      !outcome.hasNewest || outcome.newestPacketNumber.precedes(entry.packetNumber)
+    {
+      outcome.hasNewest = true
+      outcome.newestPacketNumber = entry.packetNumber
+    }
     if entry.isFin { finAcknowledged = true }
     outcome.acknowledgedBytes += UInt64(entry.length + Self.overhead)
     outcome.acknowledgedPackets += 1
@@ -333,33 +340,18 @@ package struct SendWindow: ~Copyable {
     _ lower: UInt32, _ upper: UInt32, _ threshold: LossThreshold, _ outcome: inout Outcome
   ) {
     var number = lower.precedes(base) ? base : lower
-    while number.precedes(upper) {
-      let index = settled.firstIndex(endingAfter: number)
-      var stop = upper
-      var resume = upper
-      if index < settled.count {
-        let known = settled[index]
-        if known.lower.precedes(upper) {
-          stop = known.lower.precedes(number) ? number : known.lower
-          resume = known.upper
-        }
+    // First sends are in order: behind the first that is not lost nothing is, and behind the first that was sent
+    // after the largest everything was.
+    while true {
+      number = settled.first(false, from: number, to: upper)
+      guard number.precedes(upper), let verdict = judge(self[number], threshold) else { return }
+      if verdict.isLost {
+        settled.insert(number)
+        lose(number, threshold.now, &outcome)
+      } else {
+        suspect(number, verdict.lossTime, &outcome)
       }
-      let start = number
-      var end = number
-      // First sends are in order: behind the first that is not lost nothing is, and behind the first that was sent
-      // after the largest everything was.
-      while number.precedes(stop), let verdict = judge(self[number], threshold) {
-        if verdict.isLost {
-          lose(number, threshold.now, &outcome)
-          end = number &+ 1
-        } else {
-          suspect(number, verdict.lossTime, &outcome)
-        }
-        number &+= 1
-      }
-      if start != end { settled.insert(SequenceRange(lower: start, upper: end)) }
-      if number.precedes(stop) { return }
-      number = resume
+      number &+= 1
     }
   }
 
@@ -414,7 +406,7 @@ package struct SendWindow: ~Copyable {
         kept += 1
         continue
       }
-      settled.insert(SequenceRange(lower: suspect.number, upper: suspect.number &+ 1))
+      settled.insert(suspect.number)
       lose(suspect.number, now, &outcome)
     }
     suspectCount = kept
@@ -424,7 +416,11 @@ package struct SendWindow: ~Copyable {
   private mutating func lose(_ number: UInt32, _ now: Instant, _ outcome: inout Outcome) {
     let entry = self[number]
     guard !entry.isAcknowledged, !entry.isLost else { return }
-    self[number].packed |= Sent.lost
+    self[number].packed |= Sent.lost | Sent.suspected
+    if outcome.lostPackets == 0 || outcome.newestLost.precedes(entry.packetNumber) {
+      outcome.newestLost = entry.packetNumber
+    }
+    outcome.lostBytes += UInt64(entry.length + Self.overhead)
     packetsInFlight -= 1
     bytesInFlight -= UInt64(entry.length + Self.overhead)
     lostQueue.append(number)
@@ -454,5 +450,15 @@ package struct SendWindow: ~Copyable {
       number &+= 1
     }
     ring = larger
+    acknowledged.grow(to: ring.count, lower: base, upper: next)
+    settled.grow(to: ring.count, lower: base, upper: next)
+  }
+
+  /// Nothing is outstanding: what a large window took is given back.
+  private mutating func shrink() {
+    guard ring.count > Self.keptEntries else { return }
+    ring = Column(repeating: Sent(), count: 16)
+    acknowledged = SequenceBitmap()
+    settled = SequenceBitmap()
   }
 }
