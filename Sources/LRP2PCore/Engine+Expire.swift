@@ -64,6 +64,7 @@ extension Engine {
         lossDelay: peers.flows[slot].roundTrip.lossDelay, now: now)
       peers.flows[slot].lossDeadline = outcome.lossTime
       peers.flows[slot].lost(outcome, now: now)
+      peers.flows[slot].pace(now: now)
     }
     if peers.flows[slot].pacingDeadline <= now { peers.flows[slot].pacingDeadline = 0 }
     if peers.flows[slot].epochs.previousDeadline <= now { peers.flows[slot].epochs.wipePrevious() }

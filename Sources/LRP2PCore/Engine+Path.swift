@@ -150,8 +150,13 @@ extension Flow {
       roundTrip = RoundTripEstimate()
       roundTrip.update(sample: path.roundTrip, acknowledgementDelay: 0)
       if mtu.fallBack() { capacity = Self.capacity(datagram: mtu.datagram) }
-      congestion = Cubic(segment: mtu.datagram, initialWindow: configuration.initialWindow)
+      congestion = CongestionControl(
+        congestion.algorithm, segment: mtu.datagram, initialWindow: configuration.initialWindow, seed: now)
       pacer = Pacer()
+      rate = DeliveryRate()
+      trains = PacketTrains()
+      hasStarted = false
+      remembered = nil
     }
     probeCount = 0
     lastElicitingSent = now

@@ -126,6 +126,8 @@ extension Engine {
     // Written at the end of what is used, then placed: an ACK is as long as what it tells.
     guard let space = batch.room(bound, for: peers.rows[slot].address) else { return false }
     let header = peers.flows[slot].ack.header(now: now)
+    let roundTrip = peers.flows[slot].roundTrip.smoothed
+    peers.flows[slot].receive.tune(roundTrip: roundTrip == 0 ? .milliseconds(100) : roundTrip, now: now)
     var block = batch.arena.mutableBytes(space + Datagram.headerLength + Segment.ackLength, bound - overhead)
     let blockLength = peers.flows[slot].receive.writeRuns(header: header, into: &block)
     let length = overhead + blockLength
@@ -245,32 +247,42 @@ extension Engine {
 extension Flow {
   /// The next segment that the congestion window and the pacer let out. If they do not, says when the pacer will.
   package mutating func nextSegment(now: Instant) -> SendWindow.Segment? {
-    guard send.hasLost || send.canSendNew() else {
+    let hasData = send.hasLost || send.canSendNew()
+    guard hasData || tail.mayRepeat(send) else {
       isCongestionLimited = false
+      if send.bytesInFlight < congestion.window, !send.isWindowClosed {
+        rate.limitedByApplication(bytesInFlight: send.bytesInFlight)
+      }
       return nil
     }
     guard now >= sendNotBefore else {
       pacingDeadline = sendNotBefore
       return nil
     }
+    if !hasStarted { start(now: now) }
     guard send.bytesInFlight < congestion.window else {
       isCongestionLimited = true
       return nil
     }
     guard pacer.allows(now: now) else {
       pacingDeadline = pacer.nextSend(now: now)
-      isCongestionLimited = true
+      isCongestionLimited = hasData
       return nil
     }
     pacingDeadline = 0
-    return send.nextSegment(capacity: capacity)
+    return hasData ? send.nextSegment(capacity: capacity) : tail.next(&send, window: congestion.window)
   }
 
   /// A data segment leaves.
   package mutating func sent(_ segment: SendWindow.Segment, packetNumber: UInt64, bytes: Int, now: Instant) {
+    if send.packetsInFlight == 0 { congestion.restarted(now: now) }
     send.sent(segment, packetNumber: packetNumber, now: now)
     pacer.spend(bytes)
+    rate.sent(packetNumber: packetNumber, bytesInFlight: send.bytesInFlight, bytes: UInt64(bytes), now: now)
+    if !trains.isOver { trains.sent(packetNumber: packetNumber, now: now) }
     lastElicitingSent = now
-    if segment.isRetransmission { retransmissions &+= 1 }
+    if segment.isRetransmission { retransmissions &+= 1 } else if segment.isFin {
+      tail.streamEnded(send, hasLosses: retransmissions > 0, window: congestion.window)
+    }
   }
 }

@@ -145,7 +145,27 @@ public struct Engine: ~Copyable {
     makeReady(slot)
   }
 
+  /// Has a connection go on with another congestion controller; one with the original peer stays with CUBIC.
+  public mutating func setCongestion(_ peer: Peer, _ algorithm: CongestionAlgorithm) {
+    guard let slot = live(peer), !peers.rows[slot].isOriginal else { return }
+    peers.flows[slot].exchangeCongestion(algorithm, now: now)
+  }
+
+  /// Tells a connection what an earlier one has learnt of the path to the same host: it starts at half of that rate, and if
+  /// the first round trip confirms it, goes on at all of it (draft-ietf-tsvwg-careful-resume). Has an effect only before
+  /// the first data has left: call it right after `connect`, or from `Handler.connected`.
+  public mutating func recall(_ peer: Peer, path: RememberedPath) {
+    guard let slot = live(peer), !peers.flows[slot].hasStarted else { return }
+    peers.flows[slot].remembered = path
+  }
+
   // MARK: Getters
+
+  /// What this connection has learnt of its path, for `recall` on a later one; `nil` as long as that is nothing.
+  public func rememberedPath(of peer: Peer) -> RememberedPath? {
+    guard let slot = live(peer) else { return nil }
+    return peers.flows[slot].learnt
+  }
 
   /// Counters of all peers together.
   public var statistics: EngineStatistics {
@@ -162,7 +182,9 @@ public struct Engine: ~Copyable {
     return PeerStatistics(
       smoothedRTT: peers.flows[slot].roundTrip.smoothed,
       minimumRTT: peers.flows[slot].roundTrip.hasSample ? peers.flows[slot].roundTrip.minimum : 0,
-      congestionWindow: peers.flows[slot].congestion.window, bytesInFlight: peers.flows[slot].send.bytesInFlight,
+      congestion: peers.flows[slot].congestion.algorithm, congestionWindow: peers.flows[slot].congestion.window,
+      pacingRate: peers.flows[slot].pacer.rate, deliveryRate: peers.flows[slot].rate.bytesPerSecond,
+      bytesInFlight: peers.flows[slot].send.bytesInFlight,
       packetsInFlight: peers.flows[slot].send.packetsInFlight, datagramBytes: peers.flows[slot].mtu.datagram,
       retransmissions: peers.flows[slot].retransmissions,
       aead: peers.flows[slot].aead, address: address, key: peers.flows[slot].remoteKey,
@@ -225,7 +247,7 @@ public struct Engine: ~Copyable {
     repeat { random = randomWord() & ~0xFF_FFFF } while random == 0
     peers.rows[slot].connectionID = random | UInt64(slot)
     peers.rows[slot].address = address
-    peers.flows.insert(Flow(configuration: configuration, now: now), at: slot)
+    peers.flows.insert(Flow(configuration: configuration, seed: random, now: now), at: slot)
     move(slot, event)
     return slot
   }

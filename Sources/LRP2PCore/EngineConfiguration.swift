@@ -8,11 +8,15 @@ public struct EngineConfiguration: Sendable {
   public var maximumHalfOpen = 4096
   /// Of these, from one network (IPv4 /24, IPv6 /48); further ones are not answered: 1 … 16,777,216.
   public var maximumHalfOpenPerPrefix = 2048
-  /// Packets the peer may send beyond what the reader has taken: 2 … 16,777,215.
-  public var receiveWindow = 16_384
+  /// The most packets that the peer may send beyond what the reader has taken: 2 … 16,777,215. It is an allowance, not
+  /// memory, and begins smaller: it doubles when the peer makes use of it and the reader keeps up.
+  public var receiveWindow = 0xFF_FFFF
   /// Bytes that early or unread data of all peers together may occupy.
   public var receivePoolBytes = 256 << 20
-  /// Packets to send before the first acknowledgement: 1 … 64 (RFC 6928 recommends 10).
+  /// The congestion controller of new connections; `Engine.setCongestion` changes that of one.
+  public var congestion = CongestionAlgorithm.bbr
+  /// Packets to send before the first acknowledgement, for each 100 ms of round trip up to 600: 1 … 64 (RFC 6928
+  /// recommends 10).
   public var initialWindow = 32
   /// Ends a connection on which nothing authentic arrived; the smaller of both peers' offers. 0 never does.
   public var idleTimeout: Nanoseconds = .seconds(30)

@@ -41,7 +41,12 @@ public struct EngineStatistics: Sendable, BitwiseCopyable {
 public struct PeerStatistics: Sendable {
   public var smoothedRTT: Nanoseconds
   public var minimumRTT: Nanoseconds
+  public var congestion: CongestionAlgorithm
   public var congestionWindow: UInt64
+  /// Bytes per second that sending is paced at; 0 when it is not.
+  public var pacingRate: UInt64
+  /// Bytes per second that the path has last delivered when there was enough to send.
+  public var deliveryRate: UInt64
   public var bytesInFlight: UInt64
   public var packetsInFlight: Int
   /// Bytes of a full datagram on this path at present.

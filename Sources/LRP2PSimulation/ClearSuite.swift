@@ -5,8 +5,21 @@ import LRP2PCore
 /// run in a simulation or under a fuzzer, deterministically and fast. Nothing that a user links may hold it.
 package final class ClearSuite: CipherSuite {
   private var generator: SeededRandom
+  /// Only so many bytes at the start of a datagram are protected: for simulations whose links keep no more.
+  package var protectedBytes = Int.max
+  /// Packet numbers that were used twice under a key, which must never be.
+  package private(set) var reusedPacketNumbers = 0
+  /// For each key row: the key's first word and the last packet number sealed under it.
+  private var lastSealed: [(key: UInt64, packetNumber: UInt64)] = []
 
   package init(seed: UInt64) { generator = SeededRandom(seed: seed) }
+
+  private func note(_ row: Int, _ key: TrafficKey, _ packetNumber: UInt64) {
+    let word = key.bytes.bytes.bigEndian64(0)
+    while lastSealed.count <= row { lastSealed.append((0, 0)) }
+    if lastSealed[row].key == word, packetNumber <= lastSealed[row].packetNumber { reusedPacketNumbers += 1 }
+    lastSealed[row] = (word, packetNumber)
+  }
 
   package func supports(_ aead: AEAD) -> Bool { true }
 
@@ -16,7 +29,8 @@ package final class ClearSuite: CipherSuite {
     for index in 0..<count {
       let job = jobs[index]
       let text = job.length - 16
-      let tag = Self.tag(keys[job.key], job.packetNumber, arena.bytes(job.offset, text))
+      note(job.key, keys[job.key], job.packetNumber)
+      let tag = Self.tag(keys[job.key], job.packetNumber, arena.bytes(job.offset, min(text, protectedBytes)))
       var target = arena.mutableBytes(job.offset + text, 16)
       target.setBigEndian64(0, tag)
       target.setBigEndian64(8, ~tag)
@@ -29,7 +43,7 @@ package final class ClearSuite: CipherSuite {
     for index in 0..<count {
       let job = jobs[index]
       let text = job.length - 16
-      let tag = Self.tag(keys[job.key], job.packetNumber, arena.bytes(job.offset, text))
+      let tag = Self.tag(keys[job.key], job.packetNumber, arena.bytes(job.offset, min(text, protectedBytes)))
       let found = arena.bytes(job.offset + text, 16)
       jobs[index].opened = found.bigEndian64(0) == tag && found.bigEndian64(8) == ~tag
     }

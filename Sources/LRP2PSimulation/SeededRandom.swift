@@ -1,8 +1,8 @@
 /// xoshiro256** (Blackman and Vigna, 2018), seeded by splitmix64: the same seed, the same world.
-package struct SeededRandom: RandomNumberGenerator {
+public struct SeededRandom: RandomNumberGenerator {
   private var state: (UInt64, UInt64, UInt64, UInt64)
 
-  package init(seed: UInt64) {
+  public init(seed: UInt64) {
     var z = seed
     func next() -> UInt64 {
       z &+= 0x9E37_79B9_7F4A_7C15
@@ -14,7 +14,7 @@ package struct SeededRandom: RandomNumberGenerator {
     state = (next(), next(), next(), next())
   }
 
-  package mutating func next() -> UInt64 {
+  public mutating func next() -> UInt64 {
     func rotate(_ x: UInt64, _ k: UInt64) -> UInt64 { (x << k) | (x >> (64 - k)) }
     let result = rotate(state.1 &* 5, 7) &* 9
     let t = state.1 << 17
@@ -28,9 +28,9 @@ package struct SeededRandom: RandomNumberGenerator {
   }
 
   /// Whether something of this probability happens now.
-  package mutating func happens(_ probability: Double) -> Bool {
+  public mutating func happens(_ probability: Double) -> Bool {
     probability > 0 && Double(next() >> 11) / Double(1 << 53) < probability
   }
 
-  package mutating func below(_ bound: UInt64) -> UInt64 { bound == 0 ? 0 : next() % bound }
+  public mutating func below(_ bound: UInt64) -> UInt64 { bound == 0 ? 0 : next() % bound }
 }

@@ -1,30 +1,8 @@
 import LRP2PCore
 
-/// Two engines and the two links between them, in virtual time: everything that happens follows from the seed.
+/// Two hosts and a link each way between them.
 package struct World<H: Handler>: ~Copyable {
-  package private(set) var now: Instant = 1_000_000_000
-  package var first: Engine
-  package var second: Engine
-  package var firstHandler: H
-  package var secondHandler: H
-  /// From the first engine to the second, and back.
-  package var forth: Link
-  package var back: Link
-  /// Where the first engine is at present: a NAT that rebinds changes it. What goes to an earlier address is lost.
-  package var presentAddress = Self.firstAddress
-  /// Repeats everything from the first engine under an address of its own, ahead of the original.
-  package var spoofer: Address?
-  /// Whether the spoofer passes on what it is answered, as if from the second engine.
-  package var spooferForwards = false
-  package private(set) var dropped = 0
-  package private(set) var corrupted = 0
-  package private(set) var carried = 0
-
-  private var flights = FlightQueue()
-  private var random: SeededRandom
-  private var sequence: UInt64 = 0
-  private var incoming: DatagramBatch
-  private var outgoing: DatagramBatch
+  package var network: SimulatedNetwork<H>
 
   package static var firstAddress: Address { Address(ipv4: 0x0A00_0001, port: 1000) }
   package static var secondAddress: Address { Address(ipv4: 0x0A00_0002, port: 2000) }
@@ -33,27 +11,56 @@ package struct World<H: Handler>: ~Copyable {
     seed: UInt64, configuration: EngineConfiguration, link: Link, firstHandler: H, secondHandler: H,
     batchMessages: Int = 64
   ) {
-    incoming = DatagramBatch(messages: batchMessages, messageCapacity: Datagram.maximumLength)
-    outgoing = DatagramBatch(messages: 4, messageCapacity: 16_384)
-    random = SeededRandom(seed: seed)
-    forth = link
-    back = link
-    self.firstHandler = firstHandler
-    self.secondHandler = secondHandler
-    first = Self.engine(configuration, &random, now)
-    second = Self.engine(configuration, &random, now)
+    network = SimulatedNetwork(
+      seed: seed, largestDatagram: Datagram.maximumLength, batchMessages: batchMessages)
+    network.addHost(firstHandler, at: Self.firstAddress, configuration: configuration)
+    network.addHost(secondHandler, at: Self.secondAddress, configuration: configuration)
+    network.route(from: 0, to: 1, over: network.addLink(link))
+    network.route(from: 1, to: 0, over: network.addLink(link))
   }
 
-  private static func engine(
-    _ configuration: EngineConfiguration, _ random: inout SeededRandom, _ now: Instant
-  ) -> Engine {
-    let suite = ClearSuite(seed: random.next())
-    var secret = SecretKey(repeating: 0)
-    var elements = secret.mutableSpan
-    var bytes = unsafe elements.mutableBytes
-    suite.random(&bytes)
-    return Engine(configuration: configuration, secretKey: secret, suite: suite, seed: random.next(), now: now)
+  package var now: Instant { network.now }
+  package var first: Engine {
+    _read { yield network.hosts[0].engine }
+    _modify { yield &network.hosts[0].engine }
   }
+  package var second: Engine {
+    _read { yield network.hosts[1].engine }
+    _modify { yield &network.hosts[1].engine }
+  }
+  package var firstHandler: H {
+    _read { yield network.hosts[0].handler }
+    _modify { yield &network.hosts[0].handler }
+  }
+  package var secondHandler: H {
+    _read { yield network.hosts[1].handler }
+    _modify { yield &network.hosts[1].handler }
+  }
+  /// From the first host to the second, and back.
+  package var forth: Link {
+    get { network[link: 0] }
+    set { network[link: 0] = newValue }
+  }
+  package var back: Link {
+    get { network[link: 1] }
+    set { network[link: 1] = newValue }
+  }
+  /// Where the first host is at present.
+  package var presentAddress: Address {
+    get { network.address(of: 0) }
+    set { network.rebind(0, to: newValue) }
+  }
+  /// Repeats everything from the first host under an address of its own, ahead of the original.
+  package var spoofer: Address? {
+    get { network.spoofer }
+    set { network.spoofer = newValue }
+  }
+  /// Whether the spoofer passes on what it is answered, as if from the second host.
+  package var spooferForwards: Bool {
+    get { network.spooferForwards }
+    set { network.spooferForwards = newValue }
+  }
+  package var carried: UInt64 { network.counters(ofLink: 0).datagrams + network.counters(ofLink: 1).datagrams }
 
   /// Goes on until `isDone` or `limit` nanoseconds have passed.
   /// - Returns: whether it was done.
@@ -61,26 +68,17 @@ package struct World<H: Handler>: ~Copyable {
     for limit: Nanoseconds, until isDone: (borrowing World<H>) -> Bool = { _ in false }
   ) -> Bool {
     let end = now + limit
+    // In steps of what happens next, as the condition is about this world.
     while !isDone(self) {
-      transmitAll()
-      let next = min(flights.nextArrival, min(first.nextDeadline, second.nextDeadline))
-      if next == .never || next > end {
-        now = end
-        return isDone(self)
-      }
-      now = max(now, next)
-      deliver()
-      first.expire(now: now, handler: &firstHandler)
-      second.expire(now: now, handler: &secondHandler)
+      guard now < end else { return false }
+      network.step(until: end)
     }
     return true
   }
 
-  /// Puts a datagram of anyone's making on its way to the second engine, at once.
+  /// Puts a datagram of anyone's making on its way to the second host, at once.
   package mutating func inject(_ bytes: [UInt8], from address: Address, toSecond: Bool = true) {
-    sequence += 1
-    flights.push(
-      Flight(arrival: now, sequence: sequence, destination: toSecond ? 1 : 0, address: address, bytes: bytes))
+    unsafe network.inject(bytes.span.bytes, from: address, to: toSecond ? 1 : 0)
   }
 
   /// Seals `plaintext` as the next datagram of one side of an established connection and delivers it at once.
@@ -114,116 +112,7 @@ package struct World<H: Handler>: ~Copyable {
     jobs[0].packetNumber = packetNumber
     let keys = Column(repeating: key, count: 1)
     ClearSuite(seed: 0).seal(jobs, count: 1, in: &arena, keys: keys)
-    return copy(arena.bytes(0, length))
-  }
-
-  // MARK: Moving datagrams
-
-  private mutating func transmitAll() {
-    for _ in 0..<64 {
-      first.transmit(into: &outgoing, now: now, handler: &firstHandler)
-      let firstSent = outgoing.count
-      launch(from: presentAddress)
-      second.transmit(into: &outgoing, now: now, handler: &secondHandler)
-      let secondSent = outgoing.count
-      launch(from: Self.secondAddress)
-      if firstSent == 0, secondSent == 0 { return }
-    }
-  }
-
-  private mutating func launch(from source: Address) {
-    for index in 0..<outgoing.count {
-      let message = outgoing.messages[index]
-      var at = 0
-      while at < message.length {
-        let length = min(message.segmentSize, message.length - at)
-        let bytes = Self.copy(outgoing.arena.bytes(message.offset + at, length))
-        at += length
-        if message.address == Self.secondAddress {
-          if let spoofer {
-            sequence += 1
-            flights.push(
-              Flight(arrival: now + forth.delay / 2, sequence: sequence, destination: 1, address: spoofer, bytes: bytes)
-            )
-          }
-          forth = launch(bytes, on: forth, to: 1, from: source)
-        } else if message.address == presentAddress || (spooferForwards && message.address == spoofer) {
-          back = launch(bytes, on: back, to: 0, from: source)
-        }
-      }
-    }
-    outgoing.clear()
-  }
-
-  private static func copy(_ bytes: RawSpan) -> [UInt8] {
-    unsafe [UInt8](unsafeUninitializedCapacity: bytes.byteCount) { target, count in
-      for index in 0..<bytes.byteCount { unsafe target[index] = bytes.byte(index) }
-      count = bytes.byteCount
-    }
-  }
-
-  /// - Returns: the link, with what it has yet to carry.
-  private mutating func launch(
-    _ bytes: [UInt8], on link: Link, to destination: Int, from source: Address
-  ) -> Link {
-    var link = link
-    carried += 1
-    if link.isDown || bytes.count > link.largestDatagram || random.happens(link.loss) {
-      dropped += 1
-      return link
-    }
-    var departure = now
-    if link.rate > 0 {
-      let start = max(link.freeAt, now)
-      let waiting = (start - now) * link.rate / 8_000_000_000
-      if waiting > UInt64(link.buffer) {
-        dropped += 1
-        return link
-      }
-      departure = start + UInt64(bytes.count) * 8_000_000_000 / link.rate
-      link.freeAt = departure
-    }
-    var bytes = bytes
-    if random.happens(link.corruption) {
-      corrupted += 1
-      bytes[Int(random.below(UInt64(bytes.count)))] ^= UInt8(1 + random.below(255))
-    }
-    for _ in 0..<(random.happens(link.duplication) ? 2 : 1) {
-      sequence += 1
-      flights.push(
-        Flight(
-          arrival: departure + link.delay + random.below(link.jitter), sequence: sequence, destination: destination,
-          address: source, bytes: bytes))
-    }
-    return link
-  }
-
-  private mutating func deliver() {
-    for destination in 0..<2 {
-      incoming.clear()
-      var others: [Flight] = []
-      while flights.nextArrival <= now, incoming.count < incoming.messages.count {
-        let flight = flights.pop()
-        guard flight.destination == destination else {
-          others.append(flight)
-          continue
-        }
-        var message = Message()
-        message.offset = incoming.count * incoming.messageCapacity
-        message.length = flight.bytes.count
-        message.segmentSize = flight.bytes.count
-        message.address = flight.address
-        var target = incoming.arena.mutableBytes(message.offset, flight.bytes.count)
-        unsafe target.copy(flight.bytes.span.bytes, to: 0)
-        incoming.messages[incoming.count] = message
-        incoming.count += 1
-      }
-      for flight in others { flights.push(flight) }
-      if destination == 0 {
-        first.receive(&incoming, now: now, handler: &firstHandler)
-      } else {
-        second.receive(&incoming, now: now, handler: &secondHandler)
-      }
-    }
+    let sealed = arena.bytes(0, length)
+    return (0..<length).map { sealed.byte($0) }
   }
 }

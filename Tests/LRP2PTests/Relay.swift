@@ -13,8 +13,8 @@ struct Relay: ~Copyable {
   /// What it does from now on.
   var link: Link
   private var random: SeededRandom
-  private var flights = FlightQueue()
-  private var sequence: UInt64 = 0
+  /// Under way, earliest first.
+  private var flights: [(arrival: Instant, destination: Int, bytes: [UInt8])] = []
   private(set) var carried = 0
   private(set) var dropped = 0
   private(set) var corrupted = 0
@@ -43,8 +43,9 @@ struct Relay: ~Copyable {
   mutating func step(now: Instant) {
     take(from: front, to: 1, now: now)
     take(from: back, to: 0, now: now)
-    while flights.nextArrival <= now {
-      let flight = flights.pop()
+    let due = flights.prefix { $0.arrival <= now }
+    flights.removeFirst(due.count)
+    for flight in due {
       if flight.destination == 1 {
         Self.send(flight.bytes, on: back, to: server)
       } else if let client {
@@ -68,11 +69,9 @@ struct Relay: ~Copyable {
         changed[Int(random.below(UInt64(changed.count)))] ^= UInt8(1 + random.below(255))
       }
       for _ in 0..<(random.happens(link.duplication) ? 2 : 1) {
-        sequence += 1
-        flights.push(
-          Flight(
-            arrival: now + link.delay + random.below(link.jitter), sequence: sequence, destination: destination,
-            address: .none, bytes: changed))
+        let arrival = now + link.delay + random.below(link.jitter)
+        let place = (flights.lastIndex { $0.arrival <= arrival } ?? -1) + 1
+        flights.insert((arrival, destination, changed), at: place)
       }
     }
   }

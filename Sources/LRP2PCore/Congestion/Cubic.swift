@@ -12,6 +12,14 @@ package struct Cubic: BitwiseCopyable {
   private var timeToMaximum = 0.0
   private var renoWindow = 0.0
 
+  /// What the path is expected to carry, bytes per second: slow start is paced no faster. 0 is unknown.
+  package private(set) var capacity: UInt64 = 0
+  /// Losses of the last congestion event that have not turned out to be spurious, and what to go back to if all do.
+  private var eventLosses = 0
+  private var windowBefore: UInt64 = 0
+  private var thresholdBefore: UInt64 = .max
+  private var maximumBefore = 0.0
+
   // HyStart++: the lowest RTT of this and the last round, and conservative slow start.
   private var roundEnd: UInt64 = 0
   private var roundMinimum: Nanoseconds = .max
@@ -54,10 +62,49 @@ package struct Cubic: BitwiseCopyable {
     grow(bytes: bytes, smoothed: roundTrip.smoothed, now: now)
   }
 
-  /// A packet sent at `sentTime` was lost.
-  package mutating func lost(sentTime: Instant, now: Instant) {
-    guard recoveryStart == 0 || sentTime > recoveryStart else { return }
+  /// The first window, sent in the course of a round trip.
+  package mutating func start(window: UInt64) { self.window = max(window, minimumWindow) }
+
+  /// The path carries `capacity` bytes per second: slow start ends there, and goes on from `window`.
+  package mutating func expect(capacity: UInt64, window: UInt64, roundTrip: Nanoseconds) {
+    guard inSlowStart, recoveryStart == 0 else { return }
+    self.capacity = capacity
+    let product = UInt64(min(Double(capacity) * Double(roundTrip) / 1e9, 1e15))
+    self.window = max(self.window, min(window, product))
+    slowStartThreshold = max(product, minimumWindow)
+  }
+
+  /// Takes over from another controller.
+  package mutating func goOn(window: UInt64) {
+    self.window = max(window, minimumWindow)
+    slowStartThreshold = self.window
+    windowMaximum = Double(self.window)
+    epochStart = 0
+  }
+
+  /// Losses have turned out to be none. When all of an event were, it never happened (RFC 9438, 4.9.2).
+  package mutating func undo(packets: Int) {
+    guard eventLosses > 0 else { return }
+    eventLosses -= packets
+    guard eventLosses <= 0, window < windowBefore else { return }
+    eventLosses = 0
+    window = windowBefore
+    slowStartThreshold = thresholdBefore
+    windowMaximum = maximumBefore
+    epochStart = 0
+  }
+
+  /// Packets were lost, the newest of them sent at `sentTime`.
+  package mutating func lost(sentTime: Instant, packets: Int = 1, now: Instant) {
+    guard recoveryStart == 0 || sentTime > recoveryStart else {
+      if eventLosses > 0 { eventLosses += packets }
+      return
+    }
     recoveryStart = now
+    eventLosses = packets
+    windowBefore = window
+    thresholdBefore = slowStartThreshold
+    maximumBefore = windowMaximum
     let current = Double(window)
     // Fast convergence (RFC 9438, 4.7).
     windowMaximum = current < windowMaximum ? current * 0.85 : current

@@ -7,30 +7,48 @@ package struct Pacer: BitwiseCopyable {
   /// Bytes per second; 0 before the first round trip, when only the initial window limits.
   package private(set) var rate: UInt64 = 0
   private var burst: UInt64 = 65_536
+  /// Bytes that leave together at least; 0 leaves that to the rate.
+  private var quantum: UInt64 = 0
+  /// The credit is spent: sending goes on when there is enough for a burst.
+  private var isFilling = false
 
   package init() {}
 
   package mutating func setRate(bytesPerSecond: UInt64, now: Instant) {
     refill(now: now)
     rate = bytesPerSecond
-    burst = max(rate / 1000, 16 * 1400)
+    burst = max(rate / 1000, 16 * 1400, quantum)
+  }
+
+  /// Sends in trains of so many bytes, from a full one on; 0 ends that.
+  package mutating func setQuantum(_ bytes: Int) {
+    quantum = UInt64(bytes)
+    burst = max(rate / 1000, 16 * 1400, quantum)
+    guard quantum > 0 else { return }
+    credit = Double(quantum)
+    isFilling = false
   }
 
   package mutating func allows(now: Instant) -> Bool {
     guard rate > 0 else { return true }
     refill(now: now)
-    return credit > 0
+    if isFilling, credit >= least - 1 { isFilling = false }
+    return !isFilling
   }
+
+  /// The smallest burst: what the path carries in an eighth of a millisecond, or four packets.
+  private var least: Double { Double(quantum > 0 ? quantum : max(rate / 8000, 4 * 1400)) }
 
   package mutating func spend(_ bytes: Int) {
-    if rate > 0 { credit -= Double(bytes) }
+    guard rate > 0 else { return }
+    credit -= Double(bytes)
+    if credit <= 0 { isFilling = true }
   }
 
-  /// When sending may go on after `allows` has said no: when the debt is paid and an eighth of the burst is there.
+  /// When sending may go on after `allows` has said no.
   package func nextSend(now: Instant) -> Instant {
     guard rate > 0 else { return now }
-    let bytes = Double(max(burst / 8, 4 * 1400)) + max(-credit, 0)
-    return now + Nanoseconds(min(bytes / Double(rate), 3600) * 1e9)
+    return now + Nanoseconds(min(max(least - credit, 0) / Double(rate), 3600) * 1e9)
   }
 
   private mutating func refill(now: Instant) {

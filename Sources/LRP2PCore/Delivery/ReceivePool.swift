@@ -33,6 +33,13 @@ package struct ReceivePool: ~Copyable {
     target.copy(bytes, to: 0)
   }
 
+  /// Turns one bit of a cell over: for links that corrupt.
+  package mutating func flip(bit: Int, of cell: UInt32) {
+    var target = chunks[Int(cell) / Self.cellsPerChunk].mutableBytes(
+      Int(cell) % Self.cellsPerChunk * cellBytes + bit / 8, 1)
+    target.setByte(0, target.bytes.byte(0) ^ 1 << UInt8(bit & 7))
+  }
+
   /// Takes a cell; `nil` when the pool is exhausted.
   package mutating func reserve() -> UInt32? {
     if free.isEmpty {

@@ -20,7 +20,12 @@ package struct ReceiveWindow: ~Copyable {
   private var hasFin = false
   package private(set) var isFinDelivered = false
   package var isPaused = false
-  package let window: UInt32
+  /// How far beyond what the reader has taken the peer may go at present, and at most.
+  package private(set) var window: UInt32
+  private let maximum: UInt32
+  /// Since when, and from which number on, what arrives is counted.
+  private var periodStart: Instant = 0
+  private var periodNumber: UInt32
   /// The highest edge promised so far; it never moves back.
   private var promisedEdge: UInt32
   /// Where the next ACK starts its rotation through older runs.
@@ -30,10 +35,29 @@ package struct ReceiveWindow: ~Copyable {
     next = first
     delivered = first
     highest = first
-    self.window = window
-    promisedEdge = first &+ window
+    maximum = window
+    self.window = Self.initial(window)
+    periodNumber = first
+    promisedEdge = first &+ self.window
     rotation = first
     stored = Column(repeating: Stored(), count: 4)
+  }
+
+  /// What is allowed before anything is known of the path, of `maximum`.
+  package static func initial(_ maximum: UInt32) -> UInt32 { min(maximum, 16_384) }
+
+  /// Four times what arrives in a round trip: enough for a sender that doubles, and for the gaps of three round trips.
+  /// A reader that has stopped earns nothing.
+  package mutating func tune(roundTrip: Nanoseconds, now: Instant) {
+    guard window < maximum else { return }
+    let roundTrip = max(roundTrip, .milliseconds(1))
+    let elapsed = now &- periodStart
+    guard elapsed >= roundTrip else { return }
+    let arrived = Double(highest.distance(since: periodNumber)) * Double(roundTrip) / Double(elapsed)
+    periodStart = now
+    periodNumber = highest
+    guard !isPaused else { return }
+    window = max(window, UInt32(min(4 * arrived, Double(maximum))))
   }
 
   package enum Arrival {

@@ -134,6 +134,17 @@ package struct SendWindow: ~Copyable {
     return segment(next &- 1, retransmission: true)
   }
 
+  /// The first segment from `number` on that is neither acknowledged nor waits to be sent again, to be repeated.
+  package func outstanding(from number: UInt32) -> Segment? {
+    var number = number.precedes(base) ? base : number
+    while true {
+      number = acknowledged.first(false, from: number, to: next)
+      guard number.precedes(next) else { return nil }
+      if !self[number].isLost { return segment(number, retransmission: true) }
+      number &+= 1
+    }
+  }
+
   private func segment(_ number: UInt32, retransmission: Bool) -> Segment {
     let entry = self[number]
     return Segment(

@@ -126,8 +126,13 @@ extension Flow {
     // It knows no path MTU: datagrams keep their size.
     mtu = PathMTU(maximum: PathMTU.base)
     capacity = OriginalPeer.capacity
-    congestion = Cubic(
-      segment: OriginalPeer.capacity + SendWindow.overhead, initialWindow: min(configuration.initialWindow, 10))
+    // Its ACKs are one a segment and tell no packet numbers: what BBR needs to know cannot be measured.
+    congestion = CongestionControl(
+      .cubic, segment: OriginalPeer.capacity + SendWindow.overhead, initialWindow: min(configuration.initialWindow, 10),
+      seed: 0)
+    hasStarted = true
+    trains = PacketTrains(isOver: true)
+    tail = TailRepetition(isOff: true)
     send.open(window: OriginalPeer.window)
   }
 }

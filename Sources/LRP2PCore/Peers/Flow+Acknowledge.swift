@@ -4,18 +4,26 @@ extension Flow {
     _ outcome: SendWindow.Outcome, _ block: AckBlock, next: UInt64, now: Instant
   ) {
     var sampled = false
+    let delay = min(Nanoseconds.microseconds(block.delayMicroseconds), peerMaximumAckDelay)
     if let sample = outcome.sample, block.largestPacketNumber > highestAcknowledged || !roundTrip.hasSample {
-      let delay = min(Nanoseconds.microseconds(block.delayMicroseconds), peerMaximumAckDelay)
       roundTrip.update(sample: sample, acknowledgementDelay: delay)
       sampled = true
     }
     let isNewest = block.largestPacketNumber >= highestAcknowledged
     highestAcknowledged = max(highestAcknowledged, block.largestPacketNumber)
+    let isLimiting = isCongestionLimited
     if outcome.acknowledgedPackets > 0 {
+      rate.lost(bytes: outcome.lostBytes)
+      let sample = rate.acknowledged(
+        bytes: outcome.acknowledgedBytes, newest: outcome.hasNewest ? outcome.newestPacketNumber : nil,
+        minimumRoundTrip: roundTrip.hasSample ? roundTrip.minimum - roundTrip.minimum / 8 : 0, now: now)
       congestion.acknowledged(
-        bytes: outcome.acknowledgedBytes, isLimiting: isCongestionLimited, roundTrip: roundTrip, sampled: sampled,
-        largest: block.largestPacketNumber, next: next, now: now)
+        AckSample(
+          now: now, bytes: outcome.acknowledgedBytes, bytesInFlight: send.bytesInFlight,
+          lostBytes: outcome.lostBytes, isLimiting: isLimiting, roundTrip: roundTrip, isSampled: sampled,
+          largest: block.largestPacketNumber, next: next, rate: sample))
     }
+    if !trains.isOver, isNewest { endStart(block, arrival: now - min(delay, now), now: now) }
     // Any word from the peer about the newest packet answers the probes. While the window stays closed, the
     // intervals between them grow all the same.
     if isNewest { awaitsPing = false }
@@ -26,24 +34,100 @@ extension Flow {
       pathSizeChanged()
     }
     lossDeadline = outcome.lossTime
-    lost(outcome, now: now)
+    if outcome.spuriousLosses > 0 { congestion.spurious(packets: outcome.spuriousLosses, now: now) }
+    if isNewest, block.ce > highestCE {
+      highestCE = block.ce
+      let snapshot = outcome.hasNewest ? rate.snapshot(of: outcome.newestPacketNumber) : nil
+      congestion.congestionExperienced(
+        sentTime: snapshot?.sent ?? now, inFlight: snapshot?.inFlight ?? send.bytesInFlight, now: now)
+    }
+    if outcome.acknowledgedPackets == 0 { rate.lost(bytes: outcome.lostBytes) }
+    answerLosses(outcome, now: now)
     pace(now: now)
   }
 
+  /// Losses that the clock has found.
   package mutating func lost(_ outcome: SendWindow.Outcome, now: Instant) {
-    guard outcome.lostPackets > 0 else { return }
-    congestion.lost(sentTime: outcome.newestLostTime, now: now)
+    rate.lost(bytes: outcome.lostBytes)
+    answerLosses(outcome, now: now)
   }
 
-  /// The window's worth each round trip, and a quarter more so that the window, not the pace, is the limit (RFC 9002,
-  /// 7.7); twice in slow start.
+  private mutating func answerLosses(_ outcome: SendWindow.Outcome, now: Instant) {
+    guard outcome.lostPackets > 0 else { return }
+    let snapshot = rate.snapshot(of: outcome.newestLost)
+    congestion.lost(
+      packets: outcome.lostPackets, sentTime: outcome.newestLostTime, inFlight: snapshot?.inFlight ?? send.bytesInFlight,
+      lostSince: rate.lost - (snapshot?.lost ?? rate.lost), now: now)
+  }
+
   package mutating func pace(now: Instant) {
     guard roundTrip.hasSample else { return }
-    let microseconds = max(roundTrip.smoothed / 1000, 1)
-    let window = min(congestion.window, 1 << 40)
-    let factor: UInt64 = congestion.inSlowStart ? 8 : 5
-    pacer.setRate(bytesPerSecond: window * factor / 4 * 1_000_000 / microseconds, now: now)
+    pacer.setRate(bytesPerSecond: congestion.pacingRate(smoothed: roundTrip.smoothed), now: now)
   }
+
+  // MARK: Start
+
+  /// The round trip for which the initial window is meant, and the longest that gives a larger one.
+  private static var referenceRoundTrip: Nanoseconds { .milliseconds(100) }
+  private static var longestRoundTrip: Nanoseconds { .milliseconds(600) }
+
+  /// The first data leaves. Over a long path, the initial window of each 100 ms of round trip, in trains whose
+  /// dispersion tells the bottleneck's capacity (docs/congestion.md).
+  mutating func start(now: Instant) {
+    hasStarted = true
+    guard roundTrip.hasSample else {
+      trains = PacketTrains(isOver: true)
+      return
+    }
+    let known = roundTrip.minimum
+    let segment = UInt64(mtu.datagram)
+    if let path = remembered, path.resembles(roundTrip: known) {
+      // Half of what is remembered, in the course of a round trip; whether it holds is seen by what is delivered.
+      trains = PacketTrains(isOver: true)
+      let product = Self.product(path.bytesPerSecond, min(path.roundTrip, known))
+      congestion.start(window: max(product / 2, congestion.window), roundTrip: known, now: now)
+      congestion.expect(capacity: path.bytesPerSecond, window: product / 2, roundTrip: known)
+      pace(now: now)
+      return
+    }
+    remembered = nil
+    guard known > Self.referenceRoundTrip else {
+      trains = PacketTrains(isOver: true)
+      return
+    }
+    let window = Self.product(
+      congestion.window * 1_000_000_000 / Self.referenceRoundTrip, min(known, Self.longestRoundTrip))
+    congestion.start(window: window, roundTrip: known, now: now)
+    pacer.setRate(bytesPerSecond: window * 1_000_000_000 / known, now: now)
+    pacer.setQuantum(PacketTrains.length * Int(segment))
+  }
+
+  /// The trains have arrived: half of the capacity in the next round trip, all of it if that is delivered too.
+  private mutating func endStart(_ block: AckBlock, arrival: Instant, now: Instant) {
+    let capacity = trains.acknowledged(
+      largest: block.largestPacketNumber, arrival: arrival, segment: UInt64(mtu.datagram))
+    if trains.isOver { pacer.setQuantum(0) }
+    guard let capacity else { return }
+    congestion.expect(
+      capacity: capacity, window: Self.product(capacity, roundTrip.minimum) / 2, roundTrip: roundTrip.minimum)
+  }
+
+  private static func product(_ bytesPerSecond: UInt64, _ time: Nanoseconds) -> UInt64 {
+    UInt64(min(Double(bytesPerSecond) * Double(time) / 1e9, 1e15))
+  }
+
+  /// What a later connection may start from.
+  package var learnt: RememberedPath? {
+    guard roundTrip.hasSample, rate.bytesPerSecond > 0 else { return nil }
+    return RememberedPath(roundTrip: roundTrip.minimum, bytesPerSecond: rate.bytesPerSecond)
+  }
+
+  package mutating func exchangeCongestion(_ algorithm: CongestionAlgorithm, now: Instant) {
+    congestion.exchange(for: algorithm, roundTrip: roundTrip, bytesPerSecond: rate.bytesPerSecond, now: now)
+    pace(now: now)
+  }
+
+  // MARK: After the batch
 
   /// The replay window covers twice what is in flight here, before more may come.
   package mutating func growReplayWindow() {
@@ -62,7 +146,7 @@ extension Flow {
       return true
     }
     if ack.isDue(now: now) { return true }
-    guard send.hasLost || send.canSendNew() else { return false }
+    guard send.hasLost || send.canSendNew() || tail.mayRepeat(send) else { return false }
     return send.bytesInFlight < congestion.window && pacingDeadline <= now
   }
 }

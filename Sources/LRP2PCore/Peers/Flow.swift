@@ -4,7 +4,9 @@ package struct Flow: ~Copyable {
   package var receive: ReceiveWindow
   package var replay = ReplayWindow()
   package var roundTrip = RoundTripEstimate()
-  package var congestion: Cubic
+  package var congestion: CongestionControl
+  package var rate = DeliveryRate()
+  package var trains = PacketTrains()
   package var pacer = Pacer()
   package var ack = AckSchedule()
   package var epochs: KeyEpochs
@@ -62,19 +64,27 @@ package struct Flow: ~Copyable {
 
   /// Below this the user was told that everything is acknowledged.
   package var reportedOffset: UInt64 = 0
+  /// The first data has left.
+  package var hasStarted = false
+  /// What an earlier connection has learnt of this path, until the first window is acknowledged.
+  package var remembered: RememberedPath?
+  package var highestCE: UInt64 = 0
+  /// Bytes of repetitions that the end of the stream may still spend.
+  package var tail = TailRepetition()
   /// The congestion window, not a lack of data, held the last sending back.
   package var isCongestionLimited = false
   package var authenticationFailures: UInt64 = 0
   package var retransmissions: UInt64 = 0
   package var highestAcknowledged: UInt64 = 0
 
-  package init(configuration: EngineConfiguration, now: Instant) {
+  package init(configuration: EngineConfiguration, seed: UInt64, now: Instant) {
     send = SendWindow(first: configuration.initialSequence, window: 0)
     receive = ReceiveWindow(first: configuration.initialSequence, window: UInt32(configuration.receiveWindow))
     epochs = KeyEpochs(bits: configuration.keyEpochBits)
     mtu = PathMTU(maximum: configuration.maximumDatagram)
     capacity = Self.capacity(datagram: mtu.datagram)
-    congestion = Cubic(segment: mtu.datagram, initialWindow: configuration.initialWindow)
+    congestion = CongestionControl(
+      configuration.congestion, segment: mtu.datagram, initialWindow: configuration.initialWindow, seed: seed)
     idleTimeout = configuration.idleTimeout
     lastReceived = now
     lastSent = now
@@ -89,7 +99,7 @@ package struct Flow: ~Copyable {
   package mutating func agree(_ peer: HandshakeParameters, configuration: EngineConfiguration) {
     mtu = PathMTU(maximum: min(configuration.maximumDatagram, peer.maximumDatagram), start: mtu.datagram)
     capacity = Self.capacity(datagram: mtu.datagram)
-    congestion = Cubic(segment: mtu.datagram, initialWindow: configuration.initialWindow)
+    congestion.setSegment(mtu.datagram)
     send.open(window: peer.initialWindow)
     peerAckRatio = Int(peer.ackRatio)
     peerMaximumAckDelay = .microseconds(UInt64(peer.maximumAckDelayMicroseconds))

@@ -15,6 +15,11 @@ package struct Queue<Element: BitwiseCopyable>: ~Copyable {
   }
 
   package var isEmpty: Bool { count == 0 }
+  /// The element so many behind the first.
+  package subscript(index: Int) -> Element {
+    precondition(index >= 0 && index < count)
+    return ring[(head &+ index) & (ring.count - 1)]
+  }
   package var first: Element? { count == 0 ? nil : ring[head] }
 
   package mutating func append(_ element: Element) {

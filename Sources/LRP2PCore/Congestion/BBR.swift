@@ -1,0 +1,496 @@
+/// BBR, version 3 (draft-ietf-ccwg-bbr): a model of the path, its bandwidth and its round trip, sets the pace. Names follow the
+/// draft; where it differs and why is in docs/congestion.md.
+package struct BBR: BitwiseCopyable {
+  package enum State: UInt8, BitwiseCopyable { case startup, drain, down, cruise, refill, up, probeRTT }
+  private enum Phase: UInt8, BitwiseCopyable { case starting, feedback, stopping, refilling, none }
+
+  package private(set) var state = State.startup
+  package private(set) var window: UInt64
+  package private(set) var pacingRate: UInt64 = 0
+  private var segment: UInt64
+  private let initialWindow: UInt64
+  private var random: UInt64
+
+  // Rounds.
+  private var roundEnd: UInt64 = 0
+  private var isRoundStart = false
+  // The model: bandwidth (maximum of two cycles), and what losses have taught.
+  private var bandwidths: (UInt64, UInt64) = (0, 0)
+  private var shortTermBandwidth: UInt64 = .max
+  private var shortTermInFlight: UInt64 = .max
+  private var longTermInFlight: UInt64 = .max
+  private var latestBandwidth: UInt64 = 0
+  private var latestInFlight: UInt64 = 0
+  private var lossRoundEnd: UInt64 = 0
+  private var isLossRoundStart = false
+  private var lossInRound = false
+  // Startup.
+  private var fullBandwidth: UInt64 = 0
+  private var fullBandwidthRounds = 0
+  package private(set) var isFullBandwidthReached = false
+  /// What the path is expected to carry; 0 is unknown. Startup is over when nearly that is delivered.
+  private var capacity: UInt64 = 0
+  private var startFloor: UInt64 = 0
+  // Round trip.
+  private var minimumRoundTrip: Nanoseconds = .max
+  private var minimumStamp: Instant = 0
+  private var probeMinimum: Nanoseconds = .max
+  private var probeStamp: Instant = 0
+  private var probeDone: Instant = 0
+  private var probeRoundDone = false
+  private var windowBefore: UInt64 = 0
+  // The cycle.
+  private var phase = Phase.none
+  private var cycleStart: Instant = 0
+  private var probeWait: Nanoseconds = 0
+  private var roundsSinceProbe = 0
+  private var upRounds: UInt64 = 0
+  private var upAcknowledged: UInt64 = 0
+  private var upCount: UInt64 = .max
+  private var takesSamples = false
+  // Acknowledgements that come in bursts.
+  private var extraStart: Instant = 0
+  private var extraDelivered: UInt64 = 0
+  private var extras: (UInt64, UInt64) = (0, 0)
+  private var extraRounds = 0
+  private var isRestarted = false
+  // What to go back to when losses turn out to be none.
+  private var eventLosses = 0
+  private var before: (bandwidth: UInt64, short: UInt64, long: UInt64) = (.max, .max, .max)
+
+  private static var startupGain: Double { 2.77 }
+  private static var drainGain: Double { 0.5 }
+  private static var lossThreshold: Double { 0.02 }
+  private static var beta: Double { 0.7 }
+  private static var headroom: Double { 0.85 }
+  private static var minimumFilter: Nanoseconds { .seconds(10) }
+  private static var probeInterval: Nanoseconds { .seconds(5) }
+  private static var probeDuration: Nanoseconds { .milliseconds(200) }
+
+  package init(segment: Int, initialWindow packets: Int, seed: UInt64) {
+    self.segment = UInt64(segment)
+    initialWindow = UInt64(segment * packets)
+    window = initialWindow
+    random = seed | 1
+  }
+
+  package var isInStartup: Bool { state == .startup }
+  package var bandwidth: UInt64 { min(maximumBandwidth, shortTermBandwidth) }
+  private var maximumBandwidth: UInt64 { max(bandwidths.0, bandwidths.1) }
+  private var minimumWindow: UInt64 { 4 * segment }
+  private var isProbingBandwidth: Bool {
+    state == .down || state == .cruise || state == .refill || state == .up
+  }
+
+  package mutating func setSegment(_ bytes: Int) { segment = UInt64(bytes) }
+
+  // MARK: Start
+
+  package mutating func start(window: UInt64, roundTrip: Nanoseconds, now: Instant) {
+    self.window = max(window, minimumWindow)
+    minimumRoundTrip = roundTrip
+    minimumStamp = now
+    probeMinimum = roundTrip
+    probeStamp = now
+    pacingRate = roundTrip == 0 ? 0 : Self.clamp(Double(window) * 1e9 / Double(roundTrip))
+  }
+
+  package mutating func expect(capacity: UInt64, window: UInt64) {
+    guard state == .startup else { return }
+    self.capacity = capacity
+    let product = Self.clamp(Double(capacity) * Double(minimumRoundTrip) / 1e9)
+    let window = min(window, product)
+    self.window = max(self.window, window)
+    startFloor = Self.clamp(Double(window) * 1e9 / Double(max(minimumRoundTrip, 1)))
+    pacingRate = min(max(pacingRate, startFloor), max(capacity, 1))
+  }
+
+  package mutating func goOn(
+    window: UInt64, bytesPerSecond: UInt64, roundTrip: borrowing RoundTripEstimate, now: Instant
+  ) {
+    self = BBR(segment: Int(segment), initialWindow: Int(max(window / segment, 4)), seed: random)
+    start(window: window, roundTrip: roundTrip.minimum, now: now)
+    guard bytesPerSecond > 0 else { return }
+    bandwidths = (bytesPerSecond, 0)
+    isFullBandwidthReached = true
+    startDown(now)
+    startCruise()
+    pacingRate = bytesPerSecond
+  }
+
+  // MARK: On every ACK
+
+  package mutating func acknowledged(_ ack: AckSample) {
+    guard let rate = ack.rate else {
+      updateMinimum(ack)
+      setWindow(ack)
+      return
+    }
+    updateModel(ack, rate)
+    updateMinimum(ack)
+    checkProbeRTT(ack)
+    if isLossRoundStart {
+      latestBandwidth = rate.bytesPerSecond
+      latestInFlight = rate.delivered
+    }
+    isRestarted = false
+    setPace()
+    setWindow(ack)
+  }
+
+  private mutating func updateModel(_ ack: AckSample, _ rate: DeliveryRate.Sample) {
+    // Delivery signals.
+    isLossRoundStart = rate.priorDelivered >= lossRoundEnd
+    if isLossRoundStart { lossRoundEnd = rate.totalDelivered }
+    latestBandwidth = max(latestBandwidth, rate.bytesPerSecond)
+    latestInFlight = max(latestInFlight, rate.delivered)
+    isRoundStart = rate.priorDelivered >= roundEnd
+    if isRoundStart {
+      roundEnd = rate.totalDelivered
+      roundsSinceProbe += 1
+      advanceExtras()
+    }
+    if rate.bytesPerSecond >= maximumBandwidth || !rate.isApplicationLimited {
+      bandwidths.1 = max(bandwidths.1, rate.bytesPerSecond)
+    }
+    // Congestion signals: losses of a round count when they exceed the threshold.
+    if isTooHigh(lost: rate.lost, inFlight: rate.inFlight) { lossInRound = true }
+    if isLossRoundStart {
+      if lossInRound, state != .startup, state != .refill, state != .up { lowerShortTerm() }
+    }
+    updateExtras(ack)
+    checkFull(rate)
+    if state == .startup, isFullBandwidthReached { state = .drain }
+    if state == .drain, ack.bytesInFlight <= inFlight(1) { startDown(ack.now) }
+    updateCycle(ack, rate)
+    if isLossRoundStart { lossInRound = false }
+  }
+
+  private mutating func lowerShortTerm() {
+    if shortTermBandwidth == .max { shortTermBandwidth = maximumBandwidth }
+    if shortTermInFlight == .max { shortTermInFlight = window }
+    shortTermBandwidth = max(latestBandwidth, Self.scale(shortTermBandwidth, Self.beta))
+    shortTermInFlight = max(latestInFlight, Self.scale(shortTermInFlight, Self.beta))
+  }
+
+  private mutating func resetShortTerm() {
+    shortTermBandwidth = .max
+    shortTermInFlight = .max
+  }
+
+  private mutating func checkFull(_ rate: DeliveryRate.Sample) {
+    guard !isFullBandwidthReached, isRoundStart else { return }
+    if lossInRound, isLossRoundStart, rate.lost > 6 * segment {
+      isFullBandwidthReached = true
+      longTermInFlight = max(inFlight(1), latestInFlight)
+      return
+    }
+    guard !rate.isApplicationLimited else { return }
+    if capacity > 0, Double(maximumBandwidth) >= 0.9 * Double(capacity) {
+      isFullBandwidthReached = true
+      return
+    }
+    if Double(rate.bytesPerSecond) >= 1.25 * Double(fullBandwidth) {
+      fullBandwidth = rate.bytesPerSecond
+      fullBandwidthRounds = 0
+      return
+    }
+    fullBandwidthRounds += 1
+    if fullBandwidthRounds >= 3 { isFullBandwidthReached = true }
+  }
+
+  // MARK: The cycle of bandwidth probing
+
+  private mutating func startDown(_ now: Instant) {
+    state = .down
+    lossInRound = false
+    latestBandwidth = 0
+    latestInFlight = 0
+    upCount = .max
+    roundsSinceProbe = Int(nextRandom() & 1)
+    probeWait = .seconds(2) + nextRandom() % .seconds(1)
+    cycleStart = now
+    phase = .stopping
+    startRound()
+  }
+
+  private mutating func startCruise() {
+    state = .cruise
+    if shortTermInFlight != .max { shortTermInFlight = min(shortTermInFlight, longTermInFlight) }
+  }
+
+  private mutating func startRefill() {
+    state = .refill
+    resetShortTerm()
+    upRounds = 0
+    upAcknowledged = 0
+    phase = .refilling
+    startRound()
+  }
+
+  private mutating func startUp(_ now: Instant) {
+    state = .up
+    phase = .starting
+    startRound()
+    cycleStart = now
+    raiseSlope()
+  }
+
+  /// A round ends with what is in flight now.
+  private mutating func startRound() { roundEnd = .max }
+
+  private mutating func raiseSlope() {
+    upRounds = min(upRounds + 1, 30)
+    upCount = max(window / segment / (1 << (upRounds - 1)), 1) * segment
+  }
+
+  private mutating func updateCycle(_ ack: AckSample, _ rate: DeliveryRate.Sample) {
+    // A round that was begun by a change of state.
+    if roundEnd == .max { roundEnd = rate.totalDelivered }
+    guard isFullBandwidthReached else { return }
+    adaptUpper(ack, rate)
+    switch state {
+    case .startup, .drain, .probeRTT: break
+    case .down:
+      if isTimeToProbe(ack) {
+        startRefill()
+      } else if ack.bytesInFlight <= withHeadroom(), ack.bytesInFlight <= inFlight(1) {
+        startCruise()
+      }
+    case .cruise:
+      if isTimeToProbe(ack) { startRefill() }
+    case .refill:
+      if isRoundStart {
+        takesSamples = true
+        startUp(ack.now)
+      }
+    case .up:
+      // The queue holds a quarter of what the path does.
+      if ack.now > cycleStart + minimumRoundTrip, ack.bytesInFlight > inFlight(1.25) { startDown(ack.now) }
+    }
+  }
+
+  private func isTimeToProbe(_ ack: AckSample) -> Bool {
+    if ack.now > cycleStart + probeWait { return true }
+    // As often as a Reno flow would lose (draft, 5.3.3.5.1).
+    return roundsSinceProbe >= Int(min(inFlight(1) / segment, 63))
+  }
+
+  private mutating func adaptUpper(_ ack: AckSample, _ rate: DeliveryRate.Sample) {
+    if phase == .starting, isRoundStart { phase = .feedback }
+    if phase == .stopping, isRoundStart {
+      takesSamples = false
+      phase = .none
+      if isProbingBandwidth, !rate.isApplicationLimited { bandwidths = (bandwidths.1, 0) }
+    }
+    if isTooHigh(lost: rate.lost, inFlight: rate.inFlight) {
+      if takesSamples { handleTooHigh(inFlight: rate.inFlight, isApplicationLimited: rate.isApplicationLimited, ack.now) }
+      return
+    }
+    guard longTermInFlight != .max else { return }
+    longTermInFlight = max(longTermInFlight, rate.inFlight)
+    guard state == .up, ack.isLimiting, window >= longTermInFlight else { return }
+    upAcknowledged += ack.bytes
+    if upAcknowledged >= upCount {
+      let steps = upAcknowledged / upCount
+      upAcknowledged -= steps * upCount
+      longTermInFlight += steps * segment
+    }
+    if isRoundStart { raiseSlope() }
+  }
+
+  private mutating func handleTooHigh(inFlight: UInt64, isApplicationLimited: Bool, _ now: Instant) {
+    takesSamples = false
+    if !isApplicationLimited {
+      longTermInFlight = max(inFlight, Self.scale(min(self.inFlight(1), window), Self.beta))
+    }
+    if state == .up { startDown(now) }
+  }
+
+  /// More than the threshold, and more than chance makes of a loss that the path has anyway: twice the standard
+  /// deviation at the threshold.
+  private func isTooHigh(lost: UInt64, inFlight: UInt64) -> Bool {
+    guard lost > 2 * segment else { return false }
+    let packets = Double(inFlight) / Double(segment)
+    let expected = Self.lossThreshold * packets
+    return Double(lost) / Double(segment) > expected + 2 * expected.squareRoot()
+  }
+
+  // MARK: Losses
+
+  package mutating func lost(inFlight: UInt64, lostSince: UInt64, now: Instant) {
+    if eventLosses == 0 { before = (shortTermBandwidth, shortTermInFlight, longTermInFlight) }
+    eventLosses += 1
+    guard takesSamples, isTooHigh(lost: lostSince, inFlight: inFlight) else { return }
+    handleTooHigh(inFlight: inFlight, isApplicationLimited: false, now)
+  }
+
+  package mutating func undo(packets: Int) {
+    guard eventLosses > 0 else { return }
+    eventLosses -= min(packets, eventLosses)
+    guard eventLosses == 0 else { return }
+    lossInRound = false
+    shortTermBandwidth = max(shortTermBandwidth, before.bandwidth)
+    shortTermInFlight = max(shortTermInFlight, before.short)
+    longTermInFlight = max(longTermInFlight, before.long)
+  }
+
+  package mutating func congestionExperienced(inFlight: UInt64, now: Instant) {
+    lossInRound = true
+    if takesSamples { handleTooHigh(inFlight: inFlight, isApplicationLimited: false, now) }
+  }
+
+  package mutating func persistentCongestion() { window = minimumWindow }
+
+  package mutating func restarted(now: Instant) {
+    isRestarted = true
+    extraStart = now
+    extraDelivered = 0
+    if isProbingBandwidth { pacingRate = max(Self.scale(bandwidth, 0.99), 1) }
+  }
+
+  // MARK: Round trip
+
+  private mutating func updateMinimum(_ ack: AckSample) {
+    guard ack.isSampled else { return }
+    let sample = ack.roundTrip.latest
+    let isExpired = ack.now > probeStamp + Self.probeInterval
+    if sample < probeMinimum || isExpired && state != .probeRTT && isRestarted {
+      probeMinimum = sample
+      probeStamp = ack.now
+    } else if minimumRoundTrip != .max, sample <= minimumRoundTrip + minimumRoundTrip / 16 {
+      // Nearly as short as the shortest: the queue is empty, nothing has to be probed.
+      probeStamp = ack.now
+      minimumStamp = ack.now
+    }
+    if probeMinimum < minimumRoundTrip || ack.now > minimumStamp + Self.minimumFilter {
+      minimumRoundTrip = probeMinimum
+      minimumStamp = ack.now
+    }
+  }
+
+  private mutating func checkProbeRTT(_ ack: AckSample) {
+    if state != .probeRTT, state != .startup, ack.now > probeStamp + Self.probeInterval, !isRestarted {
+      windowBefore = window
+      state = .probeRTT
+      probeDone = 0
+      probeMinimum = .max
+      phase = .stopping
+      startRound()
+      return
+    }
+    guard state == .probeRTT else { return }
+    if probeDone == 0 {
+      guard ack.bytesInFlight <= probeWindow else { return }
+      probeDone = ack.now + Self.probeDuration
+      probeRoundDone = false
+      startRound()
+      return
+    }
+    if isRoundStart { probeRoundDone = true }
+    guard probeRoundDone, ack.now > probeDone else { return }
+    probeStamp = ack.now
+    if probeMinimum != .max {
+      minimumRoundTrip = probeMinimum
+      minimumStamp = ack.now
+    }
+    window = max(window, windowBefore)
+    resetShortTerm()
+    if isFullBandwidthReached {
+      startDown(ack.now)
+      startCruise()
+    } else {
+      state = .startup
+    }
+  }
+
+  private var probeWindow: UInt64 { max(inFlight(0.5), minimumWindow) }
+
+  // MARK: Acknowledgements in bursts
+
+  private mutating func updateExtras(_ ack: AckSample) {
+    let elapsed = ack.now &- extraStart
+    var expected = Self.clamp(Double(bandwidth == .max ? 0 : bandwidth) * Double(elapsed) / 1e9)
+    if extraDelivered <= expected {
+      extraDelivered = 0
+      extraStart = ack.now
+      expected = 0
+    }
+    extraDelivered += ack.bytes
+    extras.1 = max(extras.1, min(extraDelivered > expected ? extraDelivered - expected : 0, window))
+  }
+
+  private mutating func advanceExtras() {
+    extraRounds += 1
+    // Two windows of five rounds, one after filling the path.
+    guard extraRounds >= (isFullBandwidthReached ? 5 : 1) else { return }
+    extraRounds = 0
+    extras = (extras.1, 0)
+  }
+
+  // MARK: Control
+
+  private var pacingGain: Double {
+    switch state {
+    case .startup: Self.startupGain
+    case .drain: Self.drainGain
+    case .up: 1.25
+    case .down: 0.9
+    case .cruise, .refill, .probeRTT: 1
+    }
+  }
+
+  private mutating func setPace() {
+    guard bandwidth > 0 else { return }
+    var rate = Self.scale(bandwidth, pacingGain * 0.99)
+    if state == .startup {
+      rate = max(rate, startFloor)
+      if capacity > 0 { rate = min(rate, capacity) }
+    }
+    if isFullBandwidthReached || rate > pacingRate { pacingRate = max(rate, segment) }
+  }
+
+  private mutating func setWindow(_ ack: AckSample) {
+    let burst = max(pacingRate / 1000, 2 * segment)
+    let most = inFlight(state == .up ? 2.25 : 2) + max(extras.0, extras.1) + 3 * burst
+    if isFullBandwidthReached {
+      window = min(window + ack.bytes, most)
+    } else if ack.isLimiting || window < initialWindow {
+      // Startup doubles each round, up to twice what the path is expected to hold.
+      window += ack.bytes
+      if capacity > 0 {
+        let product = Double(capacity) * Double(minimumRoundTrip) / 1e9
+        window = min(window, max(Self.clamp(1.1 * product) + 3 * burst, initialWindow))
+      }
+    }
+    if state == .probeRTT { window = min(window, probeWindow) }
+    var bound = UInt64.max
+    if state == .cruise || state == .probeRTT {
+      bound = withHeadroom()
+    } else if isProbingBandwidth {
+      bound = longTermInFlight
+    }
+    window = max(min(window, min(bound, shortTermInFlight)), minimumWindow)
+  }
+
+  /// What the path holds, times `gain`.
+  private func inFlight(_ gain: Double) -> UInt64 {
+    guard minimumRoundTrip != .max, maximumBandwidth > 0 else { return initialWindow }
+    return max(Self.clamp(gain * Double(bandwidth) * Double(minimumRoundTrip) / 1e9), minimumWindow)
+  }
+
+  private func withHeadroom() -> UInt64 {
+    longTermInFlight == .max ? .max : max(Self.scale(longTermInFlight, Self.headroom), minimumWindow)
+  }
+
+  private static func scale(_ value: UInt64, _ factor: Double) -> UInt64 { clamp(Double(value) * factor) }
+  private static func clamp(_ value: Double) -> UInt64 { UInt64(min(max(value, 0), 1e15)) }
+
+  /// xorshift64.
+  private mutating func nextRandom() -> UInt64 {
+    random ^= random << 13
+    random ^= random >> 7
+    random ^= random << 17
+    return random
+  }
+}

@@ -1,0 +1,129 @@
+/// How fast the path delivers (draft-ietf-ccwg-bbr, section 4.1, after draft-cheng-iccrg-delivery-rate-estimation).
+///
+/// What the draft keeps for each packet is the same for all that leave in one burst, so it is kept once for each:
+/// a queue of snapshots by packet number.
+package struct DeliveryRate: ~Copyable {
+  /// What was known when a burst left.
+  package struct Snapshot: BitwiseCopyable {
+    package var packetNumber: UInt64 = 0
+    package var sent: Instant = 0
+    fileprivate var firstSent: Instant = 0
+    fileprivate var deliveredTime: Instant = 0
+    fileprivate var delivered: UInt64 = 0
+    package fileprivate(set) var lost: UInt64 = 0
+    /// Bytes in flight with the burst's last packet.
+    package fileprivate(set) var inFlight: UInt64 = 0
+    fileprivate var isApplicationLimited = false
+  }
+
+  /// The rate over the flight that ends with the newest packet that an ACK tells of.
+  package struct Sample: BitwiseCopyable {
+    /// 0 when the interval is too short to tell.
+    package var bytesPerSecond: UInt64 = 0
+    package var delivered: UInt64 = 0
+    /// Delivered before the newest packet was sent, and in all.
+    package var priorDelivered: UInt64 = 0
+    package var totalDelivered: UInt64 = 0
+    /// Lost since the newest packet was sent.
+    package var lost: UInt64 = 0
+    package var inFlight: UInt64 = 0
+    package var isApplicationLimited = false
+  }
+
+  private var snapshots = Queue<Snapshot>(filler: Snapshot())
+  private var delivered: UInt64 = 0
+  private var deliveredTime: Instant = 0
+  private var firstSent: Instant = 0
+  package private(set) var lost: UInt64 = 0
+  /// Samples of packets sent before this much is delivered are limited by a lack of data; 0 when none are.
+  private var applicationLimitedUntil: UInt64 = 0
+  private var newest = Snapshot()
+  /// The last sample that was not limited by a lack of data, bytes per second.
+  package private(set) var bytesPerSecond: UInt64 = 0
+
+  package init() {}
+
+  private static var packetsPerSnapshot: UInt64 { 128 }
+
+  /// A packet leaves; `bytesInFlight` counts it.
+  @inline(__always)
+  package mutating func sent(packetNumber: UInt64, bytesInFlight: UInt64, bytes: UInt64, now: Instant) {
+    if bytesInFlight <= bytes {
+      firstSent = now
+      deliveredTime = now
+    }
+    if newest.sent == now, newest.delivered == delivered, newest.lost == lost, !snapshots.isEmpty,
+      packetNumber &- newest.packetNumber < Self.packetsPerSnapshot
+    {
+      return
+    }
+    append(packetNumber, bytesInFlight, now)
+  }
+
+  private mutating func append(_ packetNumber: UInt64, _ bytesInFlight: UInt64, _ now: Instant) {
+    newest = Snapshot(
+      packetNumber: packetNumber, sent: now, firstSent: firstSent, deliveredTime: deliveredTime, delivered: delivered,
+      lost: lost, inFlight: bytesInFlight, isApplicationLimited: applicationLimitedUntil != 0)
+    snapshots.append(newest)
+  }
+
+  /// There is nothing to send although the window would let it out.
+  package mutating func limitedByApplication(bytesInFlight: UInt64) {
+    applicationLimitedUntil = max(delivered + bytesInFlight, 1)
+  }
+
+  package mutating func lost(bytes: UInt64) { lost += bytes }
+
+  /// What was known when the packet left; `nil` when that is forgotten.
+  package func snapshot(of packetNumber: UInt32) -> Snapshot? {
+    guard !snapshots.isEmpty else { return nil }
+    let index = index(of: packetNumber)
+    return index < 0 ? nil : snapshots[index]
+  }
+
+  /// `bytes` are newly acknowledged; the newest of those packets is `packetNumber`.
+  package mutating func acknowledged(
+    bytes: UInt64, newest packetNumber: UInt32?, minimumRoundTrip: Nanoseconds, now: Instant
+  ) -> Sample? {
+    delivered += bytes
+    deliveredTime = now
+    if applicationLimitedUntil != 0, delivered > applicationLimitedUntil { applicationLimitedUntil = 0 }
+    guard let packetNumber, !snapshots.isEmpty else { return nil }
+    let index = index(of: packetNumber)
+    guard index >= 0 else { return nil }
+    let snapshot = snapshots[index]
+    firstSent = max(firstSent, snapshot.sent)
+    let sending = snapshot.sent &- snapshot.firstSent
+    let acknowledging = now &- snapshot.deliveredTime
+    let interval = max(sending, acknowledging)
+    var sample = Sample()
+    sample.priorDelivered = snapshot.delivered
+    sample.totalDelivered = delivered
+    sample.delivered = delivered - snapshot.delivered
+    sample.lost = lost - snapshot.lost
+    sample.inFlight = snapshot.inFlight
+    sample.isApplicationLimited = snapshot.isApplicationLimited
+    // A shorter interval than the path's round trip would be of acknowledgements that came compressed.
+    if interval > 0, interval >= minimumRoundTrip {
+      sample.bytesPerSecond = UInt64(min(Double(sample.delivered) * 1e9 / Double(interval), 1e15))
+      if !sample.isApplicationLimited { bytesPerSecond = sample.bytesPerSecond }
+    }
+    // What was sent over two round trips before it is settled.
+    while let first = snapshots.first, first.sent + 3 * (now - snapshot.sent) < snapshot.sent { snapshots.popFirst() }
+    return sample
+  }
+
+  /// The last burst that begins at or before the packet; -1 when that is forgotten.
+  private func index(of packetNumber: UInt32) -> Int {
+    func isBehind(_ index: Int) -> Bool {
+      UInt32(truncatingIfNeeded: snapshots[index].packetNumber).distance(since: packetNumber) > 0
+    }
+    var low = 0
+    var high = snapshots.count
+    while low < high {
+      let middle = (low + high) / 2
+      if isBehind(middle) { high = middle } else { low = middle + 1 }
+    }
+    return low - 1
+  }
+}
