@@ -11,8 +11,9 @@ setup:
 build: setup
 	swift build -c release --product lrp2p
 	swift build -c release --product lrp2p-bench
+	swift build -c release --product lrp2p-sim
 	@mkdir -p bin
-	@install .build/release/lrp2p .build/release/lrp2p-bench bin/
+	@install .build/release/lrp2p .build/release/lrp2p-bench .build/release/lrp2p-sim bin/
 
 # A file of 1 GiB between two processes, then the throughput table.
 run: build

@@ -11,7 +11,9 @@ let settings: [SwiftSetting] = [
 let package = Package(
   name: "swift-lrp2p",
   products: [
-    .library(name: "LRP2P", targets: ["LRP2P", "LRP2PReactor", "LRP2PCore"])
+    .library(name: "LRP2P", targets: ["LRP2P", "LRP2PReactor", "LRP2PCore"]),
+    // Virtual worlds for tests of programs that use the library; its cipher suite keeps no secrets.
+    .library(name: "LRP2PSimulation", targets: ["LRP2PSimulation", "LRP2PCore"]),
   ],
   targets: [
     .target(name: "CLinux"),
@@ -46,10 +48,13 @@ if Context.environment["LRP2P_TOOLS"] != nil {
   let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
   package.products += [
     .executable(name: "lrp2p", targets: ["lrp2p"]), .executable(name: "lrp2p-bench", targets: ["lrp2p-bench"]),
+    .executable(name: "lrp2p-sim", targets: ["lrp2p-sim"]),
   ]
   package.targets += [
     .executableTarget(
       name: "lrp2p", dependencies: ["LRP2P", "LRP2PTool", "LRP2PSodium", argumentParser], swiftSettings: settings),
+    .executableTarget(
+      name: "lrp2p-sim", dependencies: ["LRP2PSimulation", "LRP2PCore", argumentParser], swiftSettings: settings),
     // The harness is no package of its own, so that it can measure what only this package sees.
     .target(name: "CAllocationCount", path: "Benchmarks/CAllocationCount"),
     .target(name: "CBenchSystem", dependencies: ["CLinux"], path: "Benchmarks/CBenchSystem"),

@@ -197,7 +197,7 @@ extension Engine {
       return
     }
     // A segment that does not fit a cell of the pool was never allowed.
-    guard payload.byteCount <= pool.cellBytes else {
+    guard payload.byteCount <= pool.longestPayload else {
       counters.malformed &+= 1
       return
     }

@@ -58,7 +58,8 @@ public struct Engine: ~Copyable {
     halfOpenPrefixes = PrefixCounter(seed: ~seed)
     peers = PeerTable(maximum: configuration.maximumPeers, seed: seed)
     pool = ReceivePool(
-      cellBytes: max(configuration.maximumDatagram, 1400), maximumBytes: configuration.receivePoolBytes)
+      cellBytes: max(configuration.maximumDatagram, 1400), maximumBytes: configuration.receivePoolBytes,
+      kept: configuration.storedPayloadBytes)
     wheel = TimerWheel(slots: peers.slots, now: now)
   }
 

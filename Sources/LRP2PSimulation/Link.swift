@@ -48,6 +48,7 @@ public struct LinkCounters: Sendable, BitwiseCopyable {
   public var lostInBursts: UInt64 = 0
   /// Dropped by the queue.
   public var overflowed: UInt64 = 0
+  public var overflowedBytes: UInt64 = 0
   public var reordered: UInt64 = 0
   public var duplicated: UInt64 = 0
   public var corrupted: UInt64 = 0
@@ -58,6 +59,14 @@ public struct LinkCounters: Sendable, BitwiseCopyable {
   public var delivered: UInt64 = 0
 
   public init() {}
+
+  /// How often each kind of fault has happened.
+  public var faults: [String: UInt64] {
+    [
+      "loss": lost, "burst_loss": lostInBursts, "queue_drop": overflowed, "reordering": reordered,
+      "duplication": duplicated, "corruption": corrupted, "ecn_mark": marked, "mtu_drop": tooLong, "blackout": whileDown,
+    ]
+  }
 }
 
 /// A link and its state.
@@ -101,6 +110,7 @@ struct LinkState: ~Copyable {
       let waiting = Double(start - now) * Double(link.rate) / 8e9
       if waiting > Double(link.buffer) || (link.queue == .coDel && coDelDrops(start - now, now: start)) {
         counters.overflowed += 1
+        counters.overflowedBytes += UInt64(bytes)
         return .dropped
       }
       if knowsECN, waiting > Double(link.ecnThreshold) {

@@ -15,8 +15,7 @@ public struct SimulatedNetwork<H: Handler>: ~Copyable {
   public private(set) var wakes: UInt64 = 0
   /// Hosts wake only at multiples of this, as behind a network card that coalesces interrupts; 0 is at once.
   public var coalescing: Nanoseconds = 0
-  /// Whether links keep only both ends of long datagrams. The payload has to be one that nobody looks at, but for its
-  /// first 8 bytes.
+  /// Links keep only both ends of long datagrams.
   package var elidesPayloads = false
 
   package var hosts = Slots<SimulatedHost<H>>(count: 8)
@@ -89,6 +88,12 @@ public struct SimulatedNetwork<H: Handler>: ~Copyable {
   public mutating func route(from source: Int, to destination: Int, over link: Int) {
     precondition(source < hostCount && destination < hostCount && link < linkCount)
     routes[source * 256 + destination] = Int32(link)
+  }
+
+  /// Keeps only both ends of long datagrams from now on, for payloads that nobody looks at behind their first 8 bytes: then as many
+  /// can be under way as a long path holds.
+  package mutating func protectHeads() {
+    for host in 0..<hostCount { hosts[host].suite.protectedBytes = Self.endBytes - 16 }
   }
 
   // MARK: Reaching into it

@@ -12,15 +12,27 @@ package struct ReceivePool: ~Copyable {
   private var free = Queue<UInt32>(minimumCapacity: 512, filler: 0)
   package private(set) var cellsInUse = 0
 
-  package init(cellBytes: Int, maximumBytes: Int) {
-    self.cellBytes = (cellBytes + 63) & ~63
+  /// Where a stored payload of which only the start is kept is handed over; of no bytes when all are.
+  private var whole: Arena
+
+  /// - Parameter kept: bytes of each payload that are kept, for simulations of payloads that nobody looks at; 0 is all.
+  package init(cellBytes: Int, maximumBytes: Int, kept: Int = 0) {
+    whole = Arena(byteCount: kept > 0 ? (cellBytes + 63) & ~63 : 0)
+    self.cellBytes = kept > 0 ? kept : (cellBytes + 63) & ~63
     maximumCells = max(maximumBytes / self.cellBytes, 1)
     chunks = Slots(count: (maximumCells + Self.cellsPerChunk - 1) / Self.cellsPerChunk)
   }
 
+  /// The longest payload that a cell is for.
+  package var longestPayload: Int { max(cellBytes, whole.byteCount) }
+
   /// Copies `bytes` into a cell; `nil` when the pool is exhausted.
   package mutating func store(_ bytes: RawSpan) -> UInt32? {
     guard let cell = reserve() else { return nil }
+    if bytes.byteCount > cellBytes, whole.byteCount > 0 {
+      write(bytes.extracting(first: cellBytes), to: cell, at: 0)
+      return cell
+    }
     write(bytes, to: cell, at: 0)
     return cell
   }
@@ -69,9 +81,23 @@ package struct ReceivePool: ~Copyable {
   /// Bound: `cell` is in use and `length` bytes of it were stored; chunks never move, and the engine releases a
   /// cell only after the callback that reads it has returned. That is why the span may outlive the borrow of `self`.
   @unsafe @_lifetime(immortal)
-  package func bytes(_ cell: UInt32, _ length: Int) -> RawSpan {
+  package mutating func bytes(_ cell: UInt32, _ length: Int) -> RawSpan {
+    if length > cellBytes, whole.byteCount > 0 {
+      showKept(of: cell)
+      return unsafe _overrideLifetime(whole.bytes(0, length), copying: ())
+    }
     precondition(length <= cellBytes)
     let span = chunks[Int(cell) / Self.cellsPerChunk].bytes(Int(cell) % Self.cellsPerChunk * cellBytes, length)
     return unsafe _overrideLifetime(span, copying: ())
+  }
+
+  /// Puts what is kept of a payload where the whole would be.
+  private mutating func showKept(of cell: UInt32) {
+    let start = Int(cell) % Self.cellsPerChunk * cellBytes
+    for at in stride(from: 0, to: cellBytes, by: 8) {
+      let word = chunks[Int(cell) / Self.cellsPerChunk].bytes(start + at, 8).bigEndian64(0)
+      var target = whole.mutableBytes(at, 8)
+      target.setBigEndian64(0, word)
+    }
   }
 }

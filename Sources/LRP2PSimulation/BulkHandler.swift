@@ -1,0 +1,147 @@
+import LRP2PCore
+
+/// Sends and receives streams whose bytes are a function of their offset, checks every byte that comes, and keeps the books
+/// that a run is judged by. State is kept by slot: no dictionary is asked for a datagram.
+public struct BulkHandler: Handler {
+  /// One connection of this host.
+  public struct Stream {
+    public var peer: Peer
+    public var isIncoming: Bool
+    /// Bytes to send; they are finished with the connection's first callback.
+    public var toSend: UInt64 = 0
+    public var received: UInt64 = 0
+    public var acknowledged: UInt64 = 0
+    public var isFinished = false
+    public var connectedAt: Instant = 0
+    public var firstByteAt: Instant = 0
+    /// When the stream's end was reached.
+    public var finishedAt: Instant = 0
+    /// How far the stream has left for the first time.
+    public var filled: UInt64 = 0
+    public var closed: CloseReason?
+  }
+
+  /// All connections so far, in the order of their beginning.
+  public private(set) var streams: [Stream] = []
+  /// The index in `streams` by slot; -1 is none.
+  private var streamOfSlot: [Int32] = []
+  /// What accepted, and dialled, connections send; they finish behind it unless it is `nil`.
+  public var bytesToSend: UInt64?
+  public var remembered: RememberedPath?
+  public var congestion: CongestionAlgorithm?
+  /// Only the first eight bytes of each segment are written and looked at.
+  public var looksAtHeads = false
+  public var mismatches = 0
+  /// Callbacks that contradict earlier ones.
+  public var violations = 0
+  public var openConnections = 0
+  public var moves = 0
+
+  public init(bytesToSend: UInt64?) { self.bytesToSend = bytesToSend }
+
+  /// The eight bytes of every stream that begin at an offset divisible by eight.
+  @inline(__always)
+  private static func word(_ offset: UInt64) -> UInt64 {
+    let word = (offset >> 3) &* 0x9E37_79B9_7F4A_7C15
+    return word ^ (word >> 32)
+  }
+
+  /// Those from any offset on.
+  @inline(__always)
+  private static func bytes(at offset: UInt64) -> UInt64 {
+    let shift = (offset & 7) * 8
+    return shift == 0 ? word(offset) : word(offset) << shift | word(offset + 8) >> (64 - shift)
+  }
+
+  private func index(_ peer: Peer) -> Int {
+    let slot = Int(peer.connectionID & 0xFF_FFFF)
+    guard slot < streamOfSlot.count else { return -1 }
+    let index = Int(streamOfSlot[slot])
+    return index >= 0 && streams[index].peer == peer ? index : -1
+  }
+
+  public mutating func connected(_ peer: Peer, incoming: Bool, engine: inout Engine) {
+    if index(peer) >= 0 { violations += 1 }
+    let slot = Int(peer.connectionID & 0xFF_FFFF)
+    while streamOfSlot.count <= slot { streamOfSlot.append(-1) }
+    streamOfSlot[slot] = Int32(streams.count)
+    var stream = Stream(peer: peer, isIncoming: incoming)
+    stream.connectedAt = engine.now
+    stream.toSend = bytesToSend ?? 0
+    streams.append(stream)
+    openConnections += 1
+    if let congestion { engine.setCongestion(peer, congestion) }
+    if let remembered { engine.recall(peer, path: remembered) }
+    if let bytesToSend {
+      engine.offer(peer, upTo: bytesToSend)
+      engine.finish(peer)
+    }
+  }
+
+  public mutating func received(_ peer: Peer, _ bytes: RawSpan, engine: inout Engine) {
+    let index = index(peer)
+    guard index >= 0, !streams[index].isFinished, streams[index].closed == nil else {
+      violations += 1
+      return
+    }
+    let offset = streams[index].received
+    if offset == 0 { streams[index].firstByteAt = engine.now }
+    let count = looksAtHeads ? min(bytes.byteCount, 8) : bytes.byteCount
+    var at = 0
+    while at + 8 <= count {
+      if bytes.bigEndian64(at) != Self.bytes(at: offset + UInt64(at)) { mismatches += 1 }
+      at += 8
+    }
+    while at < count {
+      if bytes.byte(at) != UInt8(truncatingIfNeeded: Self.bytes(at: offset + UInt64(at)) >> 56) { mismatches += 1 }
+      at += 1
+    }
+    streams[index].received += UInt64(bytes.byteCount)
+  }
+
+  public mutating func finished(_ peer: Peer, engine: inout Engine) {
+    let index = index(peer)
+    guard index >= 0, !streams[index].isFinished else {
+      violations += 1
+      return
+    }
+    streams[index].isFinished = true
+    streams[index].finishedAt = engine.now
+  }
+
+  public mutating func fill(_ peer: Peer, offset: UInt64, into bytes: inout MutableRawSpan) {
+    let index = index(peer)
+    if index < 0 || offset < streams[index].acknowledged { violations += 1 }
+    let count = looksAtHeads ? min(bytes.byteCount, 8) : bytes.byteCount
+    var at = 0
+    while at + 8 <= count {
+      bytes.setBigEndian64(at, Self.bytes(at: offset + UInt64(at)))
+      at += 8
+    }
+    while at < count {
+      bytes.setByte(at, UInt8(truncatingIfNeeded: Self.bytes(at: offset + UInt64(at)) >> 56))
+      at += 1
+    }
+    let end = offset + UInt64(bytes.byteCount)
+    if index >= 0, end > streams[index].filled { streams[index].filled = end }
+  }
+
+  public mutating func acknowledged(_ peer: Peer, upTo offset: UInt64, engine: inout Engine) {
+    let index = index(peer)
+    guard index >= 0, offset > streams[index].acknowledged else {
+      violations += 1
+      return
+    }
+    streams[index].acknowledged = offset
+  }
+
+  public mutating func closed(_ peer: Peer, reason: CloseReason, engine: inout Engine) {
+    let index = index(peer)
+    guard index >= 0 else { return }
+    if streams[index].closed != nil { violations += 1 }
+    streams[index].closed = reason
+    openConnections -= 1
+  }
+
+  public mutating func moved(_ peer: Peer, to address: Address, engine: inout Engine) { moves += 1 }
+}

@@ -1,0 +1,84 @@
+import LRP2PCore
+
+/// A path between two hosts, or a way to make up many.
+public enum Profile: String, Sendable, CaseIterable {
+  /// 1 Gbit/s, 1 ms.
+  case lan
+  /// 20 Mbit/s down, 2 up, 600 ms.
+  case geo20 = "geo-20-2"
+  /// 250 Mbit/s down, 3 up, 600 ms.
+  case geo250 = "geo-250-3"
+  /// 100 Gbit/s, 600 ms.
+  case geo100G = "geo-100g"
+  /// 50 Mbit/s, 60 ms, losses of 2 % and in bursts, reordering.
+  case lossy
+  /// Faults of all kinds, drawn from the seed.
+  case chaos
+  /// Thousands of peers of one host.
+  case many
+  /// Starts just below sequence number 2^32.
+  case wrap
+}
+
+/// One transfer, or several that share a path, from host 0 to host 1.
+public struct Scenario: Sendable {
+  public var profile: Profile
+  public var seed: UInt64 = 1
+  public var bytes: UInt64 = 10_000_000
+  /// Ends then, done or not; 0 is when it is done.
+  public var seconds = 0.0
+  public var congestion = CongestionAlgorithm.bbr
+  /// The controllers of flows that share the path, from the start; empty is one of `congestion`.
+  public var flows: [CongestionAlgorithm] = []
+  public var roundTrip: Nanoseconds
+  /// Bits per second.
+  public var rate: UInt64
+  public var returnRate: UInt64
+  /// The queue in bandwidth-delay products.
+  public var buffer = 1.0
+  public var loss = 0.0
+  public var burstBegins = 0.0
+  public var jitter: Nanoseconds = 0
+  public var ackRatio = EngineConfiguration().ackRatio
+  public var initialSequence: UInt32 = 0
+  public var isPathRemembered = false
+  /// The controller begins at the full rate.
+  public var startsAtFullRate = false
+  public var coalescing: Nanoseconds = .microseconds(10)
+  public var elidesPayloads = false
+  public var receivePoolBytes = EngineConfiguration().receivePoolBytes
+
+  public init(_ profile: Profile) {
+    self.profile = profile
+    switch profile {
+    case .lan:
+      (roundTrip, rate, returnRate) = (.milliseconds(1), 1_000_000_000, 1_000_000_000)
+      bytes = 100_000_000
+      buffer = 2
+    case .geo20:
+      (roundTrip, rate, returnRate) = (.milliseconds(600), 20_000_000, 2_000_000)
+    case .geo250:
+      (roundTrip, rate, returnRate) = (.milliseconds(600), 250_000_000, 3_000_000)
+      bytes = 100_000_000
+    case .geo100G:
+      (roundTrip, rate, returnRate) = (.milliseconds(600), 100_000_000_000, 100_000_000_000)
+      bytes = 1 << 62
+      seconds = 30
+      coalescing = .microseconds(100)
+      elidesPayloads = true
+      receivePoolBytes = 1 << 40
+    case .lossy:
+      (roundTrip, rate, returnRate) = (.milliseconds(60), 50_000_000, 50_000_000)
+      (loss, burstBegins, jitter) = (0.02, 0.001, .milliseconds(2))
+    case .wrap:
+      (roundTrip, rate, returnRate) = (.milliseconds(40), 100_000_000, 100_000_000)
+      loss = 0.01
+      initialSequence = UInt32.max - 2000
+    case .chaos, .many:
+      (roundTrip, rate, returnRate) = (.milliseconds(40), 100_000_000, 100_000_000)
+    }
+  }
+
+  /// Bytes that the path holds.
+  public var product: Double { Double(rate) / 8e9 * Double(roundTrip) }
+}

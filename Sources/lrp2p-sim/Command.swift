@@ -1,0 +1,147 @@
+import ArgumentParser
+import Glibc
+import LRP2PCore
+import LRP2PSimulation
+
+extension Profile: ExpressibleByArgument {}
+extension CongestionAlgorithm: ExpressibleByArgument {}
+
+/// Plays a profile in virtual time.
+@main
+struct Command: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "lrp2p-sim",
+    abstract: "Plays LRP2P's core in virtual time; everything follows from the seed.",
+    discussion: """
+      Exit status 1 as soon as an invariant breaks; the line on standard error is the command that plays it again.
+      """)
+
+  @Argument(help: "The world: \(Profile.allCases.map(\.rawValue).joined(separator: ", ")).")
+  var profile: Profile
+
+  @Option(help: ArgumentHelp("The first seed.", valueName: "n"))
+  var seed: UInt64 = 1
+
+  @Option(help: ArgumentHelp("How many seeds.", valueName: "n"))
+  var seeds: UInt64 = 1
+
+  @Option(help: ArgumentHelp("Bytes to send.", valueName: "n"))
+  var bytes: UInt64?
+
+  @Option(help: ArgumentHelp("Virtual seconds, done or not; without, until done.", valueName: "n"))
+  var seconds: Double?
+
+  @Option(help: "The congestion controller.")
+  var congestion: CongestionAlgorithm?
+
+  @Option(help: ArgumentHelp("Controllers of flows that share the path, comma-separated.", valueName: "cubic,bbr,…"))
+  var flows: String?
+
+  @Option(help: ArgumentHelp("Forward rate in Mbit/s.", valueName: "mbit"))
+  var rate: Double?
+
+  @Option(help: ArgumentHelp("Round trip in ms.", valueName: "n"))
+  var rttMs: Double?
+
+  @Option(help: ArgumentHelp("Queue in bandwidth-delay products.", valueName: "x"))
+  var bufferBdp: Double?
+
+  @Option(help: ArgumentHelp("Probability of loss, each way.", valueName: "p"))
+  var loss: Double?
+
+  @Option(help: ArgumentHelp("The return path is so many times narrower.", valueName: "n"))
+  var returnRatio: Double?
+
+  @Option(help: ArgumentHelp("The peer acknowledges so many packets at once.", valueName: "n"))
+  var ackRatio: Int?
+
+  @Option(help: ArgumentHelp("First sequence number.", valueName: "n"))
+  var startSequence: UInt32?
+
+  @Flag(help: "The sender knows the path from an earlier connection.")
+  var rememberedPath = false
+
+  @Flag(help: "The controller begins at the path's rate.")
+  var fullRate = false
+
+  @Option(help: ArgumentHelp("Write samples of every flow there, as CSV.", valueName: "file"))
+  var trace: String?
+
+  @Flag(help: "One JSON object a seed.")
+  var json = false
+
+  static func main() {
+    do {
+      let command = try parseOrExit()
+      try command.play()
+    } catch {
+      Output.line("lrp2p-sim: \(error)", to: 2)
+      Glibc.exit(1)
+    }
+  }
+
+  private func scenario() throws -> Scenario {
+    var scenario = Scenario(profile)
+    if let bytes { scenario.bytes = bytes }
+    if let seconds { scenario.seconds = seconds }
+    if let congestion { scenario.congestion = congestion }
+    if let flows {
+      scenario.flows = try flows.split(separator: ",").map {
+        guard let controller = CongestionAlgorithm(rawValue: String($0)) else {
+          throw Failure("--flows: \($0) is no congestion controller (cubic, bbr)")
+        }
+        return controller
+      }
+      if bytes == nil { scenario.bytes = 1 << 50 }
+      if seconds == nil { scenario.seconds = 60 }
+    }
+    let ratio = Double(scenario.rate) / Double(scenario.returnRate)
+    if let rate {
+      guard rate > 0, rate <= 1e6 else { throw Failure("--rate must be above 0 and at most 1000000") }
+      scenario.rate = UInt64(rate * 1e6)
+      scenario.returnRate = UInt64(rate * 1e6 / ratio)
+    }
+    if let returnRatio {
+      guard returnRatio >= 1 else { throw Failure("--return-ratio must be at least 1") }
+      scenario.returnRate = UInt64(Double(scenario.rate) / returnRatio)
+    }
+    if let rttMs {
+      guard rttMs > 0, rttMs <= 10_000 else { throw Failure("--rtt-ms must be above 0 and at most 10000") }
+      scenario.roundTrip = UInt64(rttMs * 1e6)
+    }
+    if let bufferBdp { scenario.buffer = bufferBdp }
+    if let loss {
+      guard loss >= 0, loss < 1 else { throw Failure("--loss must be 0 … 1") }
+      scenario.loss = loss
+    }
+    if let ackRatio {
+      guard (1...1024).contains(ackRatio) else { throw Failure("--ack-ratio must be 1 … 1024") }
+      scenario.ackRatio = ackRatio
+    }
+    if let startSequence { scenario.initialSequence = startSequence }
+    scenario.isPathRemembered = rememberedPath
+    scenario.startsAtFullRate = fullRate
+    return scenario
+  }
+
+  func play() throws {
+    var scenario = try scenario()
+    var results: [ScenarioResult] = []
+    for seed in seed..<seed + max(seeds, 1) {
+      scenario.seed = seed
+      let result = scenario.run(sampling: trace == nil ? 0 : max(scenario.roundTrip / 40, 1_000_000))
+      results.append(result)
+      Output.line(json ? result.json(scenario) : result.line(scenario))
+      if let trace { try Output.write(result.csv, to: trace) }
+      if let failure = result.failure {
+        throw Failure("\(failure); play it again: lrp2p-sim \(profile.rawValue) --seed \(seed)")
+      }
+    }
+    if !json, results.count > 1 { Output.line(results.summary) }
+  }
+}
+
+struct Failure: Error, CustomStringConvertible {
+  let description: String
+  init(_ description: String) { self.description = description }
+}
