@@ -247,7 +247,9 @@ extension Engine {
     case .storedInOrder:
       deliverStored(slot, &handler)
     case .storedEarly(let opensGap):
-      if opensGap { peers.flows[slot].ack.demand() }
+      if opensGap {
+        peers.flows[slot].ack.gapOpened(smoothedRTT: peers.flows[slot].roundTrip.smoothed, now: now)
+      }
     case .duplicate:
       counters.duplicates &+= 1
       duplicateReceived(slot)

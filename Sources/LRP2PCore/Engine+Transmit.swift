@@ -46,10 +46,14 @@ extension Engine {
         end(slot, .local(code: peers.flows[slot].closeCode), &handler)
         return true
       }
+      let before = peers.flows[slot].lastElicitingSent
       let isDone =
         sendData(slot, into: &batch, &handler) && sendAck(slot, into: &batch) && sendPings(slot, into: &batch)
         && sendPath(slot, into: &batch)
-      if peers.rows[slot].phase == .established { touch(slot) }
+      if peers.rows[slot].phase == .established {
+        touch(slot)
+        if before < now, peers.flows[slot].lastElicitingSent == now { repeatMessage3(slot) }
+      }
       return isDone
     case .lingering:
       if peers.flows[slot].owesClose, !sendClose(slot, into: &batch) { return false }
@@ -212,6 +216,17 @@ extension Engine {
     return true
   }
 
+  /// Without message 3 the peer can make nothing of the first data: it is repeated beside each burst of it, until
+  /// something is heard.
+  private mutating func repeatMessage3(_ slot: Int) {
+    guard peers.handshakes.contains(slot), !peers.rows[slot].isIncoming, !peers.rows[slot].isConfirmed,
+      !peers.rows[slot].isOriginal, peers.flows[slot].handshakeRepeats < 6
+    else { return }
+    peers.flows[slot].handshakeRepeats += 1
+    peers.rows[slot].owesHandshake = true
+    makeReady(slot)
+  }
+
   // MARK: Datagram
 
   /// Writes the header and takes the next packet number; the datagram will be sealed with the batch.
@@ -248,7 +263,7 @@ extension Flow {
   /// The next segment that the congestion window and the pacer let out. If they do not, says when the pacer will.
   package mutating func nextSegment(now: Instant) -> SendWindow.Segment? {
     let hasData = send.hasLost || send.canSendNew()
-    guard hasData || tail.mayRepeat(send) else {
+    guard hasData || tail.mayRepeat(send, window: congestion.window) else {
       isCongestionLimited = false
       if send.bytesInFlight < congestion.window, !send.isWindowClosed {
         rate.limitedByApplication(bytesInFlight: send.bytesInFlight)
@@ -270,19 +285,20 @@ extension Flow {
       return nil
     }
     pacingDeadline = 0
-    return hasData ? send.nextSegment(capacity: capacity) : tail.next(&send, window: congestion.window)
+    return hasData ? send.nextSegment(capacity: capacity) : tail.next(send)
   }
 
   /// A data segment leaves.
   package mutating func sent(_ segment: SendWindow.Segment, packetNumber: UInt64, bytes: Int, now: Instant) {
     if send.packetsInFlight == 0 { congestion.restarted(now: now) }
     send.sent(segment, packetNumber: packetNumber, now: now)
-    pacer.spend(bytes)
+    // The end of a stream is repeated a little faster than the rest was sent.
+    pacer.spend(segment.isRepetition ? bytes * 15 / 16 : bytes)
     rate.sent(packetNumber: packetNumber, bytesInFlight: send.bytesInFlight, bytes: UInt64(bytes), now: now)
     if !trains.isOver { trains.sent(packetNumber: packetNumber, now: now) }
     lastElicitingSent = now
     if segment.isRetransmission { retransmissions &+= 1 } else if segment.isFin {
-      tail.streamEnded(send, hasLosses: retransmissions > 0, window: congestion.window)
+      tail.streamEnded(send, hasLosses: retransmissions > 0)
     }
   }
 }

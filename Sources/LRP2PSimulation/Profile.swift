@@ -10,7 +10,7 @@ public enum Profile: String, Sendable, CaseIterable {
   case geo250 = "geo-250-3"
   /// 100 Gbit/s, 600 ms.
   case geo100G = "geo-100g"
-  /// 50 Mbit/s, 60 ms, losses of 2 % and in bursts, reordering.
+  /// 50 Mbit/s, 60 ms, losses of 1 % and in bursts, reordering.
   case lossy
   /// Faults of all kinds, drawn from the seed.
   case chaos
@@ -69,7 +69,7 @@ public struct Scenario: Sendable {
       receivePoolBytes = 1 << 40
     case .lossy:
       (roundTrip, rate, returnRate) = (.milliseconds(60), 50_000_000, 50_000_000)
-      (loss, burstBegins, jitter) = (0.02, 0.001, .milliseconds(2))
+      (loss, burstBegins, jitter) = (0.01, 0.0005, .milliseconds(2))
     case .wrap:
       (roundTrip, rate, returnRate) = (.milliseconds(40), 100_000_000, 100_000_000)
       loss = 0.01

@@ -120,6 +120,7 @@ private struct Meter {
   private var lastReceived: [UInt64]
   private var lastTime: Instant
   private var lastCarried: UInt64 = 0
+  private var lastCarriedAt: Instant = 0
   private var rampEnd: Instant = 0
   private var carriedAtRampEnd: UInt64 = 0
   private var endSentAt: Instant = 0
@@ -169,7 +170,10 @@ private struct Meter {
       lastReceived[flow] = received
     }
     lastTime = now
-    lastCarried = given
+    if endSentAt == 0 {
+      lastCarried = given
+      lastCarriedAt = now
+    }
   }
 
   func finish(_ network: borrowing SimulatedNetwork<BulkHandler>, into result: inout ScenarioResult) {
@@ -194,10 +198,10 @@ private struct Meter {
       if endSentAt > 0 { result.tailRoundTrips = Double(end - endSentAt) / Double(scenario.roundTrip) }
     }
     result.goodput = Double(total) * 8e3 / Double(max(end - start, 1))
-    if rampEnd > 0, lastTime > rampEnd + scenario.roundTrip {
+    if rampEnd > 0, lastCarriedAt > rampEnd + scenario.roundTrip {
       result.ramp = Double(rampEnd - start) / 1e9
       result.utilisation =
-        Double(lastCarried - carriedAtRampEnd) * 8e9 / Double(lastTime - rampEnd) / Double(scenario.rate)
+        Double(lastCarried - carriedAtRampEnd) * 8e9 / Double(lastCarriedAt - rampEnd) / Double(scenario.rate)
     }
     if received.count > 1 {
       let sum = Double(total)

@@ -27,10 +27,17 @@ package struct BBR: BitwiseCopyable {
   // Startup.
   private var fullBandwidth: UInt64 = 0
   private var fullBandwidthRounds = 0
+  private var lossyRounds = 0
   package private(set) var isFullBandwidthReached = false
   /// What the path is expected to carry; 0 is unknown. Startup is over when nearly that is delivered.
   private var capacity: UInt64 = 0
   private var startFloor: UInt64 = 0
+  private var startWindow: UInt64 = 0
+  /// What had been delivered when the expectation arose; then what has been since the first packet sent after it.
+  private var expectedAt: UInt64 = .max
+  private var confirmStart: Instant = 0
+  private var confirmBytes: UInt64 = 0
+  private var delivered: UInt64 = 0
   // Round trip.
   private var minimumRoundTrip: Nanoseconds = .max
   private var minimumStamp: Instant = 0
@@ -88,6 +95,7 @@ package struct BBR: BitwiseCopyable {
 
   package mutating func start(window: UInt64, roundTrip: Nanoseconds, now: Instant) {
     self.window = max(window, minimumWindow)
+    startWindow = self.window
     minimumRoundTrip = roundTrip
     minimumStamp = now
     probeMinimum = roundTrip
@@ -101,8 +109,35 @@ package struct BBR: BitwiseCopyable {
     let product = Self.clamp(Double(capacity) * Double(minimumRoundTrip) / 1e9)
     let window = min(window, product)
     self.window = max(self.window, window)
+    startWindow = 2 * self.window
     startFloor = Self.clamp(Double(window) * 1e9 / Double(max(minimumRoundTrip, 1)))
     pacingRate = min(max(pacingRate, startFloor), max(capacity, 1))
+    expectedAt = delivered
+    confirmStart = 0
+    confirmBytes = 0
+  }
+
+  /// An eighth of what was sent at the rate expected to be safe has arrived: if at that rate, all of the capacity is used
+  /// from now on, else the expectation is dropped.
+  private mutating func confirm(_ ack: AckSample, _ rate: DeliveryRate.Sample) {
+    guard state == .startup, expectedAt != .max, rate.priorDelivered >= expectedAt else { return }
+    guard confirmStart > 0 else {
+      confirmStart = ack.now
+      return
+    }
+    confirmBytes += ack.bytes
+    let product = Self.clamp(Double(capacity) * Double(minimumRoundTrip) / 1e9)
+    guard confirmBytes >= max(product / 16, 8 * segment) else { return }
+    expectedAt = .max
+    let seen = Double(confirmBytes) * 1e9 / Double(max(ack.now - confirmStart, 1))
+    if seen >= 0.8 * Double(startFloor), !isTooHigh(lost: rate.lost, inFlight: rate.inFlight) {
+      startFloor = capacity
+      window = max(window, product)
+      startWindow = 2 * product
+    } else {
+      capacity = 0
+      startFloor = 0
+    }
   }
 
   package mutating func goOn(
@@ -126,6 +161,8 @@ package struct BBR: BitwiseCopyable {
       setWindow(ack)
       return
     }
+    delivered = rate.totalDelivered
+    confirm(ack, rate)
     updateModel(ack, rate)
     updateMinimum(ack)
     checkProbeRTT(ack)
@@ -180,7 +217,9 @@ package struct BBR: BitwiseCopyable {
 
   private mutating func checkFull(_ rate: DeliveryRate.Sample) {
     guard !isFullBandwidthReached, isRoundStart else { return }
-    if lossInRound, isLossRoundStart, rate.lost > 6 * segment {
+    // Two rounds in turn: one may be chance while few packets are sent.
+    if isLossRoundStart { lossyRounds = lossInRound && rate.lost > 6 * segment ? lossyRounds + 1 : 0 }
+    if lossyRounds >= 2 {
       isFullBandwidthReached = true
       longTermInFlight = max(inFlight(1), latestInFlight)
       return
@@ -307,13 +346,13 @@ package struct BBR: BitwiseCopyable {
     if state == .up { startDown(now) }
   }
 
-  /// More than the threshold, and more than chance makes of a loss that the path has anyway: twice the standard
-  /// deviation at the threshold.
+  /// More than the threshold, and more than chance makes of a loss that the path has anyway: three standard deviations
+  /// at the threshold.
   private func isTooHigh(lost: UInt64, inFlight: UInt64) -> Bool {
     guard lost > 2 * segment else { return false }
     let packets = Double(inFlight) / Double(segment)
     let expected = Self.lossThreshold * packets
-    return Double(lost) / Double(segment) > expected + 2 * expected.squareRoot()
+    return Double(lost) / Double(segment) > expected + 3 * expected.squareRoot()
   }
 
   // MARK: Losses
@@ -451,12 +490,12 @@ package struct BBR: BitwiseCopyable {
   }
 
   private mutating func setWindow(_ ack: AckSample) {
-    let burst = max(pacingRate / 1000, 2 * segment)
+    let burst = max(bandwidth == .max ? 0 : bandwidth / 8000, 2 * segment)
     let most = inFlight(state == .up ? 2.25 : 2) + max(extras.0, extras.1) + 3 * burst
     if isFullBandwidthReached {
       window = min(window + ack.bytes, most)
-    } else if ack.isLimiting || window < initialWindow {
-      // Startup doubles each round, up to twice what the path is expected to hold.
+    } else if window < max(most, startWindow) {
+      // Startup doubles each round, up to twice what the path has shown to hold, or what it is expected to.
       window += ack.bytes
       if capacity > 0 {
         let product = Double(capacity) * Double(minimumRoundTrip) / 1e9

@@ -155,7 +155,9 @@ package struct Cubic: BitwiseCopyable {
     roundMinimum = min(roundMinimum, sample)
     roundSamples += 1
     if roundSamples >= 8, lastRoundMinimum != .max {
-      let threshold = min(max(lastRoundMinimum / 8, .milliseconds(4)), .milliseconds(16))
+      // A path of a few milliseconds has filled its queue before it delays by four.
+      let clamped = min(max(lastRoundMinimum / 8, .milliseconds(4)), .milliseconds(16))
+      let threshold = min(clamped, max(lastRoundMinimum / 2, .microseconds(200)))
       if conservativeRounds == 0, roundMinimum >= lastRoundMinimum + threshold {
         conservativeRounds = 1
         baselineMinimum = roundMinimum

@@ -8,6 +8,8 @@ package struct AckSchedule: BitwiseCopyable {
   /// Ack-eliciting datagrams since the start.
   package private(set) var elicitingReceived: UInt64 = 0
   package private(set) var isUrgent = false
+  /// Packets until a gap is told; 0 when none waits to be.
+  private var untilGapIsTold = 0
   package private(set) var deadline: Instant = .never
   package private(set) var duplicates: UInt64 = 0
   package private(set) var ect0: UInt64 = 0
@@ -36,6 +38,10 @@ package struct AckSchedule: BitwiseCopyable {
     owed += 1
     elicitingReceived &+= 1
     if owed >= ratio { isUrgent = true }
+    if untilGapIsTold > 0 {
+      untilGapIsTold -= 1
+      if untilGapIsTold == 0 { isUrgent = true }
+    }
     if deadline == .never {
       deadline = now + min(maximumDelay, smoothedRTT == 0 ? maximumDelay : smoothedRTT / 4)
     }
@@ -44,11 +50,19 @@ package struct AckSchedule: BitwiseCopyable {
   package mutating func duplicate() { duplicates &+= 1 }
   package mutating func demand() { isUrgent = true }
 
+  /// A new gap. Nobody takes what is missing there for lost before two more packets have come (RFC 9002, 6.1.1), so that
+  /// is when it is told; or in a moment, if they do not come.
+  package mutating func gapOpened(smoothedRTT: Nanoseconds, now: Instant) {
+    if untilGapIsTold == 0 { untilGapIsTold = 2 }
+    deadline = min(deadline, now + min(max(smoothedRTT / 32, .milliseconds(1)), .milliseconds(25)))
+  }
+
   package func isDue(now: Instant) -> Bool { hasLargest && (isUrgent || deadline <= now) }
 
   package mutating func acknowledged() {
     owed = 0
     isUrgent = false
+    untilGapIsTold = 0
     deadline = .never
   }
 

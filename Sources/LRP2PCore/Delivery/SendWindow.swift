@@ -40,6 +40,8 @@ package struct SendWindow: ~Copyable {
     package var length: Int
     package var isFin: Bool
     package var isRetransmission: Bool
+    /// Neither lost nor probed for: the end of a stream is repeated.
+    package var isRepetition = false
   }
 
   private var ring: Column<Sent>
@@ -62,9 +64,12 @@ package struct SendWindow: ~Copyable {
   private var settled = SequenceBitmap()
   private var lostQueue = Queue<UInt32>(filler: 0)
   private var resends = Queue<Resend>(filler: Resend())
-  /// Described missing, too young to be lost: fewer than the packet threshold of each kind.
-  private var suspects = InlineArray<4, Resend>(repeating: Resend())
+  /// Described missing, too young to be lost: the oldest of them.
+  private var suspects = InlineArray<64, Resend>(repeating: Resend())
   private var suspectCount = 0
+  /// How many later packets have to be acknowledged before one is lost; and the losses since that last changed.
+  private var packetThreshold: Int32 = 3
+  private var lossesAtThreshold = 0
   /// Segments outstanding: sent, not acknowledged, not found lost.
   package private(set) var packetsInFlight = 0
   package private(set) var bytesInFlight: UInt64 = 0
@@ -140,7 +145,11 @@ package struct SendWindow: ~Copyable {
     while true {
       number = acknowledged.first(false, from: number, to: next)
       guard number.precedes(next) else { return nil }
-      if !self[number].isLost { return segment(number, retransmission: true) }
+      if !self[number].isLost {
+        var repeated = segment(number, retransmission: true)
+        repeated.isRepetition = true
+        return repeated
+      }
       number &+= 1
     }
   }
@@ -343,7 +352,7 @@ package struct SendWindow: ~Copyable {
     let behind = Int32(bitPattern: threshold.largest &- entry.packetNumber)
     guard behind > 0 else { return nil }
     let age = age(entry, threshold.now)
-    if behind >= 3 || age >= threshold.delay { return (true, threshold.now) }
+    if behind >= packetThreshold || age >= threshold.delay { return (true, threshold.now) }
     return (false, threshold.now + (threshold.delay - age))
   }
 
@@ -396,7 +405,7 @@ package struct SendWindow: ~Copyable {
   /// Remembers a segment that only its age keeps from being lost.
   private mutating func suspect(_ number: UInt32, _ lossTime: Instant, _ outcome: inout Outcome) {
     outcome.lossTime = min(outcome.lossTime, lossTime)
-    guard suspectCount < 4 else { return }
+    guard suspectCount < 64 else { return }
     suspects[suspectCount] = Resend(number: number, packetNumber: self[number].packetNumber)
     suspectCount += 1
   }
@@ -435,10 +444,27 @@ package struct SendWindow: ~Copyable {
     packetsInFlight -= 1
     bytesInFlight -= UInt64(entry.length + Self.overhead)
     lostQueue.append(number)
+    countLoss()
     lostPending += 1
     outcome.lostPackets += 1
     outcome.longestLost = max(outcome.longestLost, entry.length)
     outcome.newestLostTime = max(outcome.newestLostTime, now - min(age(entry, now), now))
+  }
+
+  /// Packets taken for lost have arrived: the path reorders by more than was thought (RFC 8985, 6.2.4). The time
+  /// threshold bounds what that may cost.
+  package mutating func widenReordering() {
+    packetThreshold = min(2 * packetThreshold, 1 << 20)
+    lossesAtThreshold = 0
+  }
+
+  /// What was learnt of reordering is forgotten again by as many losses as make it improbable.
+  private mutating func countLoss() {
+    guard packetThreshold > 3 else { return }
+    lossesAtThreshold += 1
+    guard lossesAtThreshold > 1000 else { return }
+    packetThreshold = max(packetThreshold / 2, 3)
+    lossesAtThreshold = 0
   }
 
   private func age(_ entry: Sent, _ now: Instant) -> Nanoseconds {

@@ -2,8 +2,8 @@
 /// sent. So once all has been sent, what was sent last is repeated at the same pace while the congestion window has
 /// room: a segment is then missing only if both its transmissions are. Nothing is repeated on a path that loses nothing.
 package struct TailRepetition: BitwiseCopyable {
-  /// Bytes that may be spent: what the window had left when the stream ended.
-  private var allowance: UInt64 = 0
+  /// Bytes of repetitions: they count as in flight too.
+  private var spent: UInt64 = 0
   private var cursor: UInt32 = 0
   private var passes = 0
   private let isOff: Bool
@@ -11,30 +11,28 @@ package struct TailRepetition: BitwiseCopyable {
   package init(isOff: Bool = false) { self.isOff = isOff }
 
   /// The last segment has left.
-  package mutating func streamEnded(_ send: borrowing SendWindow, hasLosses: Bool, window: UInt64) {
-    guard hasLosses, !isOff, window > send.bytesInFlight else { return }
-    allowance = window - send.bytesInFlight
-    // The later half: an ACK tells of the earlier one in time.
-    cursor = send.next &- (send.next &- send.base) / 2
+  package mutating func streamEnded(_ send: borrowing SendWindow, hasLosses: Bool) {
+    guard hasLosses, !isOff else { return }
+    // The later half of what is in flight: of the earlier one an ACK tells in time.
+    cursor = send.next &- UInt32(min(send.packetsInFlight / 2 + 1, Int(send.next &- send.base)))
     passes = 2
   }
 
-  package func mayRepeat(_ send: borrowing SendWindow) -> Bool {
-    passes > 0 && allowance > 0 && send.packetsInFlight > 0
+  package func mayRepeat(_ send: borrowing SendWindow, window: UInt64) -> Bool {
+    passes > 0 && send.packetsInFlight > 0 && send.bytesInFlight + spent < window
   }
 
   /// The next segment to repeat; `nil` when enough has been.
-  package mutating func next(_ send: inout SendWindow, window: UInt64) -> SendWindow.Segment? {
+  package mutating func next(_ send: borrowing SendWindow) -> SendWindow.Segment? {
     while passes > 0 {
       if let segment = send.outstanding(from: cursor) {
         cursor = segment.number &+ 1
-        let bytes = UInt64(segment.length + SendWindow.overhead)
-        allowance -= min(bytes, allowance)
-        if allowance == 0 { passes = 0 }
+        spent += UInt64(segment.length + SendWindow.overhead)
         return segment
       }
+      // Whatever no ACK has told of yet, once more.
       passes -= 1
-      cursor = send.next &- (send.next &- send.base) / 2
+      cursor = send.base
     }
     return nil
   }

@@ -34,7 +34,10 @@ extension Flow {
       pathSizeChanged()
     }
     lossDeadline = outcome.lossTime
-    if outcome.spuriousLosses > 0 { congestion.spurious(packets: outcome.spuriousLosses, now: now) }
+    if outcome.spuriousLosses > 0 {
+      send.widenReordering()
+      congestion.spurious(packets: outcome.spuriousLosses, now: now)
+    }
     if isNewest, block.ce > highestCE {
       highestCE = block.ce
       let snapshot = outcome.hasNewest ? rate.snapshot(of: outcome.newestPacketNumber) : nil
@@ -98,7 +101,8 @@ extension Flow {
     let window = Self.product(
       congestion.window * 1_000_000_000 / Self.referenceRoundTrip, min(known, Self.longestRoundTrip))
     congestion.start(window: window, roundTrip: known, now: now)
-    pacer.setRate(bytesPerSecond: window * 1_000_000_000 / known, now: now)
+    // Within a quarter of the round trip, so that the next one can make use of what they tell.
+    pacer.setRate(bytesPerSecond: 4 * window * 1_000_000_000 / known, now: now)
     pacer.setQuantum(PacketTrains.length * Int(segment))
   }
 
@@ -146,7 +150,7 @@ extension Flow {
       return true
     }
     if ack.isDue(now: now) { return true }
-    guard send.hasLost || send.canSendNew() || tail.mayRepeat(send) else { return false }
+    guard send.hasLost || send.canSendNew() || tail.mayRepeat(send, window: congestion.window) else { return false }
     return send.bytesInFlight < congestion.window && pacingDeadline <= now
   }
 }

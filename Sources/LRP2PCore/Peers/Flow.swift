@@ -66,10 +66,11 @@ package struct Flow: ~Copyable {
   package var reportedOffset: UInt64 = 0
   /// The first data has left.
   package var hasStarted = false
+  /// Times that message 3 has been repeated beside the first data.
+  package var handshakeRepeats = 0
   /// What an earlier connection has learnt of this path, until the first window is acknowledged.
   package var remembered: RememberedPath?
   package var highestCE: UInt64 = 0
-  /// Bytes of repetitions that the end of the stream may still spend.
   package var tail = TailRepetition()
   /// The congestion window, not a lack of data, held the last sending back.
   package var isCongestionLimited = false
@@ -113,6 +114,8 @@ package struct Flow: ~Copyable {
   /// When to probe; `.never` when nothing is unanswered.
   package var probeDeadline: Instant {
     guard send.packetsInFlight > 0 || awaitsPing || send.isWindowClosed else { return .never }
+    // What is about to be taken for lost is not probed for (RFC 9002, 6.2.1).
+    guard lossDeadline == .never else { return .never }
     let backedOff = probeTimeout << UInt64(min(probeCount, 12))
     return lastElicitingSent + min(backedOff, .seconds(60))
   }
