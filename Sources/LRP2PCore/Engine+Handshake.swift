@@ -282,7 +282,7 @@ extension Engine {
     parameters.receiveID = peers.rows[slot].connectionID
     parameters.hasReceiveID = true
     parameters.maximumDatagram = configuration.maximumDatagram
-    parameters.initialWindow = ReceiveWindow.initial(UInt32(configuration.receiveWindow))
+    parameters.initialWindow = UInt32(min(configuration.receiveWindow, configuration.initialReceiveWindow))
     parameters.idleTimeoutMilliseconds = UInt32(clamping: configuration.idleTimeout / 1_000_000)
     parameters.maximumAckDelayMicroseconds = UInt32(clamping: configuration.maximumAckDelay / 1000)
     parameters.ackRatio = UInt16(configuration.ackRatio)

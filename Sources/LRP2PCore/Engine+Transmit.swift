@@ -293,7 +293,7 @@ extension Flow {
     if send.packetsInFlight == 0 { congestion.restarted(now: now) }
     send.sent(segment, packetNumber: packetNumber, now: now)
     // The end of a stream is repeated a little faster than the rest was sent.
-    pacer.spend(segment.isRepetition ? bytes * 15 / 16 : bytes)
+    pacer.spend(segment.isRepetition ? bytes * 31 / 32 : bytes)
     rate.sent(packetNumber: packetNumber, bytesInFlight: send.bytesInFlight, bytes: UInt64(bytes), now: now)
     if !trains.isOver { trains.sent(packetNumber: packetNumber, now: now) }
     lastElicitingSent = now

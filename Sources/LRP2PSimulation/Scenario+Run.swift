@@ -61,6 +61,7 @@ extension Scenario {
     configuration.receivePoolBytes = receivePoolBytes
     if elidesPayloads { configuration.storedPayloadBytes = 64 }
     configuration.ackRatio = ackRatio
+    if startsAtFullRate { configuration.initialReceiveWindow = 0xFF_FFFF }
     return configuration
   }
 
@@ -71,8 +72,9 @@ extension Scenario {
     var sending = BulkHandler(bytesToSend: bytes)
     sending.looksAtHeads = elidesPayloads
     if isPathRemembered || startsAtFullRate {
-      sending.remembered = RememberedPath(
-        roundTrip: roundTrip, bytesPerSecond: rate / 8 * (startsAtFullRate ? 2 : 1))
+      var path = RememberedPath(roundTrip: roundTrip, bytesPerSecond: rate / 8)
+      path.isCertain = startsAtFullRate
+      sending.remembered = path
     }
     var receiving = BulkHandler(bytesToSend: 0)
     receiving.looksAtHeads = elidesPayloads
@@ -96,7 +98,7 @@ extension Scenario {
     var result = ScenarioResult()
     var meter = Meter(scenario: self, flows: controllers.count, start: dialled)
     let end = seconds > 0 ? dialled + UInt64(seconds * 1e9) : dialled + .seconds(3600)
-    let slice = interval > 0 ? interval : min(max(roundTrip / 20, .milliseconds(1)), .milliseconds(2))
+    let slice = interval > 0 ? interval : min(max(roundTrip / 20, .milliseconds(1)), elidesPayloads ? .milliseconds(10) : .milliseconds(1))
     while network.now < end {
       let isDone = network.run(for: min(slice, end - network.now)) { Self.isDone($0, flows: controllers.count) }
       if elidesPayloads, network.hosts[1].handler.streams.count == controllers.count { network.elidesPayloads = true }

@@ -42,6 +42,8 @@ package struct BBR: BitwiseCopyable {
   private var minimumRoundTrip: Nanoseconds = .max
   private var minimumStamp: Instant = 0
   private var probeMinimum: Nanoseconds = .max
+  /// The last sample was of a queue a quarter as long as the path.
+  private var isQueued = false
   private var probeStamp: Instant = 0
   private var probeDone: Instant = 0
   private var probeRoundDone = false
@@ -346,18 +348,21 @@ package struct BBR: BitwiseCopyable {
     if state == .up { startDown(now) }
   }
 
-  /// More than the threshold, and more than chance makes of a loss that the path has anyway: three standard deviations
-  /// at the threshold.
+  /// More than the threshold, and where no queue explains it, more than chance makes of a loss that the path has anyway: three
+  /// standard deviations at the threshold.
   private func isTooHigh(lost: UInt64, inFlight: UInt64) -> Bool {
     guard lost > 2 * segment else { return false }
     let packets = Double(inFlight) / Double(segment)
     let expected = Self.lossThreshold * packets
+    if isQueued { return Double(lost) / Double(segment) > expected }
     return Double(lost) / Double(segment) > expected + 3 * expected.squareRoot()
   }
 
   // MARK: Losses
 
   package mutating func lost(inFlight: UInt64, lostSince: UInt64, now: Instant) {
+    // With a queue at the bottleneck, any loss is taken for its overflow; without one, only more than the threshold is.
+    if isQueued { lossInRound = true }
     if eventLosses == 0 { before = (shortTermBandwidth, shortTermInFlight, longTermInFlight) }
     eventLosses += 1
     guard takesSamples, isTooHigh(lost: lostSince, inFlight: inFlight) else { return }
@@ -393,6 +398,7 @@ package struct BBR: BitwiseCopyable {
   private mutating func updateMinimum(_ ack: AckSample) {
     guard ack.isSampled else { return }
     let sample = ack.roundTrip.latest
+    isQueued = minimumRoundTrip != .max && sample > minimumRoundTrip + max(minimumRoundTrip / 4, .microseconds(500))
     let isExpired = ack.now > probeStamp + Self.probeInterval
     if sample < probeMinimum || isExpired && state != .probeRTT && isRestarted {
       probeMinimum = sample

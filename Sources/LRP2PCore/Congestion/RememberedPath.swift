@@ -5,6 +5,8 @@ public struct RememberedPath: Sendable, Hashable, BitwiseCopyable {
   public var roundTrip: UInt64
   /// Bytes per second that the path has delivered.
   public var bytesPerSecond: UInt64
+  /// Start at all of it, for simulations that leave the start out.
+  package var isCertain = false
 
   public init(roundTrip: UInt64, bytesPerSecond: UInt64) {
     self.roundTrip = roundTrip

@@ -31,20 +31,17 @@ package struct ReceiveWindow: ~Copyable {
   /// Where the next ACK starts its rotation through older runs.
   private var rotation: UInt32
 
-  package init(first: UInt32, window: UInt32) {
+  package init(first: UInt32, window: UInt32, maximum: UInt32? = nil) {
     next = first
     delivered = first
     highest = first
-    maximum = window
-    self.window = Self.initial(window)
+    self.maximum = maximum ?? window
+    self.window = window
     periodNumber = first
     promisedEdge = first &+ self.window
     rotation = first
     stored = Column(repeating: Stored(), count: 4)
   }
-
-  /// What is allowed before anything is known of the path, of `maximum`.
-  package static func initial(_ maximum: UInt32) -> UInt32 { min(maximum, 16_384) }
 
   /// Four times what arrives in a round trip: enough for a sender that doubles, and for the gaps of three round trips.
   /// A reader that has stopped earns nothing.

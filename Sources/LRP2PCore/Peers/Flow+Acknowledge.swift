@@ -88,8 +88,9 @@ extension Flow {
       // Half of what is remembered, in the course of a round trip; whether it holds is seen by what is delivered.
       trains = PacketTrains(isOver: true)
       let product = Self.product(path.bytesPerSecond, min(path.roundTrip, known))
-      congestion.start(window: max(product / 2, congestion.window), roundTrip: known, now: now)
-      congestion.expect(capacity: path.bytesPerSecond, window: product / 2, roundTrip: known)
+      let first = path.isCertain ? product : product / 2
+      congestion.start(window: max(first, congestion.window), roundTrip: known, now: now)
+      congestion.expect(capacity: path.bytesPerSecond, window: first, roundTrip: known)
       pace(now: now)
       return
     }

@@ -80,7 +80,10 @@ package struct Flow: ~Copyable {
 
   package init(configuration: EngineConfiguration, seed: UInt64, now: Instant) {
     send = SendWindow(first: configuration.initialSequence, window: 0)
-    receive = ReceiveWindow(first: configuration.initialSequence, window: UInt32(configuration.receiveWindow))
+    receive = ReceiveWindow(
+      first: configuration.initialSequence,
+      window: UInt32(min(configuration.receiveWindow, configuration.initialReceiveWindow)),
+      maximum: UInt32(configuration.receiveWindow))
     epochs = KeyEpochs(bits: configuration.keyEpochBits)
     mtu = PathMTU(maximum: configuration.maximumDatagram)
     capacity = Self.capacity(datagram: mtu.datagram)
