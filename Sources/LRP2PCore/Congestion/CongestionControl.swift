@@ -61,8 +61,8 @@ package struct CongestionControl: BitwiseCopyable {
     guard other != algorithm else { return }
     let window = window
     if other == .cubic {
-      cubic.goOn(window: window)
-    } else {
+      cubic.goOn(window: window, inSlowStart: inSlowStart)
+    } else if bytesPerSecond > 0 {
       bbr.goOn(window: window, bytesPerSecond: bytesPerSecond, roundTrip: roundTrip, now: now)
     }
     algorithm = other

@@ -75,8 +75,9 @@ package struct Cubic: BitwiseCopyable {
   }
 
   /// Takes over from another controller.
-  package mutating func goOn(window: UInt64) {
+  package mutating func goOn(window: UInt64, inSlowStart: Bool) {
     self.window = max(window, minimumWindow)
+    guard !inSlowStart else { return }
     slowStartThreshold = self.window
     windowMaximum = Double(self.window)
     epochStart = 0
