@@ -160,7 +160,7 @@ extension Engine {
     if segment.isAckEliciting {
       peers.flows[slot].ack.received(
         packetNumber: packetNumber, ecn: ecn, ratio: ackRatio(slot), maximumDelay: configuration.maximumAckDelay,
-        smoothedRTT: peers.flows[slot].roundTrip.smoothed, now: now)
+        roundTrip: peers.flows[slot].roundTrip.shortest, now: now)
       if segment.has(SegmentFlag.ackNow) || segment.has(SegmentFlag.fin) { peers.flows[slot].ack.demand() }
     }
     let payload = plaintext.extracting(segment.payloadOffset..<plaintext.byteCount)
@@ -248,7 +248,7 @@ extension Engine {
       deliverStored(slot, &handler)
     case .storedEarly(let opensGap):
       if opensGap {
-        peers.flows[slot].ack.gapOpened(smoothedRTT: peers.flows[slot].roundTrip.smoothed, now: now)
+        peers.flows[slot].ack.gapOpened(roundTrip: peers.flows[slot].roundTrip.shortest, now: now)
       }
     case .duplicate:
       counters.duplicates &+= 1
@@ -369,7 +369,7 @@ extension Engine {
       }
     } else if peers.flows[slot].isFinished, segment.isAckEliciting {
       peers.flows[slot].ack.received(
-        packetNumber: packetNumber, ecn: 0, ratio: 1, maximumDelay: 0, smoothedRTT: 0, now: now)
+        packetNumber: packetNumber, ecn: 0, ratio: 1, maximumDelay: 0, roundTrip: 0, now: now)
       peers.flows[slot].ack.demand()
       peers.flows[slot].extendLinger(now: now)
       makeReady(slot)

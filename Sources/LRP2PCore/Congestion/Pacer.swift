@@ -32,7 +32,8 @@ package struct Pacer: BitwiseCopyable {
   package mutating func allows(now: Instant) -> Bool {
     guard rate > 0 else { return true }
     refill(now: now)
-    if isFilling, credit >= least - 1 { isFilling = false }
+    // What a nanosecond brings is not told apart.
+    if isFilling, credit >= least - max(Double(rate) / 1e9, 1) { isFilling = false }
     return !isFilling
   }
 
@@ -48,7 +49,7 @@ package struct Pacer: BitwiseCopyable {
   /// When sending may go on after `allows` has said no.
   package func nextSend(now: Instant) -> Instant {
     guard rate > 0 else { return now }
-    return now + Nanoseconds(min(max(least - credit, 0) / Double(rate), 3600) * 1e9)
+    return now + max(Nanoseconds(min(max(least - credit, 0) / Double(rate), 3600) * 1e9), 1)
   }
 
   private mutating func refill(now: Instant) {

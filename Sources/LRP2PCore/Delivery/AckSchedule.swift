@@ -20,7 +20,7 @@ package struct AckSchedule: BitwiseCopyable {
 
   /// An ack-eliciting datagram has arrived.
   package mutating func received(
-    packetNumber: UInt64, ecn: UInt8, ratio: Int, maximumDelay: Nanoseconds, smoothedRTT: Nanoseconds, now: Instant
+    packetNumber: UInt64, ecn: UInt8, ratio: Int, maximumDelay: Nanoseconds, roundTrip: Nanoseconds, now: Instant
   ) {
     if !hasLargest || packetNumber > largest {
       largest = packetNumber
@@ -43,7 +43,7 @@ package struct AckSchedule: BitwiseCopyable {
       if untilGapIsTold == 0 { isUrgent = true }
     }
     if deadline == .never {
-      deadline = now + min(maximumDelay, smoothedRTT == 0 ? maximumDelay : smoothedRTT / 4)
+      deadline = now + min(maximumDelay, roundTrip == 0 ? maximumDelay : roundTrip / 4)
     }
   }
 
@@ -52,9 +52,9 @@ package struct AckSchedule: BitwiseCopyable {
 
   /// A new gap. Nobody takes what is missing there for lost before two more packets have come (RFC 9002, 6.1.1), so that
   /// is when it is told; or in a moment, if they do not come.
-  package mutating func gapOpened(smoothedRTT: Nanoseconds, now: Instant) {
+  package mutating func gapOpened(roundTrip: Nanoseconds, now: Instant) {
     if untilGapIsTold == 0 { untilGapIsTold = 2 }
-    deadline = min(deadline, now + min(max(smoothedRTT / 32, .milliseconds(1)), .milliseconds(25)))
+    deadline = min(deadline, now + min(max(roundTrip / 32, .milliseconds(1)), .milliseconds(25)))
   }
 
   package func isDue(now: Instant) -> Bool { hasLargest && (isUrgent || deadline <= now) }

@@ -10,6 +10,9 @@ package struct RoundTripEstimate: BitwiseCopyable {
 
   package var hasSample: Bool { samples > 0 }
 
+  /// The minimum; 0 before the first sample.
+  package var shortest: Nanoseconds { samples > 0 ? minimum : 0 }
+
   package mutating func update(sample: Nanoseconds, acknowledgementDelay: Nanoseconds) {
     latest = max(sample, 1)
     samples &+= 1

@@ -4,10 +4,10 @@ import Testing
 @Suite struct AckScheduleTests {
   private func receive(
     _ schedule: inout AckSchedule, _ packetNumber: UInt64, ecn: UInt8 = 0, ratio: Int = 8,
-    maximumDelay: Nanoseconds = .milliseconds(25), smoothedRTT: Nanoseconds = 0, now: Instant = 1000
+    maximumDelay: Nanoseconds = .milliseconds(25), roundTrip: Nanoseconds = 0, now: Instant = 1000
   ) {
     schedule.received(
-      packetNumber: packetNumber, ecn: ecn, ratio: ratio, maximumDelay: maximumDelay, smoothedRTT: smoothedRTT,
+      packetNumber: packetNumber, ecn: ecn, ratio: ratio, maximumDelay: maximumDelay, roundTrip: roundTrip,
       now: now)
   }
 
@@ -36,10 +36,10 @@ import Testing
     #expect(schedule.deadline == 26_000_000)
     #expect(!schedule.isDue(now: 25_999_999) && schedule.isDue(now: 26_000_000) && !schedule.isUrgent)
     schedule.acknowledged()
-    receive(&schedule, 2, smoothedRTT: .milliseconds(40), now: 30_000_000)
+    receive(&schedule, 2, roundTrip: .milliseconds(40), now: 30_000_000)
     #expect(schedule.deadline == 40_000_000)
     schedule.acknowledged()
-    receive(&schedule, 3, smoothedRTT: .seconds(40), now: 50_000_000)
+    receive(&schedule, 3, roundTrip: .seconds(40), now: 50_000_000)
     #expect(schedule.deadline == 75_000_000)
   }
 
@@ -62,6 +62,22 @@ import Testing
     #expect(!schedule.isDue(now: 1000))
     receive(&schedule, 6, ecn: 3)
     #expect(schedule.isDue(now: 1000))
+  }
+
+  /// Two packets behind a gap, or a moment later if they do not come.
+  @Test func aGapIsToldWhenItCanBeJudged() {
+    var schedule = AckSchedule()
+    receive(&schedule, 5, roundTrip: .milliseconds(320), now: 1_000_000)
+    schedule.gapOpened(roundTrip: .milliseconds(320), now: 1_000_000)
+    #expect(schedule.deadline == 11_000_000)
+    receive(&schedule, 6, now: 1_100_000)
+    schedule.gapOpened(roundTrip: .milliseconds(320), now: 1_100_000)
+    #expect(!schedule.isDue(now: 1_100_000))
+    receive(&schedule, 7, now: 1_200_000)
+    #expect(schedule.isDue(now: 1_200_000))
+    schedule.acknowledged()
+    receive(&schedule, 8, now: 1_300_000)
+    #expect(!schedule.isDue(now: 1_300_000))
   }
 
   @Test func header() {

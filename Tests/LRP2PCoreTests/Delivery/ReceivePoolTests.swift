@@ -2,7 +2,7 @@ import LRP2PCore
 import Testing
 
 @Suite struct ReceivePoolTests {
-  private func bytes(_ pool: borrowing ReceivePool, _ cell: UInt32, equal expected: [UInt8]) -> Bool {
+  private func bytes(_ pool: inout ReceivePool, _ cell: UInt32, equal expected: [UInt8]) -> Bool {
     unsafe pool.bytes(cell, expected.count).equals(expected)
   }
 
@@ -13,7 +13,7 @@ import Testing
     #expect(rounded % 64 == 0 && rounded >= cellBytes && rounded < cellBytes + 64)
     let full = [UInt8](repeating: 0xAB, count: rounded)
     let cell = pool.store(full.rawBytes)!
-    let isKept = bytes(pool, cell, equal: full)
+    let isKept = bytes(&pool, cell, equal: full)
     #expect(isKept)
   }
 
@@ -58,12 +58,12 @@ import Testing
       } else if !order.isEmpty {
         order.swapAt(random.below(order.count), order.count - 1)
         let cell = order.removeLast()
-        if !bytes(pool, cell, equal: model.removeValue(forKey: cell)!) { wrong += 1 }
+        if !bytes(&pool, cell, equal: model.removeValue(forKey: cell)!) { wrong += 1 }
         pool.release(cell)
       }
       if pool.cellsInUse != model.count { wrong += 1 }
     }
-    for (cell, content) in model where !bytes(pool, cell, equal: content) { wrong += 1 }
+    for (cell, content) in model where !bytes(&pool, cell, equal: content) { wrong += 1 }
     #expect(wrong == 0)
   }
 }
