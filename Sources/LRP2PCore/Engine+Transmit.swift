@@ -5,6 +5,7 @@ extension Engine {
   /// Fills `batch` with what ready peers have to send; an empty batch means that nobody has anything.
   package mutating func transmit<H: Handler>(into batch: inout DatagramBatch, now: Instant, handler: inout H) {
     self.now = max(self.now, now)
+    batch.ecn = configuration.marksECN ? 2 : 0
     // Peers that get ready meanwhile have their turn in the next call.
     var turns = ready.count
     while turns > 0, batch.count < batch.messages.count, let entry = ready.popFirst() {
@@ -292,6 +293,8 @@ extension Flow {
   package mutating func sent(_ segment: SendWindow.Segment, packetNumber: UInt64, bytes: Int, now: Instant) {
     if send.packetsInFlight == 0 { congestion.restarted(now: now) }
     send.sent(segment, packetNumber: packetNumber, now: now)
+    precondition(
+      segment.isRetransmission || send.bytesInFlight <= congestion.window + UInt64(bytes), "beyond the congestion window")
     // The end of a stream is repeated a little faster than the rest was sent.
     pacer.spend(segment.isRepetition ? bytes * 31 / 32 : bytes)
     rate.sent(packetNumber: packetNumber, bytesInFlight: send.bytesInFlight, bytes: UInt64(bytes), now: now)

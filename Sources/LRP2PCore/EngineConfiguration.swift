@@ -39,6 +39,8 @@ public struct EngineConfiguration: Sendable {
   package var initialSequence: UInt32 = 0
   /// Bits of a packet number within one key epoch; for tests of the change. Both peers must agree on it.
   package var keyEpochBits: UInt64 = 24
+  /// Datagrams are sent as ECN-capable, ECT(0).
+  package var marksECN = false
   /// The window before anything is known of the path; for simulations that leave the start out.
   package var initialReceiveWindow = 16_384
   /// Bytes of each early payload that are kept, for simulations of payloads that nobody looks at; 0 is all of them.

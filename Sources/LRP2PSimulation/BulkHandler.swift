@@ -7,6 +7,11 @@ public struct BulkHandler: Handler {
   public struct Stream {
     public var peer: Peer
     public var isIncoming: Bool
+    /// The ids that datagrams to this end, and to the other, carry.
+    package var ownID: UInt64 = 0
+    package var remoteID: UInt64 = 0
+    /// It was, or will be, closed by this end without waiting.
+    package var isAborted = false
     /// Bytes to send; they are finished with the connection's first callback.
     public var toSend: UInt64 = 0
     public var received: UInt64 = 0
@@ -22,9 +27,12 @@ public struct BulkHandler: Handler {
   }
 
   /// All connections so far, in the order of their beginning.
-  public private(set) var streams: [Stream] = []
+  public internal(set) var streams: [Stream] = []
   /// The index in `streams` by slot; -1 is none.
   private var streamOfSlot: [Int32] = []
+  /// Each connection sends up to so many bytes, drawn anew; 0 leaves it to `bytesToSend`.
+  package var mostBytes: UInt64 = 0
+  package var random = SeededRandom(seed: 0)
   /// What accepted, and dialled, connections send; they finish behind it unless it is `nil`.
   public var bytesToSend: UInt64?
   public var remembered: RememberedPath?
@@ -67,7 +75,12 @@ public struct BulkHandler: Handler {
     streamOfSlot[slot] = Int32(streams.count)
     var stream = Stream(peer: peer, isIncoming: incoming)
     stream.connectedAt = engine.now
+    if mostBytes > 0 {
+      // Some send nothing, some little.
+      bytesToSend = random.happens(0.15) ? random.below(3000) : random.below(mostBytes)
+    }
     stream.toSend = bytesToSend ?? 0
+    (stream.ownID, stream.remoteID) = Self.ids(peer, engine)
     streams.append(stream)
     openConnections += 1
     if let congestion { engine.setCongestion(peer, congestion) }
@@ -76,6 +89,15 @@ public struct BulkHandler: Handler {
       engine.offer(peer, upTo: bytesToSend)
       engine.finish(peer)
     }
+  }
+
+  private static func ids(_ peer: Peer, _ engine: borrowing Engine) -> (own: UInt64, remote: UInt64) {
+    guard var slot = engine.peers.slot(of: peer.connectionID) else { return (0, 0) }
+    if engine.peers.rows[slot].phase == .forwarding {
+      guard let winner = engine.peers.slot(of: engine.peers.rows[slot].remoteID) else { return (0, 0) }
+      slot = winner
+    }
+    return (engine.peers.rows[slot].connectionID, engine.peers.rows[slot].remoteID)
   }
 
   public mutating func received(_ peer: Peer, _ bytes: RawSpan, engine: inout Engine) {

@@ -67,6 +67,10 @@ extension Scenario {
 
   /// Plays it. - Parameter interval: between samples, nanoseconds; 0 takes none.
   public func run(sampling interval: Nanoseconds = 0) -> ScenarioResult {
+    if profile == .chaos {
+      var chaos = Chaos(seed: seed)
+      return chaos.run()
+    }
     var network = SimulatedNetwork<BulkHandler>(seed: seed)
     network.coalescing = coalescing
     var sending = BulkHandler(bytesToSend: bytes)

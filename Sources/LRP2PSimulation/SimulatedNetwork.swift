@@ -15,6 +15,10 @@ public struct SimulatedNetwork<H: Handler>: ~Copyable {
   public private(set) var wakes: UInt64 = 0
   /// Hosts wake only at multiples of this, as behind a network card that coalesces interrupts; 0 is at once.
   public var coalescing: Nanoseconds = 0
+  /// Whether amplification is checked, and how often more than three times what came from an unproved address went there.
+  package var checksAmplification = false
+  package private(set) var amplifications = 0
+  private var exchanged: [ExchangeKey: Exchange] = [:]
   /// Links keep only both ends of long datagrams.
   package var elidesPayloads = false
 
@@ -217,6 +221,7 @@ public struct SimulatedNetwork<H: Handler>: ~Copyable {
       let message = outgoing.messages[index]
       var destination = hostOfAddress[message.address] ?? -1
       if destination < 0, spooferForwards, message.address == spoofer { destination = 0 }
+      if checksAmplification { noteSent(host, to: message.address, bytes: message.length) }
       let route = destination < 0 ? -1 : Int(routes[host * 256 + destination])
       var at = 0
       while at < message.length {
@@ -266,6 +271,17 @@ public struct SimulatedNetwork<H: Handler>: ~Copyable {
         send(copy, from: source, to: destination, at: copyAt)
       }
     }
+  }
+
+  private mutating func noteSent(_ host: Int, to address: Address, bytes: Int) {
+    let key = ExchangeKey(host: host, address: address)
+    var exchange = exchanged[key, default: Exchange()]
+    exchange.sent += bytes
+    if !exchange.isProved, exchange.sent > 3 * exchange.received {
+      exchange.isProved = hosts[host].trusts(address)
+      if !exchange.isProved { amplifications += 1 }
+    }
+    exchanged[key] = exchange
   }
 
   /// Copies a datagram out of the outgoing batch.
@@ -329,6 +345,7 @@ public struct SimulatedNetwork<H: Handler>: ~Copyable {
       incoming.messages[incoming.count] = message
       incoming.count += 1
       hosts[host].datagramsReceived += 1
+      if checksAmplification { exchanged[ExchangeKey(host: host, address: flight.source), default: Exchange()].received += length }
     }
     guard incoming.count > 0 else { return false }
     let isFull = incoming.count == incoming.messages.count
@@ -348,6 +365,18 @@ public struct SimulatedNetwork<H: Handler>: ~Copyable {
     traceHash = (traceHash ^ value) &* 0x9FB2_1C65_1E98_DF25
     traceHash ^= traceHash >> 29
   }
+}
+
+/// What a host and an address have sent each other.
+private struct Exchange {
+  var received = 0
+  var sent = 0
+  var isProved = false
+}
+
+private struct ExchangeKey: Hashable {
+  var host: Int
+  var address: Address
 }
 
 extension DatagramBatch {
@@ -385,6 +414,17 @@ package struct SimulatedHost<H: Handler>: ~Copyable {
 
   mutating func transmit(into batch: inout DatagramBatch, now: Instant) {
     engine.transmit(into: &batch, now: now, handler: &handler)
+  }
+
+  /// Whether the host has dialled the address, or has proof that a peer receives there.
+  func trusts(_ address: Address) -> Bool {
+    for slot in 0..<engine.peers.slots where engine.peers.rows[slot].address == address {
+      switch engine.peers.rows[slot].phase {
+      case .dialling, .established, .lingering, .forwarding: return true
+      case .free, .answering: break
+      }
+    }
+    return false
   }
 
   mutating func reach<Result>(_ body: (inout Engine, inout H) throws -> Result) rethrows -> Result {

@@ -25,6 +25,8 @@ package struct DatagramBatch: ~Copyable {
   package var count = 0
   /// Bytes of the arena in use, when sending.
   package var used = 0
+  /// The ECN bits of messages to come.
+  package var ecn: UInt8 = 0
   /// The most bytes one message may have.
   package let messageCapacity: Int
 
@@ -68,6 +70,7 @@ extension DatagramBatch {
       message.offset = offset
       message.length = length
       message.segmentSize = length
+      message.ecn = ecn
       messages[count] = message
       count += 1
     }

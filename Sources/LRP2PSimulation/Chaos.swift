@@ -1,0 +1,256 @@
+import LRP2PCore
+
+/// A world of faults that are all drawn from the seed: a server, a few clients with several connections each, links that lose,
+/// reorder, repeat, corrupt, mark, shrink and fall silent, addresses that change, clocks that jump, readers that stall. Some time later
+/// all faults end, and every invariant has to hold.
+struct Chaos: ~Copyable {
+  private var network: SimulatedNetwork<BulkHandler>
+  private var random: SeededRandom
+  private let clients: Int
+  private var faults: [String: UInt64] = [:]
+  /// What a client has stopped reading, and when it goes on.
+  private var stalls: [(host: Int, peer: Peer, until: Instant)] = []
+  private var blackouts: [(link: Int, until: Instant)] = []
+  private var dials: [(host: Int, at: Instant)] = []
+  private var ports: UInt16 = 5000
+  private let stormEnd: Instant
+  private let start: Instant
+
+  private static var server: Address { Address(ipv4: 0x0A00_0001, port: 1000) }
+
+  init(seed: UInt64) {
+    random = SeededRandom(seed: seed ^ 0xC4A0_5C4A_05C4_A05C)
+    var configuration = EngineConfiguration()
+    configuration.keepAlive = .seconds(3)
+    configuration.initialSequence = random.happens(0.4) ? UInt32.max - UInt32(random.below(3000)) : 0
+    configuration.keyEpochBits = random.happens(0.4) ? 6 + random.below(8) : 24
+    configuration.receivePoolBytes = random.happens(0.3) ? 1 << (16 + Int(random.below(4))) : 64 << 20
+    configuration.receiveWindow = random.happens(0.3) ? 4 + Int(random.below(500)) : 0xFF_FFFF
+    configuration.marksECN = random.happens(0.5)
+    configuration.maximumDatagram = random.happens(0.2) ? 1200 + Int(random.below(2000)) : 1400
+    network = SimulatedNetwork(seed: seed, largestDatagram: 4096)
+    network.coalescing = random.happens(0.5) ? .microseconds(1 + random.below(200)) : 0
+    network.checksAmplification = true
+    clients = 1 + Int(random.below(3))
+    start = network.now
+    stormEnd = start + .seconds(3) + random.below(.seconds(12))
+    let connections = 1 + Int(random.below(5))
+    let mostBytes = 16_000_000 / UInt64(connections * clients)
+    var handler = BulkHandler(bytesToSend: nil)
+    handler.mostBytes = mostBytes
+    handler.random = SeededRandom(seed: random.next())
+    network.addHost(handler, at: Self.server, configuration: configuration)
+    for client in 1...clients {
+      configuration.congestion = random.happens(0.5) ? .bbr : .cubic
+      configuration.ackRatio = [1, 2, 16, 64, 256][Int(random.below(5))]
+      handler.random = SeededRandom(seed: random.next())
+      network.addHost(
+        handler, at: Address(ipv4: 0x0A00_0100 + UInt32(client), port: 2000), configuration: configuration)
+      network.route(from: client, to: 0, over: network.addLink(Self.link(&random)))
+      network.route(from: 0, to: client, over: network.addLink(Self.link(&random)))
+      for _ in 0..<connections { dials.append((client, start + random.below(.seconds(2)))) }
+    }
+  }
+
+  private static func link(_ random: inout SeededRandom) -> Link {
+    var link = Link()
+    link.delay = random.happens(0.3) ? random.below(.milliseconds(150)) : random.below(.milliseconds(20))
+    link.rate = random.happens(0.2) ? 0 : 4_000_000 << random.below(8)
+    link.buffer = 20_000 << Int(random.below(6))
+    if random.happens(0.3) { link.queue = .coDel }
+    if random.happens(0.6) { link.loss = Double(random.below(50)) / 1000 }
+    if random.happens(0.3) { link.burstBegins = Double(random.below(5)) / 1000 }
+    if random.happens(0.5) { link.jitter = random.below(.milliseconds(10)) }
+    if random.happens(0.3) { link.duplication = Double(random.below(30)) / 1000 }
+    if random.happens(0.3) { link.corruption = Double(random.below(10)) / 1000 }
+    if random.happens(0.5) { link.ecnThreshold = link.buffer / 3 }
+    return link
+  }
+
+  // MARK: Play
+
+  mutating func run() -> ScenarioResult {
+    while network.now < stormEnd {
+      network.run(for: .milliseconds(2) + random.below(.milliseconds(120)))
+      dialDue()
+      endDue(all: false)
+      strike()
+    }
+    dialAll()
+    endDue(all: true)
+    calm()
+    let limit = network.now + .seconds(900)
+    while network.now < limit, !isOver { network.run(for: .milliseconds(100)) { Self.isQuiet($0) } }
+    return judge()
+  }
+
+  private static func isQuiet(_ network: borrowing SimulatedNetwork<BulkHandler>) -> Bool {
+    for host in 0..<network.hostCount where network.hosts[host].engine.statistics.peers > 0 { return false }
+    return true
+  }
+
+  private var isOver: Bool { Self.isQuiet(network) && network.underWay == 0 }
+
+  private mutating func dialDue() {
+    let now = network.now
+    for dial in dials where dial.at <= now { self.dial(dial.host) }
+    dials.removeAll { $0.at <= now }
+  }
+
+  private mutating func dialAll() {
+    for dial in dials { self.dial(dial.host) }
+    dials = []
+  }
+
+  private mutating func dial(_ host: Int) {
+    network.onHost(host) { engine, _ in _ = try? engine.connect(to: Self.server) }
+  }
+
+  private mutating func count(_ fault: String) { faults[fault, default: 0] += 1 }
+
+  /// One fault.
+  private mutating func strike() {
+    let client = 1 + Int(random.below(UInt64(clients)))
+    let link = Int(random.below(UInt64(2 * clients)))
+    switch random.below(10) {
+    case 0:
+      count("blackout_begins")
+      network[link: link].isDown = true
+      blackouts.append((link, network.now + random.below(.milliseconds(800))))
+    case 1:
+      count("rebinding")
+      ports += 1
+      let isOtherHost = random.happens(0.3)
+      network.rebind(client, to: Address(ipv4: 0x0A00_0100 + UInt32(client) + (isOtherHost ? 0x1000 : 0), port: ports))
+    case 2:
+      count("clock_jump")
+      let host = Int(random.below(UInt64(clients + 1)))
+      let jump = random.happens(0.2) ? random.below(.seconds(2)) : random.below(.milliseconds(50))
+      network.setClock(host, ahead: network.clockAhead(host) + jump)
+    case 3, 4:
+      stall(host: random.happens(0.5) ? 0 : client)
+    case 5:
+      count("path_shrinks")
+      network[link: link].largestDatagram = random.happens(0.5) ? 1200 + Int(random.below(200)) : .max
+    case 6:
+      let host = random.happens(0.5) ? 0 : client
+      guard let index = openStream(of: host), random.happens(0.15) else { return }
+      count("abort")
+      network.onHost(host) { engine, handler in
+        handler.streams[index].isAborted = true
+        engine.close(handler.streams[index].peer, code: 7, reason: "chaos")
+      }
+    case 7:
+      guard let index = openStream(of: client) else { return }
+      count("controller_exchanged")
+      let other: CongestionAlgorithm = random.happens(0.5) ? .bbr : .cubic
+      network.onHost(client) { engine, handler in engine.setCongestion(handler.streams[index].peer, other) }
+    case 8:
+      count("path_changes")
+      let changed = Self.link(&random)
+      network[link: link].delay = changed.delay
+      network[link: link].rate = changed.rate
+    default:
+      count("loss_burst")
+      network[link: link].loss = random.happens(0.3) ? 0.3 : Double(random.below(50)) / 1000
+    }
+  }
+
+  private mutating func openStream(of host: Int) -> Int? {
+    let open = network.hosts[host].handler.streams.indices.filter { network.hosts[host].handler.streams[$0].closed == nil }
+    return open.isEmpty ? nil : open[Int(random.below(UInt64(open.count)))]
+  }
+
+  private mutating func stall(host: Int) {
+    guard let index = openStream(of: host) else { return }
+    count("stalled_reader")
+    let peer = network.hosts[host].handler.streams[index].peer
+    network.onHost(host) { engine, _ in engine.pause(peer) }
+    stalls.append((host, peer, network.now + random.below(.seconds(1))))
+  }
+
+  private mutating func endDue(all: Bool) {
+    let now = network.now
+    for stall in stalls where all || stall.until <= now {
+      network.onHost(stall.host) { engine, _ in engine.resume(stall.peer) }
+    }
+    stalls.removeAll { all || $0.until <= now }
+    for blackout in blackouts where all || blackout.until <= now { network[link: blackout.link].isDown = false }
+    blackouts.removeAll { all || $0.until <= now }
+  }
+
+  /// The path is as paths mostly are.
+  private mutating func calm() {
+    for number in 0..<2 * clients {
+      network[link: number].isDown = false
+      network[link: number].loss = min(network[link: number].loss, 0.01)
+      network[link: number].burstBegins = 0
+      network[link: number].largestDatagram = .max
+      if network[link: number].rate > 0 { network[link: number].rate = max(network[link: number].rate, 20_000_000) }
+    }
+  }
+
+  // MARK: Judge
+
+  private func judge() -> ScenarioResult {
+    var result = ScenarioResult()
+    result.traceHash = network.traceHash
+    result.datagrams = network.datagrams
+    result.faults = faults
+    for number in 0..<2 * clients { result.faults.merge(network.counters(ofLink: number).faults, uniquingKeysWith: +) }
+    var checks = Checks()
+    checks.require(isOver, "a connection has not ended")
+    checks.require(network.amplifications == 0, "more than three times what came from an unproved address went there")
+    let events = 4 * network.datagrams + UInt64(Double(network.now - start) / 1e9) * 2000 * UInt64(clients + 1)
+    checks.require(network.wakes < events, "\(network.wakes) wake-ups: a timer storm")
+    for host in 0...clients {
+      let statistics = network.hosts[host].engine.statistics
+      let handler = network.hosts[host].handler
+      checks.require(handler.mismatches == 0, "bytes arrived that were not the bytes that were sent")
+      checks.require(handler.violations == 0, "callbacks contradict each other")
+      checks.require(handler.openConnections == 0, "a connection has not ended for its user")
+      checks.require(network.hosts[host].suite.reusedPacketNumbers == 0, "a packet number was used twice")
+      checks.require(statistics.poolBytesInUse == 0, "memory of the receive pool is not given back")
+      checks.require(statistics.beyondWindow == 0, "more was sent than the window allowed")
+      result.probeTimeouts += statistics.probeTimeouts
+      result.maximumInFlightPackets = max(result.maximumInFlightPackets, 0)
+    }
+    for client in 1...clients {
+      for stream in network.hosts[client].handler.streams { judge(stream, &checks) }
+    }
+    result.invariantsChecked = checks.count
+    result.failure = checks.failure
+    result.isVerified = checks.failure == nil
+    return result
+  }
+
+  /// Both ends of one connection.
+  private func judge(_ dialled: BulkHandler.Stream, _ checks: inout Checks) {
+    let accepted = network.hosts[0].handler.streams.first { $0.ownID == dialled.remoteID }
+    guard let accepted else {
+      checks.require(dialled.acknowledged == 0 && dialled.received == 0, "data without a connection")
+      return
+    }
+    for (sender, receiver) in [(dialled, accepted), (accepted, dialled)] {
+      checks.require(receiver.received <= sender.toSend, "more arrived than was sent")
+      guard !receiver.isAborted, !sender.isAborted else { continue }
+      checks.require(sender.acknowledged <= receiver.received, "acknowledged bytes are lost")
+      if receiver.isFinished { checks.require(receiver.received == sender.toSend, "a stream ended early") }
+      // Everything was possible in the end; one end may not learn that the other is done.
+      let isDone = sender.closed == .finished && receiver.closed == .finished
+      let isNearlyDone = receiver.isFinished && sender.isFinished
+      checks.require(isDone || isNearlyDone, "closed: \(String(describing: sender.closed)), \(String(describing: receiver.closed))")
+    }
+  }
+}
+
+/// Counts what was checked and keeps what failed first.
+private struct Checks {
+  var count = 0
+  var failure: String?
+
+  mutating func require(_ condition: Bool, _ message: @autoclosure () -> String) {
+    count += 1
+    if !condition, failure == nil { failure = message() }
+  }
+}
