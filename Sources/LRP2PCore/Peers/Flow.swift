@@ -120,7 +120,9 @@ package struct Flow: ~Copyable {
     // What is about to be taken for lost is not probed for (RFC 9002, 6.2.1).
     guard lossDeadline == .never else { return .never }
     let backedOff = probeTimeout << UInt64(min(probeCount, 12))
-    return lastElicitingSent + min(backedOff, .seconds(60))
+    // However often it was in vain, eight probes fit the time after which the connection is given up.
+    let longest = idleTimeout == 0 ? .seconds(60) : min(max(idleTimeout / 8, probeTimeout), .seconds(60))
+    return lastElicitingSent + min(backedOff, longest)
   }
 
   package func keepAliveDeadline(_ interval: Nanoseconds) -> Instant {
