@@ -10,7 +10,7 @@ extension Engine {
       counters.pathValidations &+= 1
       peers.flows[slot].path.begin(
         address, bytes: bytes, challenges: (randomWord(), randomWord()),
-        probeTimeout: peers.flows[slot].probeTimeout, now: now)
+        probeTimeout: min(peers.flows[slot].probeTimeout, .seconds(3)), now: now)
     }
     touch(slot)
   }
@@ -26,14 +26,14 @@ extension Engine {
       peers.flows[slot].pathSizeChanged()
       return
     }
-    let verdict = peers.flows[slot].path.answered(value, probeTimeout: peers.flows[slot].probeTimeout, now: now)
+    let verdict = peers.flows[slot].path.answered(value, probeTimeout: min(peers.flows[slot].probeTimeout, .seconds(3)), now: now)
     follow(verdict, slot, &handler)
   }
 
   mutating func expirePath<H: Handler>(_ slot: Int, _ handler: inout H) {
     let lastReceived = peers.flows[slot].lastReceived
     if peers.flows[slot].mtu.expired(lastReceived: lastReceived, now: now) { peers.flows[slot].owesPing = true }
-    let verdict = peers.flows[slot].path.expired(probeTimeout: peers.flows[slot].probeTimeout, now: now)
+    let verdict = peers.flows[slot].path.expired(probeTimeout: min(peers.flows[slot].probeTimeout, .seconds(3)), now: now)
     follow(verdict, slot, &handler)
   }
 

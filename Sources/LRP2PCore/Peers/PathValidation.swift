@@ -46,7 +46,8 @@ package struct PathValidation: BitwiseCopyable {
   package mutating func heard(from address: Address, bytes: Int, isNewest: Bool, now: Instant) -> Bool {
     if isActive {
       if address == candidate { received += bytes }
-      return false
+      // A candidate that does not answer gives way to one that was heard of later.
+      return address != candidate && isNewest && attempts > 1 && !isAnswered
     }
     return isNewest && now >= holdOffUntil
   }
