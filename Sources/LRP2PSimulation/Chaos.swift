@@ -23,7 +23,7 @@ struct Chaos: ~Copyable {
     var configuration = EngineConfiguration()
     configuration.keepAlive = .seconds(3)
     configuration.initialSequence = random.happens(0.4) ? UInt32.max - UInt32(random.below(3000)) : 0
-    configuration.keyEpochBits = random.happens(0.4) ? 6 + random.below(8) : 24
+    configuration.keyEpochBits = random.happens(0.4) ? 11 + random.below(4) : 24
     configuration.receivePoolBytes = random.happens(0.3) ? 1 << (16 + Int(random.below(4))) : 64 << 20
     configuration.receiveWindow = random.happens(0.3) ? 4 + Int(random.below(500)) : 0xFF_FFFF
     configuration.marksECN = random.happens(0.5)

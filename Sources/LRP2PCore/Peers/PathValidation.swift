@@ -6,6 +6,8 @@ package struct PathValidation: BitwiseCopyable {
     Datagram.headerLength + Segment.controlLength + Control.challengeLength + Datagram.tagLength
   }
   private static var maximumAttempts: Int { 3 }
+  /// The new path may be much longer than the old one, whose probe timeout this is about (RFC 9000, 8.2.4).
+  private static var shortestTrial: Nanoseconds { .seconds(1) }
   private static var shortestHoldOff: Nanoseconds { .seconds(1) }
 
   package private(set) var isActive = false
@@ -96,14 +98,14 @@ package struct PathValidation: BitwiseCopyable {
   package mutating func expired(probeTimeout: Nanoseconds, now: Instant) -> Verdict {
     guard isActive, deadline <= now else { return .nothing }
     if isAnswered { return decide(probeTimeout: probeTimeout, now: now) }
-    guard attempts < Self.maximumAttempts else {
+    guard attempts < Self.maximumAttempts || now < started + Self.shortestTrial else {
       end(holdOff: max(3 * probeTimeout, Self.shortestHoldOff), now: now)
       return .stay
     }
     attempts += 1
     owesNew = true
     owesOld = true
-    deadline = now + probeTimeout << UInt64(attempts - 1)
+    deadline = now + probeTimeout << UInt64(min(attempts - 1, 10))
     return .nothing
   }
 
