@@ -53,7 +53,11 @@ package struct ReceivePool: ~Copyable {
   }
 
   /// Takes a cell; `nil` when the pool is exhausted.
-  package mutating func reserve() -> UInt32? {
+  ///
+  /// - Parameter isNext: it is for what a reader waits for, so that early data of others, which cannot be given up once it
+  ///   is acknowledged, must not stand in its way: the last cells are kept for that.
+  package mutating func reserve(isNext: Bool = false) -> UInt32? {
+    guard isNext || cellsInUse < maximumCells - maximumCells / 32 else { return nil }
     if free.isEmpty {
       guard chunkCount < chunks.count else { return nil }
       chunks.insert(Arena(byteCount: Self.cellsPerChunk * cellBytes), at: chunkCount)

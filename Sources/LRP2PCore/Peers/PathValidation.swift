@@ -130,7 +130,8 @@ package struct PathValidation: BitwiseCopyable {
   package mutating func sentNew(bytes: Int, now: Instant) {
     sent += bytes
     owesNew = false
-    challengeSent = now
+    // Which of several an answer is to cannot be told: the round trip counts from the first.
+    if attempts == 1 { challengeSent = now }
   }
 
   package mutating func sentOld() { owesOld = false }
@@ -143,5 +144,9 @@ package struct PathValidation: BitwiseCopyable {
     responseCount += 1
   }
 
-  package mutating func sentResponse() { responseCount -= 1 }
+  package mutating func sentResponse() {
+    // What goes to a candidate is paid by what came from there.
+    if isActive, responseAddresses[responseCount - 1] == candidate { sent += Self.shortestChallenge }
+    responseCount -= 1
+  }
 }
