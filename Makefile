@@ -27,8 +27,9 @@ bench: build
 	bin/lrp2p-bench throughput --ceiling --tcp
 	bin/lrp2p-bench echo
 
-sim:
-	@echo "make sim: the simulator is not there yet; its world runs in the tests" >&2; exit 1
+# The profiles in virtual time, and pictures of them in docs/pictures/.
+sim: build
+	scripts/sim
 
 # make fuzz SECONDS=600 for longer.
 SECONDS ?= 60

@@ -60,7 +60,9 @@ if Context.environment["LRP2P_TOOLS"] != nil {
     .target(name: "CBenchSystem", dependencies: ["CLinux"], path: "Benchmarks/CBenchSystem"),
     .executableTarget(
       name: "lrp2p-bench",
-      dependencies: ["LRP2P", "LRP2PSodium", "CLinux", "CAllocationCount", "CBenchSystem", argumentParser],
+      dependencies: [
+        "LRP2P", "LRP2PSodium", "LRP2PSimulation", "CLinux", "CAllocationCount", "CBenchSystem", argumentParser,
+      ],
       path: "Benchmarks/lrp2p-bench", swiftSettings: settings),
   ]
   for example in ["simple", "multiplexing", "embedded"] {

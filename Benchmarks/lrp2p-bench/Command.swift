@@ -10,7 +10,9 @@ struct Command: ParsableCommand {
       Sender and receiver are two processes on two cores over loopback, unless told otherwise. Exit status 0 means \
       that everything was measured and every byte was right.
       """,
-    subcommands: [ThroughputCommand.self, EchoCommand.self, PatternCommand.self, WorkerCommand.self])
+    subcommands: [
+      ThroughputCommand.self, EchoCommand.self, WindowCommand.self, PatternCommand.self, WorkerCommand.self,
+    ])
 
   /// Not the parser's own: a failure is one line, on standard error.
   static func main() {

@@ -40,6 +40,7 @@ struct Job {
   var connections: Int
   var spin = false
   var oneCore = false
+  var congestion = EngineConfiguration().congestion
   /// An echo over raw UDP only.
   var baselinesOnly = false
   /// How long the listening end waits for the other.
@@ -53,6 +54,7 @@ struct Job {
     configuration.engine.maximumDatagram = datagram
     configuration.engine.aeads = aead == .aes256GCM ? [.aes256GCM, .chacha20Poly1305] : [aead]
     configuration.engine.maximumPeers = maximumPeers
+    configuration.engine.congestion = congestion
     return configuration
   }
 

@@ -4,7 +4,7 @@ import LRP2PReactor
 import LRP2PSodium
 
 enum BackendName: String, ExpressibleByArgument, CaseIterable { case epoll }
-enum CongestionName: String, ExpressibleByArgument, CaseIterable { case cubic }
+extension CongestionAlgorithm: ExpressibleByArgument {}
 
 /// What all scenarios have in common.
 struct CommonOptions: ParsableArguments {
@@ -24,7 +24,7 @@ struct CommonOptions: ParsableArguments {
   var connections = 1
 
   @Option(help: "The congestion controller.")
-  var congestion = CongestionName.cubic
+  var congestion = EngineConfiguration().congestion
 
   @Flag(help: "Both ends on one core; else each has its own.")
   var oneCore = false
@@ -50,7 +50,8 @@ struct CommonOptions: ParsableArguments {
 
   func job(_ kind: Kind, aead: AEAD) -> Job {
     Job(
-      kind: kind, aead: aead, seconds: seconds, datagram: datagram, connections: connections, oneCore: oneCore)
+      kind: kind, aead: aead, seconds: seconds, datagram: datagram, connections: connections, oneCore: oneCore,
+      congestion: congestion)
   }
 
   /// Those to measure, in turn.

@@ -13,6 +13,7 @@ struct WorkerCommand: ParsableCommand {
   @Option var connections: Int
   @Flag var spin = false
   @Flag var oneCore = false
+  @Option var congestion = EngineConfiguration().congestion
   @Flag var baselinesOnly = false
   @Option var listen: String?
   @Option var connect: String?
@@ -25,6 +26,7 @@ struct WorkerCommand: ParsableCommand {
       "--parent", "\(bench_process_id())",
     ]
     if job.spin { arguments.append("--spin") }
+    arguments += ["--congestion", job.congestion.rawValue]
     if job.oneCore { arguments.append("--one-core") }
     if job.baselinesOnly { arguments.append("--baselines-only") }
     if let listen { arguments += ["--listen", "\(listen)"] }
@@ -37,7 +39,7 @@ struct WorkerCommand: ParsableCommand {
     do {
       let job = Job(
         kind: kind, aead: aead, seconds: seconds, datagram: datagram, connections: connections, spin: spin,
-        oneCore: oneCore, baselinesOnly: baselinesOnly)
+        oneCore: oneCore, congestion: congestion, baselinesOnly: baselinesOnly)
       if let address = listen.flatMap({ Address($0) }) {
         ProcessPair.report(try Ends.listen(job, at: address, announce: ProcessPair.announce))
       } else if let address = connect.flatMap({ Address($0) }) {

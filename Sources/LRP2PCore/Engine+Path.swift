@@ -26,14 +26,16 @@ extension Engine {
       peers.flows[slot].pathSizeChanged()
       return
     }
-    let verdict = peers.flows[slot].path.answered(value, probeTimeout: min(peers.flows[slot].probeTimeout, .seconds(3)), now: now)
+    let verdict = peers.flows[slot].path.answered(
+      value, probeTimeout: min(peers.flows[slot].probeTimeout, .seconds(3)), now: now)
     follow(verdict, slot, &handler)
   }
 
   mutating func expirePath<H: Handler>(_ slot: Int, _ handler: inout H) {
     let lastReceived = peers.flows[slot].lastReceived
     if peers.flows[slot].mtu.expired(lastReceived: lastReceived, now: now) { peers.flows[slot].owesPing = true }
-    let verdict = peers.flows[slot].path.expired(probeTimeout: min(peers.flows[slot].probeTimeout, .seconds(3)), now: now)
+    let verdict = peers.flows[slot].path.expired(
+      probeTimeout: min(peers.flows[slot].probeTimeout, .seconds(3)), now: now)
     follow(verdict, slot, &handler)
   }
 

@@ -303,7 +303,7 @@ extension Engine {
     do throws(SendWindow.Violation) {
       outcome = try peers.flows[slot].send.acknowledge(
         lastInOrder: lastInOrder, window: window, block: block, bytes,
-        lossDelay: peers.flows[slot].roundTrip.lossDelay, now: now)
+        lossDelay: peers.flows[slot].roundTrip.lossDelay, tellsNewest: true, now: now)
     } catch {
       end(slot, .protocolViolation, &handler)
       return

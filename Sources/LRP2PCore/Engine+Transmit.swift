@@ -294,13 +294,16 @@ extension Flow {
     if send.packetsInFlight == 0 { congestion.restarted(now: now) }
     send.sent(segment, packetNumber: packetNumber, now: now)
     precondition(
-      segment.isRetransmission || send.bytesInFlight <= congestion.window + UInt64(bytes), "beyond the congestion window")
+      segment.isRetransmission || send.bytesInFlight <= congestion.window + UInt64(bytes),
+      "beyond the congestion window")
     // The end of a stream is repeated a little faster than the rest was sent.
     pacer.spend(segment.isRepetition ? bytes * 31 / 32 : bytes)
     rate.sent(packetNumber: packetNumber, bytesInFlight: send.bytesInFlight, bytes: UInt64(bytes), now: now)
     if !trains.isOver { trains.sent(packetNumber: packetNumber, now: now) }
     lastElicitingSent = now
-    if segment.isRetransmission { retransmissions &+= 1 } else if segment.isFin {
+    if segment.isRetransmission {
+      retransmissions &+= 1
+    } else if segment.isFin {
       tail.streamEnded(send, hasLosses: retransmissions > 0)
     }
   }

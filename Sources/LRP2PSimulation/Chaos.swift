@@ -157,7 +157,9 @@ struct Chaos: ~Copyable {
   }
 
   private mutating func openStream(of host: Int) -> Int? {
-    let open = network.hosts[host].handler.streams.indices.filter { network.hosts[host].handler.streams[$0].closed == nil }
+    let open = network.hosts[host].handler.streams.indices.filter {
+      network.hosts[host].handler.streams[$0].closed == nil
+    }
     return open.isEmpty ? nil : open[Int(random.below(UInt64(open.count)))]
   }
 
@@ -239,7 +241,8 @@ struct Chaos: ~Copyable {
       // Everything was possible in the end; one end may not learn that the other is done.
       let isDone = sender.closed == .finished && receiver.closed == .finished
       let isNearlyDone = receiver.isFinished && sender.isFinished
-      checks.require(isDone || isNearlyDone, "closed: \(String(describing: sender.closed)), \(String(describing: receiver.closed))")
+      checks.require(
+        isDone || isNearlyDone, "closed: \(String(describing: sender.closed)), \(String(describing: receiver.closed))")
     }
   }
 }

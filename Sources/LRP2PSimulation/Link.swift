@@ -64,7 +64,8 @@ public struct LinkCounters: Sendable, BitwiseCopyable {
   public var faults: [String: UInt64] {
     [
       "loss": lost, "burst_loss": lostInBursts, "queue_drop": overflowed, "reordering": reordered,
-      "duplication": duplicated, "corruption": corrupted, "ecn_mark": marked, "mtu_drop": tooLong, "blackout": whileDown,
+      "duplication": duplicated, "corruption": corrupted, "ecn_mark": marked, "mtu_drop": tooLong,
+      "blackout": whileDown,
     ]
   }
 }

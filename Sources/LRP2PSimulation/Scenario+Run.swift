@@ -71,6 +71,7 @@ extension Scenario {
       var chaos = Chaos(seed: seed)
       return chaos.run()
     }
+    if profile == .many { return runMany() }
     var network = SimulatedNetwork<BulkHandler>(seed: seed)
     network.coalescing = coalescing
     var sending = BulkHandler(bytesToSend: bytes)
@@ -102,7 +103,9 @@ extension Scenario {
     var result = ScenarioResult()
     var meter = Meter(scenario: self, flows: controllers.count, start: dialled)
     let end = seconds > 0 ? dialled + UInt64(seconds * 1e9) : dialled + .seconds(3600)
-    let slice = interval > 0 ? interval : min(max(roundTrip / 20, .milliseconds(1)), elidesPayloads ? .milliseconds(10) : .milliseconds(1))
+    let slice =
+      interval > 0
+      ? interval : min(max(roundTrip / 20, .milliseconds(1)), elidesPayloads ? .milliseconds(10) : .milliseconds(1))
     while network.now < end {
       let isDone = network.run(for: min(slice, end - network.now)) { Self.isDone($0, flows: controllers.count) }
       if elidesPayloads, network.hosts[1].handler.streams.count == controllers.count { network.elidesPayloads = true }

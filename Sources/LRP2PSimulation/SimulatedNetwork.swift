@@ -119,7 +119,8 @@ public struct SimulatedNetwork<H: Handler>: ~Copyable {
   }
 
   /// Reads a host's engine and handler.
-  public func readHost<Result>(_ host: Int, _ body: (borrowing Engine, borrowing H) throws -> Result) rethrows -> Result {
+  public func readHost<Result>(_ host: Int, _ body: (borrowing Engine, borrowing H) throws -> Result) rethrows -> Result
+  {
     try body(hosts[host].engine, hosts[host].handler)
   }
 
@@ -345,7 +346,9 @@ public struct SimulatedNetwork<H: Handler>: ~Copyable {
       incoming.messages[incoming.count] = message
       incoming.count += 1
       hosts[host].datagramsReceived += 1
-      if checksAmplification { exchanged[ExchangeKey(host: host, address: flight.source), default: Exchange()].received += length }
+      if checksAmplification {
+        exchanged[ExchangeKey(host: host, address: flight.source), default: Exchange()].received += length
+      }
     }
     guard incoming.count > 0 else { return false }
     let isFull = incoming.count == incoming.messages.count

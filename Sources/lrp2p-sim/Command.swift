@@ -67,12 +67,15 @@ struct Command: ParsableCommand {
   @Option(help: ArgumentHelp("Write samples of every flow there, as CSV.", valueName: "file"))
   var trace: String?
 
+  @Option(help: ArgumentHelp("Draw the samples there, as SVG.", valueName: "file"))
+  var picture: String?
+
   @Flag(help: "One JSON object a seed.")
   var json = false
 
   static func main() {
     do {
-      let command = try parseOrExit()
+      let command = parseOrExit()
       try command.play()
     } catch {
       Output.line("lrp2p-sim: \(error)", to: 2)
@@ -86,9 +89,9 @@ struct Command: ParsableCommand {
     if let seconds { scenario.seconds = seconds }
     if let congestion { scenario.congestion = congestion }
     if let flows {
-      scenario.flows = try flows.split(separator: ",").map {
-        guard let controller = CongestionAlgorithm(rawValue: String($0)) else {
-          throw Failure("--flows: \($0) is no congestion controller (cubic, bbr)")
+      scenario.flows = try flows.split(separator: ",").map { name throws(Failure) in
+        guard let controller = CongestionAlgorithm(rawValue: String(name)) else {
+          throw Failure("--flows: \(name) is no congestion controller (cubic, bbr)")
         }
         return controller
       }
@@ -129,10 +132,12 @@ struct Command: ParsableCommand {
     var results: [ScenarioResult] = []
     for seed in seed..<seed + max(seeds, 1) {
       scenario.seed = seed
-      let result = scenario.run(sampling: trace == nil ? 0 : max(scenario.roundTrip / 40, 1_000_000))
+      let result = scenario.run(
+        sampling: trace == nil && picture == nil ? 0 : max(scenario.roundTrip / (trace == nil ? 4 : 40), 1_000_000))
       results.append(result)
       Output.line(json ? result.json(scenario) : result.line(scenario))
       if let trace { try Output.write(result.csv, to: trace) }
+      if let picture { try Output.write(Chart(scenario, result).svg, to: picture) }
       if let failure = result.failure {
         throw Failure("\(failure); play it again: lrp2p-sim \(profile.rawValue) --seed \(seed)")
       }

@@ -7,7 +7,9 @@ enum Output {
     let bytes = Array((text + "\n").utf8)
     var written = 0
     while written < bytes.count {
-      let result = unsafe bytes.withUnsafeBytes { unsafe Glibc.write(descriptor, $0.baseAddress! + written, $0.count - written) }
+      let result = unsafe bytes.withUnsafeBytes {
+        unsafe Glibc.write(descriptor, $0.baseAddress! + written, $0.count - written)
+      }
       if result <= 0, errno != EINTR { return }
       written += max(result, 0)
     }
@@ -40,9 +42,11 @@ enum Output {
 
 extension ScenarioResult {
   private func fields(_ scenario: Scenario) -> [(name: String, value: String)] {
-    let controller = scenario.flows.isEmpty ? scenario.congestion.rawValue : scenario.flows.map(\.rawValue).joined(separator: ",")
+    let controller =
+      scenario.flows.isEmpty ? scenario.congestion.rawValue : scenario.flows.map(\.rawValue).joined(separator: ",")
     var fields = [
-      ("profile", "\"\(scenario.profile.rawValue)\""), ("seed", "\(scenario.seed)"), ("congestion", "\"\(controller)\""),
+      ("profile", "\"\(scenario.profile.rawValue)\""), ("seed", "\(scenario.seed)"),
+      ("congestion", "\"\(controller)\""),
       ("trace_hash", "\"\(Output.hex(traceHash))\""),
     ]
     if let completion { fields.append(("completion_s", Output.decimal(completion))) }
@@ -91,9 +95,11 @@ extension [ScenarioResult] {
       guard !values.isEmpty else { return "" }
       let sorted = values.sorted()
       let last = sorted[Int(Double(sorted.count - 1) * 0.99)]
-      return "\(name) median \(Output.decimal(sorted[sorted.count / 2])) p99 \(Output.decimal(last)) max \(Output.decimal(sorted.last!))  "
+      return
+        "\(name) median \(Output.decimal(sorted[sorted.count / 2])) p99 \(Output.decimal(last)) max \(Output.decimal(sorted.last!))  "
     }
-    return "\(count) seeds: " + of("completion_s", compactMap(\.completion)) + of("tail_rtt", compactMap(\.tailRoundTrips))
+    return "\(count) seeds: " + of("completion_s", compactMap(\.completion))
+      + of("tail_rtt", compactMap(\.tailRoundTrips))
       + of("utilisation", compactMap(\.utilisation)) + of("probe_timeouts", map { Double($0.probeTimeouts) })
       + of("queue_loss_bdp", map(\.lossOfProduct))
   }

@@ -325,7 +325,9 @@ package struct BBR: BitwiseCopyable {
       if isProbingBandwidth, !rate.isApplicationLimited { bandwidths = (bandwidths.1, 0) }
     }
     if isTooHigh(lost: rate.lost, inFlight: rate.inFlight) {
-      if takesSamples { handleTooHigh(inFlight: rate.inFlight, isApplicationLimited: rate.isApplicationLimited, ack.now) }
+      if takesSamples {
+        handleTooHigh(inFlight: rate.inFlight, isApplicationLimited: rate.isApplicationLimited, ack.now)
+      }
       return
     }
     guard longTermInFlight != .max else { return }

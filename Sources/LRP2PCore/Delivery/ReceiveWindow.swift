@@ -168,9 +168,9 @@ package struct ReceiveWindow: ~Copyable {
   private static var keptEntries: Int { 16_384 }
 
   /// How many early intervals fit an ACK whole; beyond that the newest are described, and older ones in rotation.
-  private static var wholeIntervals: Int { 120 }
-  private static var newestIntervals: Int { 80 }
-  private static var rotatedIntervals: Int { 40 }
+  private static var wholeIntervals: Int { 24 }
+  private static var newestIntervals: Int { 16 }
+  private static var rotatedIntervals: Int { 8 }
 
   /// Writes the runs above the last in-order number.
   package mutating func writeRuns(header: AckBlock, into block: inout MutableRawSpan) -> Int {

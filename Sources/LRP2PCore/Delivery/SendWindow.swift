@@ -112,8 +112,10 @@ package struct SendWindow: ~Copyable {
 
   // MARK: Choosing what to send
 
-  /// The next segment without sending it: a lost one first, else a new one.
+  /// The next segment without sending it: a lost one first, else a new one. Of the lost ones that which the reader waits
+  /// for is always welcome; a receiver without memory takes no other.
   package mutating func nextSegment(capacity: Int) -> Segment? {
+    if base != next, self[base].isLost { return segment(base, retransmission: true) }
     while let number = lostQueue.first {
       let entry = self[number]
       if !number.precedes(base), entry.isLost, !entry.isAcknowledged {
@@ -236,10 +238,12 @@ package struct SendWindow: ~Copyable {
   /// An ACK that no honest peer sends.
   package enum Violation: Error { case neverSent }
 
-  /// Takes one ACK: `block` describes runs above `lastInOrder` in `bytes`.
+  /// Takes one ACK: `block` describes runs above `lastInOrder` in `bytes`. If it `tellsNewest`, nothing above what it
+  /// describes has arrived.
   /// Cost: the runs, each with a binary search, and what becomes acknowledged or lost.
   package mutating func acknowledge(
-    lastInOrder: UInt32, window: UInt32, block: AckBlock, _ bytes: RawSpan, lossDelay: Nanoseconds, now: Instant
+    lastInOrder: UInt32, window: UInt32, block: AckBlock, _ bytes: RawSpan, lossDelay: Nanoseconds,
+    tellsNewest: Bool = false, now: Instant
   ) throws(Violation) -> Outcome {
     var outcome = Outcome()
     let cumulative = lastInOrder &+ 1
@@ -279,7 +283,13 @@ package struct SendWindow: ~Copyable {
       }
       if !run.received { judgeFirstSends(run.first, end, threshold, &outcome) }
     }
-    judgeResends(described, describedCount, threshold, &outcome)
+    var end = next
+    if tellsNewest {
+      end = base
+      for index in 0..<describedCount where end.precedes(described[index].upper) { end = described[index].upper }
+      judgeFirstSends(end, next, threshold, &outcome)
+    }
+    judgeResends(described, describedCount, missingFrom: end, threshold, &outcome)
     return outcome
   }
 
@@ -376,7 +386,8 @@ package struct SendWindow: ~Copyable {
   }
 
   private mutating func judgeResends(
-    _ described: InlineArray<8, SequenceRange>, _ describedCount: Int, _ threshold: LossThreshold,
+    _ described: InlineArray<8, SequenceRange>, _ describedCount: Int, missingFrom end: UInt32,
+    _ threshold: LossThreshold,
     _ outcome: inout Outcome
   ) {
     while let head = resends.first {
@@ -386,7 +397,7 @@ package struct SendWindow: ~Copyable {
         continue
       }
       // Not described by this ACK means unknown, not missing: a later one will describe it.
-      var isDescribed = false
+      var isDescribed = !head.number.precedes(end)
       for i in 0..<describedCount
       where !head.number.precedes(described[i].lower) && head.number.precedes(described[i].upper) {
         isDescribed = true

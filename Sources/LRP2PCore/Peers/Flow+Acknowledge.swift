@@ -59,7 +59,8 @@ extension Flow {
     guard outcome.lostPackets > 0 else { return }
     let snapshot = rate.snapshot(of: outcome.newestLost)
     congestion.lost(
-      packets: outcome.lostPackets, sentTime: outcome.newestLostTime, inFlight: snapshot?.inFlight ?? send.bytesInFlight,
+      packets: outcome.lostPackets, sentTime: outcome.newestLostTime,
+      inFlight: snapshot?.inFlight ?? send.bytesInFlight,
       lostSince: rate.lost - (snapshot?.lost ?? rate.lost), now: now)
   }
 

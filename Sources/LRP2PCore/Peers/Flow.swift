@@ -120,13 +120,15 @@ package struct Flow: ~Copyable {
     // What is about to be taken for lost is not probed for (RFC 9002, 6.2.1).
     guard lossDeadline == .never else { return .never }
     let backedOff = probeTimeout << UInt64(min(probeCount, 12))
-    // However often it was in vain, eight probes fit the time after which the connection is given up.
-    let longest = idleTimeout == 0 ? .seconds(60) : min(max(idleTimeout / 8, probeTimeout), .seconds(60))
+    // While nothing is answered, eight probes fit the time after which the connection is given up.
+    let isHeard = idleTimeout == 0 || lastReceived >= lastElicitingSent
+    let longest = isHeard ? .seconds(60) : min(max(idleTimeout / 8, probeTimeout), .seconds(60))
     return lastElicitingSent + min(backedOff, longest)
   }
 
   package func keepAliveDeadline(_ interval: Nanoseconds) -> Instant {
-    interval == 0 || awaitsPing ? .never : lastSent + interval
+    // While something is unanswered its probes see to that; a PING would put them off.
+    interval == 0 || awaitsPing || send.packetsInFlight > 0 ? .never : lastSent + interval
   }
 
   package var idleDeadline: Instant { idleTimeout == 0 ? .never : lastReceived + idleTimeout }
