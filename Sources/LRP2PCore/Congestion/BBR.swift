@@ -2,79 +2,79 @@
 /// draft; where it differs and why is in docs/congestion.md.
 package struct BBR: BitwiseCopyable {
   package enum State: UInt8, BitwiseCopyable { case startup, drain, down, cruise, refill, up, probeRTT }
-  private enum Phase: UInt8, BitwiseCopyable { case starting, feedback, stopping, refilling, none }
+  enum Phase: UInt8, BitwiseCopyable { case starting, feedback, stopping, refilling, none }
 
-  package private(set) var state = State.startup
-  package private(set) var window: UInt64
-  package private(set) var pacingRate: UInt64 = 0
-  private var segment: UInt64
-  private let initialWindow: UInt64
-  private var random: UInt64
+  package internal(set) var state = State.startup
+  package internal(set) var window: UInt64
+  package internal(set) var pacingRate: UInt64 = 0
+  var segment: UInt64
+  let initialWindow: UInt64
+  var random: UInt64
 
   // Rounds.
-  private var roundEnd: UInt64 = 0
-  private var isRoundStart = false
+  var roundEnd: UInt64 = 0
+  var isRoundStart = false
   // The model: bandwidth (maximum of two cycles), and what losses have taught.
-  private var bandwidths: (UInt64, UInt64) = (0, 0)
-  private var shortTermBandwidth: UInt64 = .max
-  private var shortTermInFlight: UInt64 = .max
-  private var longTermInFlight: UInt64 = .max
-  private var latestBandwidth: UInt64 = 0
-  private var latestInFlight: UInt64 = 0
-  private var lossRoundEnd: UInt64 = 0
-  private var isLossRoundStart = false
-  private var lossInRound = false
+  var bandwidths: (UInt64, UInt64) = (0, 0)
+  var shortTermBandwidth: UInt64 = .max
+  var shortTermInFlight: UInt64 = .max
+  var longTermInFlight: UInt64 = .max
+  var latestBandwidth: UInt64 = 0
+  var latestInFlight: UInt64 = 0
+  var lossRoundEnd: UInt64 = 0
+  var isLossRoundStart = false
+  var lossInRound = false
   // Startup.
-  private var fullBandwidth: UInt64 = 0
-  private var fullBandwidthRounds = 0
-  private var lossyRounds = 0
-  package private(set) var isFullBandwidthReached = false
+  var fullBandwidth: UInt64 = 0
+  var fullBandwidthRounds = 0
+  var lossyRounds = 0
+  package internal(set) var isFullBandwidthReached = false
   /// What the path is expected to carry; 0 is unknown. Startup is over when nearly that is delivered.
-  private var capacity: UInt64 = 0
-  private var startFloor: UInt64 = 0
-  private var startWindow: UInt64 = 0
+  var capacity: UInt64 = 0
+  var startFloor: UInt64 = 0
+  var startWindow: UInt64 = 0
   /// What had been delivered when the expectation arose; then what has been since the first packet sent after it.
-  private var expectedAt: UInt64 = .max
-  private var confirmStart: Instant = 0
-  private var confirmBytes: UInt64 = 0
-  private var delivered: UInt64 = 0
+  var expectedAt: UInt64 = .max
+  var confirmStart: Instant = 0
+  var confirmBytes: UInt64 = 0
+  var delivered: UInt64 = 0
   // Round trip.
-  private var minimumRoundTrip: Nanoseconds = .max
-  private var minimumStamp: Instant = 0
-  private var probeMinimum: Nanoseconds = .max
+  var minimumRoundTrip: Nanoseconds = .max
+  var minimumStamp: Instant = 0
+  var probeMinimum: Nanoseconds = .max
   /// The last sample was of a queue a quarter as long as the path.
-  private var isQueued = false
-  private var probeStamp: Instant = 0
-  private var probeDone: Instant = 0
-  private var probeRoundDone = false
-  private var windowBefore: UInt64 = 0
+  var isQueued = false
+  var probeStamp: Instant = 0
+  var probeDone: Instant = 0
+  var probeRoundDone = false
+  var windowBefore: UInt64 = 0
   // The cycle.
-  private var phase = Phase.none
-  private var cycleStart: Instant = 0
-  private var probeWait: Nanoseconds = 0
-  private var roundsSinceProbe = 0
-  private var upRounds: UInt64 = 0
-  private var upAcknowledged: UInt64 = 0
-  private var upCount: UInt64 = .max
-  private var takesSamples = false
+  var phase = Phase.none
+  var cycleStart: Instant = 0
+  var probeWait: Nanoseconds = 0
+  var roundsSinceProbe = 0
+  var upRounds: UInt64 = 0
+  var upAcknowledged: UInt64 = 0
+  var upCount: UInt64 = .max
+  var takesSamples = false
   // Acknowledgements that come in bursts.
-  private var extraStart: Instant = 0
-  private var extraDelivered: UInt64 = 0
-  private var extras: (UInt64, UInt64) = (0, 0)
-  private var extraRounds = 0
-  private var isRestarted = false
+  var extraStart: Instant = 0
+  var extraDelivered: UInt64 = 0
+  var extras: (UInt64, UInt64) = (0, 0)
+  var extraRounds = 0
+  var isRestarted = false
   // What to go back to when losses turn out to be none.
-  private var eventLosses = 0
-  private var before: (bandwidth: UInt64, short: UInt64, long: UInt64) = (.max, .max, .max)
+  var eventLosses = 0
+  var before: (bandwidth: UInt64, short: UInt64, long: UInt64) = (.max, .max, .max)
 
-  private static var startupGain: Double { 2.77 }
-  private static var drainGain: Double { 0.5 }
-  private static var lossThreshold: Double { 0.02 }
-  private static var beta: Double { 0.7 }
-  private static var headroom: Double { 0.85 }
-  private static var minimumFilter: Nanoseconds { .seconds(10) }
-  private static var probeInterval: Nanoseconds { .seconds(5) }
-  private static var probeDuration: Nanoseconds { .milliseconds(200) }
+  static var startupGain: Double { 2.77 }
+  static var drainGain: Double { 0.5 }
+  static var lossThreshold: Double { 0.02 }
+  static var beta: Double { 0.7 }
+  static var headroom: Double { 0.85 }
+  static var minimumFilter: Nanoseconds { .seconds(10) }
+  static var probeInterval: Nanoseconds { .seconds(5) }
+  static var probeDuration: Nanoseconds { .milliseconds(200) }
 
   package init(segment: Int, initialWindow packets: Int, seed: UInt64) {
     self.segment = UInt64(segment)
@@ -85,9 +85,9 @@ package struct BBR: BitwiseCopyable {
 
   package var isInStartup: Bool { state == .startup }
   package var bandwidth: UInt64 { min(maximumBandwidth, shortTermBandwidth) }
-  private var maximumBandwidth: UInt64 { max(bandwidths.0, bandwidths.1) }
-  private var minimumWindow: UInt64 { 4 * segment }
-  private var isProbingBandwidth: Bool {
+  var maximumBandwidth: UInt64 { max(bandwidths.0, bandwidths.1) }
+  var minimumWindow: UInt64 { 4 * segment }
+  var isProbingBandwidth: Bool {
     state == .down || state == .cruise || state == .refill || state == .up
   }
 
@@ -121,7 +121,7 @@ package struct BBR: BitwiseCopyable {
 
   /// An eighth of what was sent at the rate expected to be safe has arrived: if at that rate, all of the capacity is used
   /// from now on, else the expectation is dropped.
-  private mutating func confirm(_ ack: AckSample, _ rate: DeliveryRate.Sample) {
+  mutating func confirm(_ ack: AckSample, _ rate: DeliveryRate.Sample) {
     guard state == .startup, expectedAt != .max, rate.priorDelivered >= expectedAt else { return }
     guard confirmStart > 0 else {
       confirmStart = ack.now
@@ -177,7 +177,7 @@ package struct BBR: BitwiseCopyable {
     setWindow(ack)
   }
 
-  private mutating func updateModel(_ ack: AckSample, _ rate: DeliveryRate.Sample) {
+  mutating func updateModel(_ ack: AckSample, _ rate: DeliveryRate.Sample) {
     // Delivery signals.
     isLossRoundStart = rate.priorDelivered >= lossRoundEnd
     if isLossRoundStart { lossRoundEnd = rate.totalDelivered }
@@ -205,19 +205,19 @@ package struct BBR: BitwiseCopyable {
     if isLossRoundStart { lossInRound = false }
   }
 
-  private mutating func lowerShortTerm() {
+  mutating func lowerShortTerm() {
     if shortTermBandwidth == .max { shortTermBandwidth = maximumBandwidth }
     if shortTermInFlight == .max { shortTermInFlight = window }
     shortTermBandwidth = max(latestBandwidth, Self.scale(shortTermBandwidth, Self.beta))
     shortTermInFlight = max(latestInFlight, Self.scale(shortTermInFlight, Self.beta))
   }
 
-  private mutating func resetShortTerm() {
+  mutating func resetShortTerm() {
     shortTermBandwidth = .max
     shortTermInFlight = .max
   }
 
-  private mutating func checkFull(_ rate: DeliveryRate.Sample) {
+  mutating func checkFull(_ rate: DeliveryRate.Sample) {
     guard !isFullBandwidthReached, isRoundStart else { return }
     // Two rounds in turn: one may be chance while few packets are sent.
     if isLossRoundStart { lossyRounds = lossInRound && rate.lost > 6 * segment ? lossyRounds + 1 : 0 }
@@ -238,126 +238,6 @@ package struct BBR: BitwiseCopyable {
     }
     fullBandwidthRounds += 1
     if fullBandwidthRounds >= 3 { isFullBandwidthReached = true }
-  }
-
-  // MARK: The cycle of bandwidth probing
-
-  private mutating func startDown(_ now: Instant) {
-    state = .down
-    lossInRound = false
-    latestBandwidth = 0
-    latestInFlight = 0
-    upCount = .max
-    roundsSinceProbe = Int(nextRandom() & 1)
-    probeWait = .seconds(2) + nextRandom() % .seconds(1)
-    cycleStart = now
-    phase = .stopping
-    startRound()
-  }
-
-  private mutating func startCruise() {
-    state = .cruise
-    if shortTermInFlight != .max { shortTermInFlight = min(shortTermInFlight, longTermInFlight) }
-  }
-
-  private mutating func startRefill() {
-    state = .refill
-    resetShortTerm()
-    upRounds = 0
-    upAcknowledged = 0
-    phase = .refilling
-    startRound()
-  }
-
-  private mutating func startUp(_ now: Instant) {
-    state = .up
-    phase = .starting
-    startRound()
-    cycleStart = now
-    raiseSlope()
-  }
-
-  /// A round ends with what is in flight now.
-  private mutating func startRound() { roundEnd = .max }
-
-  private mutating func raiseSlope() {
-    upRounds = min(upRounds + 1, 30)
-    upCount = max(window / segment / (1 << (upRounds - 1)), 1) * segment
-  }
-
-  private mutating func updateCycle(_ ack: AckSample, _ rate: DeliveryRate.Sample) {
-    // A round that was begun by a change of state.
-    if roundEnd == .max { roundEnd = rate.totalDelivered }
-    guard isFullBandwidthReached else { return }
-    adaptUpper(ack, rate)
-    switch state {
-    case .startup, .drain, .probeRTT: break
-    case .down:
-      if isTimeToProbe(ack) {
-        startRefill()
-      } else if ack.bytesInFlight <= withHeadroom(), ack.bytesInFlight <= inFlight(1) {
-        startCruise()
-      }
-    case .cruise:
-      if isTimeToProbe(ack) { startRefill() }
-    case .refill:
-      if isRoundStart {
-        takesSamples = true
-        startUp(ack.now)
-      }
-    case .up:
-      // The queue holds a quarter of what the path does.
-      if ack.now > cycleStart + minimumRoundTrip, ack.bytesInFlight > inFlight(1.25) { startDown(ack.now) }
-    }
-  }
-
-  private func isTimeToProbe(_ ack: AckSample) -> Bool {
-    if ack.now > cycleStart + probeWait { return true }
-    // As often as a Reno flow would lose (draft, 5.3.3.5.1).
-    return roundsSinceProbe >= Int(min(inFlight(1) / segment, 63))
-  }
-
-  private mutating func adaptUpper(_ ack: AckSample, _ rate: DeliveryRate.Sample) {
-    if phase == .starting, isRoundStart { phase = .feedback }
-    if phase == .stopping, isRoundStart {
-      takesSamples = false
-      phase = .none
-      if isProbingBandwidth, !rate.isApplicationLimited { bandwidths = (bandwidths.1, 0) }
-    }
-    if isTooHigh(lost: rate.lost, inFlight: rate.inFlight) {
-      if takesSamples {
-        handleTooHigh(inFlight: rate.inFlight, isApplicationLimited: rate.isApplicationLimited, ack.now)
-      }
-      return
-    }
-    guard longTermInFlight != .max else { return }
-    longTermInFlight = max(longTermInFlight, rate.inFlight)
-    guard state == .up, ack.isLimiting, window >= longTermInFlight else { return }
-    upAcknowledged += ack.bytes
-    if upAcknowledged >= upCount {
-      let steps = upAcknowledged / upCount
-      upAcknowledged -= steps * upCount
-      longTermInFlight += steps * segment
-    }
-    if isRoundStart { raiseSlope() }
-  }
-
-  private mutating func handleTooHigh(inFlight: UInt64, isApplicationLimited: Bool, _ now: Instant) {
-    takesSamples = false
-    if !isApplicationLimited {
-      longTermInFlight = max(inFlight, Self.scale(min(self.inFlight(1), window), Self.beta))
-    }
-    if state == .up { startDown(now) }
-  }
-
-  /// More than the threshold, and where no queue explains it, more than chance makes of a loss that the path has anyway: three
-  /// standard deviations at the threshold.
-  private func isTooHigh(lost: UInt64, inFlight: UInt64) -> Bool {
-    guard lost > 2 * segment else { return false }
-    let packets = Double(inFlight) / Double(segment)
-    let expected = Self.lossThreshold * packets
-    if isQueued { return Double(lost) / Double(segment) > expected }
-    return Double(lost) / Double(segment) > expected + 3 * expected.squareRoot()
   }
 
   // MARK: Losses
@@ -397,7 +277,7 @@ package struct BBR: BitwiseCopyable {
 
   // MARK: Round trip
 
-  private mutating func updateMinimum(_ ack: AckSample) {
+  mutating func updateMinimum(_ ack: AckSample) {
     guard ack.isSampled else { return }
     let sample = ack.roundTrip.latest
     isQueued = minimumRoundTrip != .max && sample > minimumRoundTrip + max(minimumRoundTrip / 4, .microseconds(500))
@@ -416,7 +296,7 @@ package struct BBR: BitwiseCopyable {
     }
   }
 
-  private mutating func checkProbeRTT(_ ack: AckSample) {
+  mutating func checkProbeRTT(_ ack: AckSample) {
     if state != .probeRTT, state != .startup, ack.now > probeStamp + Self.probeInterval, !isRestarted {
       windowBefore = window
       state = .probeRTT
@@ -451,11 +331,11 @@ package struct BBR: BitwiseCopyable {
     }
   }
 
-  private var probeWindow: UInt64 { max(inFlight(0.5), minimumWindow) }
+  var probeWindow: UInt64 { max(inFlight(0.5), minimumWindow) }
 
   // MARK: Acknowledgements in bursts
 
-  private mutating func updateExtras(_ ack: AckSample) {
+  mutating func updateExtras(_ ack: AckSample) {
     let elapsed = ack.now &- extraStart
     var expected = Self.clamp(Double(bandwidth == .max ? 0 : bandwidth) * Double(elapsed) / 1e9)
     if extraDelivered <= expected {
@@ -467,7 +347,7 @@ package struct BBR: BitwiseCopyable {
     extras.1 = max(extras.1, min(extraDelivered > expected ? extraDelivered - expected : 0, window))
   }
 
-  private mutating func advanceExtras() {
+  mutating func advanceExtras() {
     extraRounds += 1
     // Two windows of five rounds, one after filling the path.
     guard extraRounds >= (isFullBandwidthReached ? 5 : 1) else { return }
@@ -477,7 +357,7 @@ package struct BBR: BitwiseCopyable {
 
   // MARK: Control
 
-  private var pacingGain: Double {
+  var pacingGain: Double {
     switch state {
     case .startup: Self.startupGain
     case .drain: Self.drainGain
@@ -487,7 +367,7 @@ package struct BBR: BitwiseCopyable {
     }
   }
 
-  private mutating func setPace() {
+  mutating func setPace() {
     guard bandwidth > 0 else { return }
     var rate = Self.scale(bandwidth, pacingGain * 0.99)
     if state == .startup {
@@ -497,7 +377,7 @@ package struct BBR: BitwiseCopyable {
     if isFullBandwidthReached || rate > pacingRate { pacingRate = max(rate, segment) }
   }
 
-  private mutating func setWindow(_ ack: AckSample) {
+  mutating func setWindow(_ ack: AckSample) {
     let burst = max(bandwidth == .max ? 0 : bandwidth / 8000, 2 * segment)
     let most = inFlight(state == .up ? 2.25 : 2) + max(extras.0, extras.1) + 3 * burst
     if isFullBandwidthReached {
@@ -521,20 +401,20 @@ package struct BBR: BitwiseCopyable {
   }
 
   /// What the path holds, times `gain`.
-  private func inFlight(_ gain: Double) -> UInt64 {
+  func inFlight(_ gain: Double) -> UInt64 {
     guard minimumRoundTrip != .max, maximumBandwidth > 0 else { return initialWindow }
     return max(Self.clamp(gain * Double(bandwidth) * Double(minimumRoundTrip) / 1e9), minimumWindow)
   }
 
-  private func withHeadroom() -> UInt64 {
+  func withHeadroom() -> UInt64 {
     longTermInFlight == .max ? .max : max(Self.scale(longTermInFlight, Self.headroom), minimumWindow)
   }
 
-  private static func scale(_ value: UInt64, _ factor: Double) -> UInt64 { clamp(Double(value) * factor) }
-  private static func clamp(_ value: Double) -> UInt64 { UInt64(min(max(value, 0), 1e15)) }
+  static func scale(_ value: UInt64, _ factor: Double) -> UInt64 { clamp(Double(value) * factor) }
+  static func clamp(_ value: Double) -> UInt64 { UInt64(min(max(value, 0), 1e15)) }
 
   /// xorshift64.
-  private mutating func nextRandom() -> UInt64 {
+  mutating func nextRandom() -> UInt64 {
     random ^= random << 13
     random ^= random >> 7
     random ^= random << 17

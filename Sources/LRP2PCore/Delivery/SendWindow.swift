@@ -7,17 +7,17 @@ package struct SendWindow: ~Copyable {
   /// with values less than 2^31 away.
   package struct Sent: BitwiseCopyable {
     /// Stream offset (40 bits), payload length (16), flags (8).
-    fileprivate var packed: UInt64 = 0
-    package fileprivate(set) var packetNumber: UInt32 = 0
-    package fileprivate(set) var microseconds: UInt32 = 0
+    var packed: UInt64 = 0
+    package internal(set) var packetNumber: UInt32 = 0
+    package internal(set) var microseconds: UInt32 = 0
 
-    fileprivate static var acknowledged: UInt64 { 1 << 56 }
-    fileprivate static var lost: UInt64 { 2 << 56 }
-    fileprivate static var retransmitted: UInt64 { 4 << 56 }
-    fileprivate static var fin: UInt64 { 8 << 56 }
+    static var acknowledged: UInt64 { 1 << 56 }
+    static var lost: UInt64 { 2 << 56 }
+    static var retransmitted: UInt64 { 4 << 56 }
+    static var fin: UInt64 { 8 << 56 }
     /// Some transmission of it was taken for lost.
-    fileprivate static var suspected: UInt64 { 16 << 56 }
-    fileprivate static var offsetMask: UInt64 { (1 << 40) - 1 }
+    static var suspected: UInt64 { 16 << 56 }
+    static var offsetMask: UInt64 { (1 << 40) - 1 }
 
     package var length: Int { Int((packed >> 40) & 0xFFFF) }
     package var isAcknowledged: Bool { packed & Self.acknowledged != 0 }
@@ -44,39 +44,39 @@ package struct SendWindow: ~Copyable {
     package var isRepetition = false
   }
 
-  private var ring: Column<Sent>
+  var ring: Column<Sent>
   /// Lowest sequence number not covered by the peer's last in-order number.
-  package private(set) var base: UInt32
-  package private(set) var next: UInt32
-  private let first: UInt32
-  private var nextOffset: UInt64 = 0
+  package internal(set) var base: UInt32
+  package internal(set) var next: UInt32
+  let first: UInt32
+  var nextOffset: UInt64 = 0
   /// Everything below was acknowledged without a gap.
-  package private(set) var acknowledgedOffset: UInt64 = 0
+  package internal(set) var acknowledgedOffset: UInt64 = 0
   /// The stream is known to the sender up to here.
-  package private(set) var offered: UInt64 = 0
-  package private(set) var finRequested = false
-  package private(set) var finSent = false
-  package private(set) var finAcknowledged = false
+  package internal(set) var offered: UInt64 = 0
+  package internal(set) var finRequested = false
+  package internal(set) var finSent = false
+  package internal(set) var finAcknowledged = false
   /// Highest sequence number the peer allows.
-  package private(set) var edge: UInt32
-  private var acknowledged = SequenceBitmap()
+  package internal(set) var edge: UInt32
+  var acknowledged = SequenceBitmap()
   /// Acknowledged, or found lost in its first transmission, or repeated before it was judged.
-  private var settled = SequenceBitmap()
-  private var lostQueue = Queue<UInt32>(filler: 0)
-  private var resends = Queue<Resend>(filler: Resend())
+  var settled = SequenceBitmap()
+  var lostQueue = Queue<UInt32>(filler: 0)
+  var resends = Queue<Resend>(filler: Resend())
   /// Described missing, too young to be lost: the oldest of them.
-  private var suspects = InlineArray<64, Resend>(repeating: Resend())
-  private var suspectCount = 0
+  var suspects = InlineArray<64, Resend>(repeating: Resend())
+  var suspectCount = 0
   /// How many later packets have to be acknowledged before one is lost; and the losses since that last changed.
-  private var packetThreshold: Int32 = 3
-  private var lossesAtThreshold = 0
+  var packetThreshold: Int32 = 3
+  var lossesAtThreshold = 0
   /// Segments outstanding: sent, not acknowledged, not found lost.
-  package private(set) var packetsInFlight = 0
-  package private(set) var bytesInFlight: UInt64 = 0
-  package private(set) var lostPending = 0
+  package internal(set) var packetsInFlight = 0
+  package internal(set) var bytesInFlight: UInt64 = 0
+  package internal(set) var lostPending = 0
 
   /// A ring of at most so many entries stays when all is acknowledged.
-  private static var keptEntries: Int { 16_384 }
+  static var keptEntries: Int { 16_384 }
 
   /// What every segment costs beside its payload: header, segment fields, tag.
   package static var overhead: Int { 38 }
@@ -156,14 +156,14 @@ package struct SendWindow: ~Copyable {
     }
   }
 
-  private func segment(_ number: UInt32, retransmission: Bool) -> Segment {
+  func segment(_ number: UInt32, retransmission: Bool) -> Segment {
     let entry = self[number]
     return Segment(
       number: number, offset: offset(of: entry), length: entry.length, isFin: entry.isFin,
       isRetransmission: retransmission)
   }
 
-  private func offset(of entry: Sent) -> UInt64 {
+  func offset(of entry: Sent) -> UInt64 {
     nextOffset &- ((nextOffset &- entry.packed) & Sent.offsetMask)
   }
 
@@ -293,7 +293,7 @@ package struct SendWindow: ~Copyable {
     return outcome
   }
 
-  private mutating func advance(to cumulative: UInt32, largest: UInt32, now: Instant, _ outcome: inout Outcome) {
+  mutating func advance(to cumulative: UInt32, largest: UInt32, now: Instant, _ outcome: inout Outcome) {
     guard base.precedes(cumulative) else { return }
     let start = base
     while base != cumulative {
@@ -307,7 +307,7 @@ package struct SendWindow: ~Copyable {
     if base == next { shrink() }
   }
 
-  private mutating func acknowledge(
+  mutating func acknowledge(
     _ lower: UInt32, _ upper: UInt32, largest: UInt32, now: Instant, _ outcome: inout Outcome
   ) {
     var number = lower.precedes(base) ? base : lower
@@ -325,7 +325,7 @@ package struct SendWindow: ~Copyable {
   }
 
   /// One segment becomes acknowledged.
-  private mutating func settle(_ number: UInt32, largest: UInt32, now: Instant, _ outcome: inout Outcome) {
+  mutating func settle(_ number: UInt32, largest: UInt32, now: Instant, _ outcome: inout Outcome) {
     let entry = self[number]
     if entry.isLost {
       lostPending -= 1
@@ -351,146 +351,19 @@ package struct SendWindow: ~Copyable {
     if entry.packetNumber == largest { outcome.sample = age(entry, now) }
   }
 
-  private struct LossThreshold {
-    var largest: UInt32
-    var now: Instant
-    var delay: Nanoseconds
-  }
-
-  /// Lost by packet threshold (3) or by time; otherwise when it will be by time. `nil`: sent after the largest.
-  private func judge(_ entry: Sent, _ threshold: LossThreshold) -> (isLost: Bool, lossTime: Instant)? {
-    let behind = Int32(bitPattern: threshold.largest &- entry.packetNumber)
-    guard behind > 0 else { return nil }
-    let age = age(entry, threshold.now)
-    if behind >= packetThreshold || age >= threshold.delay { return (true, threshold.now) }
-    return (false, threshold.now + (threshold.delay - age))
-  }
-
-  private mutating func judgeFirstSends(
-    _ lower: UInt32, _ upper: UInt32, _ threshold: LossThreshold, _ outcome: inout Outcome
-  ) {
-    var number = lower.precedes(base) ? base : lower
-    // First sends are in order: behind the first that is not lost nothing is, and behind the first that was sent
-    // after the largest everything was.
-    while true {
-      number = settled.first(false, from: number, to: upper)
-      guard number.precedes(upper), let verdict = judge(self[number], threshold) else { return }
-      if verdict.isLost {
-        settled.insert(number)
-        lose(number, threshold.now, &outcome)
-      } else {
-        suspect(number, verdict.lossTime, &outcome)
-      }
-      number &+= 1
-    }
-  }
-
-  private mutating func judgeResends(
-    _ described: InlineArray<8, SequenceRange>, _ describedCount: Int, missingFrom end: UInt32,
-    _ threshold: LossThreshold,
-    _ outcome: inout Outcome
-  ) {
-    while let head = resends.first {
-      let entry = head.number.precedes(base) ? nil : self[head.number]
-      guard let entry, !entry.isAcknowledged, !entry.isLost, entry.packetNumber == head.packetNumber else {
-        resends.popFirst()
-        continue
-      }
-      // Not described by this ACK means unknown, not missing: a later one will describe it.
-      var isDescribed = !head.number.precedes(end)
-      for i in 0..<describedCount
-      where !head.number.precedes(described[i].lower) && head.number.precedes(described[i].upper) {
-        isDescribed = true
-      }
-      guard isDescribed else { return }
-      guard let verdict = judge(entry, threshold) else { return }
-      guard verdict.isLost else {
-        suspect(head.number, verdict.lossTime, &outcome)
-        return
-      }
-      resends.popFirst()
-      lose(head.number, threshold.now, &outcome)
-    }
-  }
-
-  /// Remembers a segment that only its age keeps from being lost.
-  private mutating func suspect(_ number: UInt32, _ lossTime: Instant, _ outcome: inout Outcome) {
-    outcome.lossTime = min(outcome.lossTime, lossTime)
-    guard suspectCount < 64 else { return }
-    suspects[suspectCount] = Resend(number: number, packetNumber: self[number].packetNumber)
-    suspectCount += 1
-  }
-
-  /// The time threshold has passed since the last ACK: what it described as missing is lost now.
-  package mutating func loseSuspects(lossDelay: Nanoseconds, now: Instant) -> Outcome {
-    var outcome = Outcome()
-    var kept = 0
-    for index in 0..<suspectCount {
-      let suspect = suspects[index]
-      guard !suspect.number.precedes(base), self[suspect.number].packetNumber == suspect.packetNumber,
-        !self[suspect.number].isAcknowledged, !self[suspect.number].isLost
-      else { continue }
-      let age = age(self[suspect.number], now)
-      guard age >= lossDelay else {
-        outcome.lossTime = min(outcome.lossTime, now + (lossDelay - age))
-        suspects[kept] = suspect
-        kept += 1
-        continue
-      }
-      settled.insert(suspect.number)
-      lose(suspect.number, now, &outcome)
-    }
-    suspectCount = kept
-    return outcome
-  }
-
-  private mutating func lose(_ number: UInt32, _ now: Instant, _ outcome: inout Outcome) {
-    let entry = self[number]
-    guard !entry.isAcknowledged, !entry.isLost else { return }
-    self[number].packed |= Sent.lost | Sent.suspected
-    if outcome.lostPackets == 0 || outcome.newestLost.precedes(entry.packetNumber) {
-      outcome.newestLost = entry.packetNumber
-    }
-    outcome.lostBytes += UInt64(entry.length + Self.overhead)
-    packetsInFlight -= 1
-    bytesInFlight -= UInt64(entry.length + Self.overhead)
-    lostQueue.append(number)
-    countLoss()
-    lostPending += 1
-    outcome.lostPackets += 1
-    outcome.longestLost = max(outcome.longestLost, entry.length)
-    outcome.newestLostTime = max(outcome.newestLostTime, now - min(age(entry, now), now))
-  }
-
-  /// Packets taken for lost have arrived: the path reorders by more than was thought (RFC 8985, 6.2.4). The time
-  /// threshold bounds what that may cost.
-  package mutating func widenReordering() {
-    packetThreshold = min(2 * packetThreshold, 1 << 20)
-    lossesAtThreshold = 0
-  }
-
-  /// What was learnt of reordering is forgotten again by as many losses as make it improbable.
-  private mutating func countLoss() {
-    guard packetThreshold > 3 else { return }
-    lossesAtThreshold += 1
-    guard lossesAtThreshold > 1000 else { return }
-    packetThreshold = max(packetThreshold / 2, 3)
-    lossesAtThreshold = 0
-  }
-
-  private func age(_ entry: Sent, _ now: Instant) -> Nanoseconds {
+  func age(_ entry: Sent, _ now: Instant) -> Nanoseconds {
     let microseconds = UInt32(truncatingIfNeeded: now / 1000) &- entry.microseconds
     return UInt64(microseconds) * 1000
   }
 
   // MARK: Ring
 
-  private subscript(number: UInt32) -> Sent {
+  subscript(number: UInt32) -> Sent {
     @inline(__always) get { ring[Int(number & UInt32(ring.count - 1))] }
     @inline(__always) set { ring[Int(number & UInt32(ring.count - 1))] = newValue }
   }
 
-  private mutating func growRing() {
+  mutating func growRing() {
     var larger = Column(repeating: Sent(), count: ring.count * 2)
     var number = base
     while number != next {
@@ -503,7 +376,7 @@ package struct SendWindow: ~Copyable {
   }
 
   /// Nothing is outstanding: what a large window took is given back.
-  private mutating func shrink() {
+  mutating func shrink() {
     guard ring.count > Self.keptEntries else { return }
     ring = Column(repeating: Sent(), count: 16)
     acknowledged = SequenceBitmap()

@@ -1,0 +1,121 @@
+// The cycle of bandwidth probing: down, cruise, refill, up (draft-ietf-ccwg-bbr, section 5.3.3).
+
+extension BBR {
+  mutating func startDown(_ now: Instant) {
+    state = .down
+    lossInRound = false
+    latestBandwidth = 0
+    latestInFlight = 0
+    upCount = .max
+    roundsSinceProbe = Int(nextRandom() & 1)
+    probeWait = .seconds(2) + nextRandom() % .seconds(1)
+    cycleStart = now
+    phase = .stopping
+    startRound()
+  }
+
+  mutating func startCruise() {
+    state = .cruise
+    if shortTermInFlight != .max { shortTermInFlight = min(shortTermInFlight, longTermInFlight) }
+  }
+
+  mutating func startRefill() {
+    state = .refill
+    resetShortTerm()
+    upRounds = 0
+    upAcknowledged = 0
+    phase = .refilling
+    startRound()
+  }
+
+  mutating func startUp(_ now: Instant) {
+    state = .up
+    phase = .starting
+    startRound()
+    cycleStart = now
+    raiseSlope()
+  }
+
+  /// A round ends with what is in flight now.
+  mutating func startRound() { roundEnd = .max }
+
+  mutating func raiseSlope() {
+    upRounds = min(upRounds + 1, 30)
+    upCount = max(window / segment / (1 << (upRounds - 1)), 1) * segment
+  }
+
+  mutating func updateCycle(_ ack: AckSample, _ rate: DeliveryRate.Sample) {
+    // A round that was begun by a change of state.
+    if roundEnd == .max { roundEnd = rate.totalDelivered }
+    guard isFullBandwidthReached else { return }
+    adaptUpper(ack, rate)
+    switch state {
+    case .startup, .drain, .probeRTT: break
+    case .down:
+      if isTimeToProbe(ack) {
+        startRefill()
+      } else if ack.bytesInFlight <= withHeadroom(), ack.bytesInFlight <= inFlight(1) {
+        startCruise()
+      }
+    case .cruise:
+      if isTimeToProbe(ack) { startRefill() }
+    case .refill:
+      if isRoundStart {
+        takesSamples = true
+        startUp(ack.now)
+      }
+    case .up:
+      // The queue holds a quarter of what the path does.
+      if ack.now > cycleStart + minimumRoundTrip, ack.bytesInFlight > inFlight(1.25) { startDown(ack.now) }
+    }
+  }
+
+  func isTimeToProbe(_ ack: AckSample) -> Bool {
+    if ack.now > cycleStart + probeWait { return true }
+    // As often as a Reno flow would lose (draft, 5.3.3.5.1).
+    return roundsSinceProbe >= Int(min(inFlight(1) / segment, 63))
+  }
+
+  mutating func adaptUpper(_ ack: AckSample, _ rate: DeliveryRate.Sample) {
+    if phase == .starting, isRoundStart { phase = .feedback }
+    if phase == .stopping, isRoundStart {
+      takesSamples = false
+      phase = .none
+      if isProbingBandwidth, !rate.isApplicationLimited { bandwidths = (bandwidths.1, 0) }
+    }
+    if isTooHigh(lost: rate.lost, inFlight: rate.inFlight) {
+      if takesSamples {
+        handleTooHigh(inFlight: rate.inFlight, isApplicationLimited: rate.isApplicationLimited, ack.now)
+      }
+      return
+    }
+    guard longTermInFlight != .max else { return }
+    longTermInFlight = max(longTermInFlight, rate.inFlight)
+    guard state == .up, ack.isLimiting, window >= longTermInFlight else { return }
+    upAcknowledged += ack.bytes
+    if upAcknowledged >= upCount {
+      let steps = upAcknowledged / upCount
+      upAcknowledged -= steps * upCount
+      longTermInFlight += steps * segment
+    }
+    if isRoundStart { raiseSlope() }
+  }
+
+  mutating func handleTooHigh(inFlight: UInt64, isApplicationLimited: Bool, _ now: Instant) {
+    takesSamples = false
+    if !isApplicationLimited {
+      longTermInFlight = max(inFlight, Self.scale(min(self.inFlight(1), window), Self.beta))
+    }
+    if state == .up { startDown(now) }
+  }
+
+  /// More than the threshold, and where no queue explains it, more than chance makes of a loss that the path has anyway: three
+  /// standard deviations at the threshold.
+  func isTooHigh(lost: UInt64, inFlight: UInt64) -> Bool {
+    guard lost > 2 * segment else { return false }
+    let packets = Double(inFlight) / Double(segment)
+    let expected = Self.lossThreshold * packets
+    if isQueued { return Double(lost) / Double(segment) > expected }
+    return Double(lost) / Double(segment) > expected + 3 * expected.squareRoot()
+  }
+}

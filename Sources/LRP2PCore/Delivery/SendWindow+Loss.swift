@@ -1,0 +1,130 @@
+// Loss detection in the style of RFC 9002 and RACK (RFC 8985): by packet order and by time.
+
+extension SendWindow {
+  struct LossThreshold {
+    var largest: UInt32
+    var now: Instant
+    var delay: Nanoseconds
+  }
+
+  /// Lost by packet threshold (3) or by time; otherwise when it will be by time. `nil`: sent after the largest.
+  func judge(_ entry: Sent, _ threshold: LossThreshold) -> (isLost: Bool, lossTime: Instant)? {
+    let behind = Int32(bitPattern: threshold.largest &- entry.packetNumber)
+    guard behind > 0 else { return nil }
+    let age = age(entry, threshold.now)
+    if behind >= packetThreshold || age >= threshold.delay { return (true, threshold.now) }
+    return (false, threshold.now + (threshold.delay - age))
+  }
+
+  mutating func judgeFirstSends(
+    _ lower: UInt32, _ upper: UInt32, _ threshold: LossThreshold, _ outcome: inout Outcome
+  ) {
+    var number = lower.precedes(base) ? base : lower
+    // First sends are in order: behind the first that is not lost nothing is, and behind the first that was sent
+    // after the largest everything was.
+    while true {
+      number = settled.first(false, from: number, to: upper)
+      guard number.precedes(upper), let verdict = judge(self[number], threshold) else { return }
+      if verdict.isLost {
+        settled.insert(number)
+        lose(number, threshold.now, &outcome)
+      } else {
+        suspect(number, verdict.lossTime, &outcome)
+      }
+      number &+= 1
+    }
+  }
+
+  mutating func judgeResends(
+    _ described: InlineArray<8, SequenceRange>, _ describedCount: Int, missingFrom end: UInt32,
+    _ threshold: LossThreshold,
+    _ outcome: inout Outcome
+  ) {
+    while let head = resends.first {
+      let entry = head.number.precedes(base) ? nil : self[head.number]
+      guard let entry, !entry.isAcknowledged, !entry.isLost, entry.packetNumber == head.packetNumber else {
+        resends.popFirst()
+        continue
+      }
+      // Not described by this ACK means unknown, not missing: a later one will describe it.
+      var isDescribed = !head.number.precedes(end)
+      for i in 0..<describedCount
+      where !head.number.precedes(described[i].lower) && head.number.precedes(described[i].upper) {
+        isDescribed = true
+      }
+      guard isDescribed else { return }
+      guard let verdict = judge(entry, threshold) else { return }
+      guard verdict.isLost else {
+        suspect(head.number, verdict.lossTime, &outcome)
+        return
+      }
+      resends.popFirst()
+      lose(head.number, threshold.now, &outcome)
+    }
+  }
+
+  /// Remembers a segment that only its age keeps from being lost.
+  mutating func suspect(_ number: UInt32, _ lossTime: Instant, _ outcome: inout Outcome) {
+    outcome.lossTime = min(outcome.lossTime, lossTime)
+    guard suspectCount < 64 else { return }
+    suspects[suspectCount] = Resend(number: number, packetNumber: self[number].packetNumber)
+    suspectCount += 1
+  }
+
+  /// The time threshold has passed since the last ACK: what it described as missing is lost now.
+  package mutating func loseSuspects(lossDelay: Nanoseconds, now: Instant) -> Outcome {
+    var outcome = Outcome()
+    var kept = 0
+    for index in 0..<suspectCount {
+      let suspect = suspects[index]
+      guard !suspect.number.precedes(base), self[suspect.number].packetNumber == suspect.packetNumber,
+        !self[suspect.number].isAcknowledged, !self[suspect.number].isLost
+      else { continue }
+      let age = age(self[suspect.number], now)
+      guard age >= lossDelay else {
+        outcome.lossTime = min(outcome.lossTime, now + (lossDelay - age))
+        suspects[kept] = suspect
+        kept += 1
+        continue
+      }
+      settled.insert(suspect.number)
+      lose(suspect.number, now, &outcome)
+    }
+    suspectCount = kept
+    return outcome
+  }
+
+  mutating func lose(_ number: UInt32, _ now: Instant, _ outcome: inout Outcome) {
+    let entry = self[number]
+    guard !entry.isAcknowledged, !entry.isLost else { return }
+    self[number].packed |= Sent.lost | Sent.suspected
+    if outcome.lostPackets == 0 || outcome.newestLost.precedes(entry.packetNumber) {
+      outcome.newestLost = entry.packetNumber
+    }
+    outcome.lostBytes += UInt64(entry.length + Self.overhead)
+    packetsInFlight -= 1
+    bytesInFlight -= UInt64(entry.length + Self.overhead)
+    lostQueue.append(number)
+    countLoss()
+    lostPending += 1
+    outcome.lostPackets += 1
+    outcome.longestLost = max(outcome.longestLost, entry.length)
+    outcome.newestLostTime = max(outcome.newestLostTime, now - min(age(entry, now), now))
+  }
+
+  /// Packets taken for lost have arrived: the path reorders by more than was thought (RFC 8985, 6.2.4). The time
+  /// threshold bounds what that may cost.
+  package mutating func widenReordering() {
+    packetThreshold = min(2 * packetThreshold, 1 << 20)
+    lossesAtThreshold = 0
+  }
+
+  /// What was learnt of reordering is forgotten again by as many losses as make it improbable.
+  mutating func countLoss() {
+    guard packetThreshold > 3 else { return }
+    lossesAtThreshold += 1
+    guard lossesAtThreshold > 1000 else { return }
+    packetThreshold = max(packetThreshold / 2, 3)
+    lossesAtThreshold = 0
+  }
+}
