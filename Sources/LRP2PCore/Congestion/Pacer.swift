@@ -42,7 +42,8 @@ package struct Pacer: BitwiseCopyable {
 
   package mutating func spend(_ bytes: Int) {
     guard rate > 0 else { return }
-    credit -= Double(bytes)
+    // Probes leave unasked: what they owe must not keep everything else waiting for ever.
+    credit = max(credit - Double(bytes), -Double(max(burst, UInt64(bytes))))
     if credit <= 0 { isFilling = true }
   }
 
