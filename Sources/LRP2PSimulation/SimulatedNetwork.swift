@@ -278,9 +278,9 @@ public struct SimulatedNetwork<H: Handler>: ~Copyable {
     let key = ExchangeKey(host: host, address: address)
     var exchange = exchanged[key, default: Exchange()]
     exchange.sent += bytes
-    if !exchange.isProved, exchange.sent > 3 * exchange.received {
+    if !exchange.isProved {
       exchange.isProved = hosts[host].trusts(address)
-      if !exchange.isProved { amplifications += 1 }
+      if !exchange.isProved, exchange.sent > 3 * exchange.received { amplifications += 1 }
     }
     exchanged[key] = exchange
   }
