@@ -14,8 +14,27 @@ struct Chart {
 
   init(_ scenario: Scenario, _ result: ScenarioResult) {
     self.scenario = scenario
-    samples = result.samples
-    flows = (samples.map(\.flow).max() ?? 0) + 1
+    flows = (result.samples.map(\.flow).max() ?? 0) + 1
+    samples = Self.thinned(result.samples, flows: flows)
+  }
+
+  /// At most so many points a flow, each the mean of those that it stands for.
+  private static let points = 300
+
+  private static func thinned(_ samples: [FlowSample], flows: Int) -> [FlowSample] {
+    let each = max(samples.count / flows / points, 1)
+    var thin: [FlowSample] = []
+    for flow in 0..<flows {
+      let own = samples.filter { $0.flow == flow }
+      for start in stride(from: 0, to: own.count, by: each) {
+        let part = own[start..<min(start + each, own.count)]
+        var mean = part[part.startIndex]
+        mean.congestionWindow = part.map(\.congestionWindow).reduce(0, +) / UInt64(part.count)
+        mean.deliveryRate = part.map(\.deliveryRate).reduce(0, +) / Double(part.count)
+        thin.append(mean)
+      }
+    }
+    return thin
   }
 
   var svg: String {
@@ -50,7 +69,7 @@ struct Chart {
     let top = Self.margin.top + Double(index) * (Self.panel + Self.margin.gap)
     let left = Self.margin.left
     let right = Self.width - 20
-    let end = max(samples.last?.time ?? 1, 0.001)
+    let end = max(samples.map(\.time).max() ?? 1, 0.001)
     // A few samples of acknowledgements that came together would flatten all others.
     let sorted = samples.map(value).sorted()
     let most = max(sorted.isEmpty ? 1 : sorted[Int(Double(sorted.count - 1) * 0.995)] * 1.08, 1e-9)

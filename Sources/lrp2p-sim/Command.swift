@@ -133,7 +133,7 @@ struct Command: ParsableCommand {
     for seed in seed..<seed + max(seeds, 1) {
       scenario.seed = seed
       let result = scenario.run(
-        sampling: trace == nil && picture == nil ? 0 : max(scenario.roundTrip / (trace == nil ? 4 : 40), 1_000_000))
+        sampling: trace == nil && picture == nil ? 0 : max(scenario.roundTrip / (trace == nil ? 20 : 40), 1_000_000))
       results.append(result)
       Output.line(json ? result.json(scenario) : result.line(scenario))
       if let trace { try Output.write(result.csv, to: trace) }
