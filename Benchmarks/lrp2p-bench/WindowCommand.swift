@@ -20,17 +20,20 @@ struct WindowCommand: ParsableCommand {
   @Option(help: ArgumentHelp("The largest power of two in flight.", valueName: "n"))
   var largest = 24
 
+  @Option(help: ArgumentHelp("The smallest.", valueName: "n"))
+  var smallest = 10
+
   func run() throws {
-    if largest < 10 || largest > 24 { throw Failure("--largest must be 10 … 24") }
+    if smallest < 10 || largest > 24 || smallest > largest { throw Failure("--smallest and --largest must be 10 … 24") }
     // What the machine has to be warm for.
-    _ = try cost(10, packets: 1 << 22)
+    _ = cost(10, packets: 1 << 22)
     var reports: [Report] = []
-    for power in stride(from: 10, through: largest, by: 2) {
+    for power in stride(from: smallest, through: largest, by: 2) {
       var ratios: [Double] = []
       var costs: [Double] = []
       for _ in 0..<3 {
-        let small = try cost(10, packets: 1 << 23)
-        let cost = try cost(power, packets: max(1 << 23, 3 << power))
+        let small = cost(10, packets: 1 << 23)
+        let cost = cost(power, packets: max(1 << 23, 3 << power))
         costs.append(cost)
         ratios.append(cost / small)
       }
@@ -43,18 +46,17 @@ struct WindowCommand: ParsableCommand {
     if !json { Output.line(Report.table(reports)) }
   }
 
-  private func cost(_ power: Int, packets: Int) throws -> Double {
+  private func cost(_ power: Int, packets: Int) -> Double {
     var run = WindowRun(inFlight: 1 << power)
-    return try run.measure(packets: packets)
+    return run.measure(packets: packets)
   }
 }
 
 /// A sender and a receiver with so many packets between them.
 private struct WindowRun: ~Copyable {
   private struct Packet: BitwiseCopyable {
-    var sequence: UInt32 = 0
-    var isLost = false
-    var number: UInt64 = 0
+    var sequence: UInt32
+    var number: UInt64
   }
 
   private let inFlight: Int
@@ -63,9 +65,14 @@ private struct WindowRun: ~Copyable {
   private var replay = ReplayWindow(bits: 1 << 16)
   private var rate = DeliveryRate()
   private var pool = ReceivePool(cellBytes: 64, maximumBytes: 64 << 25)
-  /// The path: a packet comes out when so many more have gone in.
-  private var path: Column<Packet>
+  /// The path: what goes in comes out when so many more places have passed. One more than the sequence number; 0 is nothing,
+  /// or something lost. Small, so that its memory is not taken for the protocol's.
+  private var path: [UInt32]
+  /// A packet that the next one overtakes.
+  private var overtaken: Packet?
+  /// Of the last place, whether anything was sent in it or not: numbers may be skipped.
   private var packetNumber: UInt64 = 0
+  private var sent = 0
   private var largest: UInt64 = 0
   private var random = SeededRandom(seed: 1)
   private var block = Arena(byteCount: 2048)
@@ -78,45 +85,55 @@ private struct WindowRun: ~Copyable {
 
   init(inFlight: Int) {
     self.inFlight = inFlight
-    path = Column(repeating: Packet(), count: inFlight)
+    path = Array(repeating: 0, count: inFlight)
     send.offer(upTo: 1 << 60)
   }
 
   /// - Returns: nanoseconds of one packet, sender and receiver together.
-  mutating func measure(packets: Int) throws -> Double {
+  mutating func measure(packets: Int) -> Double {
     // The path fills, and everything has its size.
-    try run(2 * inFlight + 100_000)
+    run(12 * inFlight + 100_000)
     let start = currentInstant()
-    try run(packets)
-    return Double(currentInstant() - start) / Double(packets)
+    sent = 0
+    run(packets)
+    return Double(currentInstant() - start) / Double(sent)
   }
 
-  private mutating func run(_ packets: Int) throws {
-    for _ in 0..<packets {
-      now += Self.interval
-      let place = Int(packetNumber % UInt64(inFlight))
+  private mutating func run(_ places: Int) {
+    let end = packetNumber + UInt64(places)
+    while packetNumber < end {
+      advance()
+      let place = Int(packetNumber & UInt64(inFlight - 1))
       let arrived = path[place]
-      path[place] = Packet()
-      // One packet in 128 is overtaken by the next.
-      if arrived.number > 0, !arrived.isLost {
-        if random.next() & 127 == 0, inFlight > 1 {
-          let next = (place + 1) % inFlight
-          let other = path[next]
-          path[next] = arrived
-          if other.number > 0, !other.isLost { deliver(other) }
+      path[place] = 0
+      if arrived != 0 {
+        let packet = Packet(sequence: arrived - 1, number: packetNumber - UInt64(inFlight))
+        // One packet in 128 is overtaken by the next.
+        if overtaken == nil, random.next() & 127 == 0 {
+          overtaken = packet
         } else {
-          deliver(arrived)
+          deliver(packet)
+          if let late = overtaken {
+            overtaken = nil
+            deliver(late)
+          }
         }
       }
-      guard let segment = send.nextSegment(capacity: 48), segment.number &- send.base < 0xFF_FFFF else {
-        throw Failure("window: the sender is at a loss with \(inFlight) in flight")
+      guard let segment = send.nextSegment(capacity: 48) else {
+        // What is lost over and over holds the largest window: nothing new may leave until more arrives.
+        while packetNumber < end, path[Int((packetNumber + 1) & UInt64(inFlight - 1))] == 0 { advance() }
+        continue
       }
-      packetNumber += 1
+      sent += 1
       send.sent(segment, packetNumber: packetNumber, now: now)
       rate.sent(packetNumber: packetNumber, bytesInFlight: send.bytesInFlight, bytes: 86, now: now & ~0x1FFF)
-      path[place] = Packet(
-        sequence: segment.number, isLost: random.next() % 100 == 0, number: packetNumber)
+      if random.next() % 100 != 0 { path[place] = segment.number + 1 }
     }
+  }
+
+  private mutating func advance() {
+    packetNumber += 1
+    now += Self.interval
   }
 
   private mutating func deliver(_ packet: Packet) {
@@ -149,6 +166,7 @@ private struct WindowRun: ~Copyable {
     sinceAck = 0
     let header = AckBlock(
       largestPacketNumber: largest, delayMicroseconds: 0, duplicates: 0, ect0: 0, ect1: 0, ce: 0)
+    receive.tune(roundTrip: UInt64(inFlight) * Self.interval, now: now)
     let length = Self.write(header, of: &receive, into: &block)
     let outcome = Self.take(block, length, lastInOrder: receive.next &- 1, by: &send, now: now)
     guard let outcome else { return }
@@ -178,3 +196,4 @@ private struct WindowRun: ~Copyable {
       lastInOrder: lastInOrder, window: 0xFF_FFFF, block: parsed, bytes, lossDelay: .seconds(1000), now: now)
   }
 }
+

@@ -72,6 +72,9 @@ extension Engine {
     if peers.flows[slot].probeDeadline <= now { probe(slot) }
     if peers.flows[slot].keepAliveDeadline(configuration.keepAlive) <= now {
       peers.flows[slot].owesPing = true
+      peers.flows[slot].send.shrink()
+      peers.flows[slot].receive.shrink()
+      pool.trim()
     }
   }
 

@@ -258,6 +258,7 @@ public struct Engine: ~Copyable {
     wheel.cancel(slot)
     releaseHeld(slot)
     releaseCells(slot)
+    pool.trim()
     let handle = peers.flows[slot].handle
     peers.release(slot)
     // The first attempt of the dial, which stood for this one.

@@ -1,5 +1,5 @@
 /// Memory for bytes that arrived early or that nobody reads yet: cells of one datagram's payload, shared by all
-/// peers, bounded. It grows chunk by chunk and returns all but the first chunk when nothing is in use.
+/// peers, bounded. It grows chunk by chunk, and gives chunks back when nothing is in use.
 @safe
 package struct ReceivePool: ~Copyable {
   package static var none: UInt32 { .max }
@@ -73,6 +73,11 @@ package struct ReceivePool: ~Copyable {
   package mutating func release(_ cell: UInt32) {
     cellsInUse -= 1
     free.append(cell)
+  }
+
+  /// Gives all but the first chunk back, if nothing is in use: a connection has ended, or rests. Not whenever nothing is in
+  /// use: a path that loses or reorders would have it grow again and again.
+  package mutating func trim() {
     guard cellsInUse == 0, chunkCount > 1 else { return }
     for chunk in 1..<chunkCount { chunks.remove(at: chunk) }
     chunkCount = 1

@@ -12,9 +12,14 @@ package struct ReceiveWindow: ~Copyable {
   package private(set) var delivered: UInt32
   /// Highest number seen, plus one.
   package private(set) var highest: UInt32
-  private var early = SequenceBitmap()
+  var early = SequenceBitmap()
   /// Runs of early numbers.
-  private var earlyRuns = 0
+  var earlyRuns = 0
+  /// Gaps that have opened since the last ACK; where one has been filled since, and where that went on to before it.
+  var gapsOpened = 0
+  var filled = SequenceRange()
+  var hasFilled = false
+  var filledBefore: UInt32
   private var stored: Column<Stored>
   private var finNumber: UInt32 = 0
   private var hasFin = false
@@ -26,10 +31,12 @@ package struct ReceiveWindow: ~Copyable {
   /// Since when, and from which number on, what arrives is counted.
   private var periodStart: Instant = 0
   private var periodNumber: UInt32
+  private var acksInPeriod = 0
+  var acksPerRoundTrip = 16
   /// The highest edge promised so far; it never moves back.
   private var promisedEdge: UInt32
   /// Where the next ACK starts its rotation through older runs.
-  private var rotation: UInt32
+  var rotation: UInt32
 
   package init(first: UInt32, window: UInt32, maximum: UInt32? = nil) {
     next = first
@@ -40,20 +47,24 @@ package struct ReceiveWindow: ~Copyable {
     periodNumber = first
     promisedEdge = first &+ self.window
     rotation = first
+    filledBefore = first
     stored = Column(repeating: Stored(), count: 4)
   }
 
-  /// Four times what arrives in a round trip: enough for a sender that doubles, and for the gaps of three round trips.
-  /// A reader that has stopped earns nothing.
+  /// An ACK is about to be written. The window becomes four times what arrives in a round trip: enough for a sender that
+  /// doubles, and for the gaps of three round trips. A reader that has stopped earns nothing.
   package mutating func tune(roundTrip: Nanoseconds, now: Instant) {
-    guard window < maximum else { return }
+    acksInPeriod += 1
     let roundTrip = max(roundTrip, .milliseconds(1))
     let elapsed = now &- periodStart
     guard elapsed >= roundTrip else { return }
-    let arrived = Double(highest.distance(since: periodNumber)) * Double(roundTrip) / Double(elapsed)
+    let periods = Double(elapsed) / Double(roundTrip)
+    let arrived = Double(highest.distance(since: periodNumber)) / periods
+    acksPerRoundTrip = max(Int(Double(acksInPeriod) / periods), 1)
     periodStart = now
     periodNumber = highest
-    guard !isPaused else { return }
+    acksInPeriod = 0
+    guard !isPaused, window < maximum else { return }
     window = max(window, UInt32(min(4 * arrived, Double(maximum))))
   }
 
@@ -85,6 +96,8 @@ package struct ReceiveWindow: ~Copyable {
     guard let cell = pool.store(bytes) else { return .poolExhausted }
     put(number, Stored(cell: cell, length: UInt32(bytes.byteCount)))
     let opensGap = highest.precedes(number)
+    if opensGap { gapsOpened += 1 }
+    if number.precedes(highest) { noteFilled(number) }
     note(number, isFin: isFin)
     if ahead == 0 {
       next &+= 1
@@ -118,7 +131,6 @@ package struct ReceiveWindow: ~Copyable {
 
   package mutating func storedDelivered() {
     delivered &+= 1
-    if delivered == next, earlyRuns == 0 { shrink() }
   }
 
   /// Whether the peer's FIN has its turn now. True once.
@@ -162,73 +174,6 @@ package struct ReceiveWindow: ~Copyable {
     }
   }
 
-  // MARK: ACK block
-
-  /// Tables of at most so many entries stay when they are empty.
-  private static var keptEntries: Int { 16_384 }
-
-  /// How many early intervals fit an ACK whole; beyond that the newest are described, and older ones in rotation.
-  private static var wholeIntervals: Int { 24 }
-  private static var newestIntervals: Int { 16 }
-  private static var rotatedIntervals: Int { 8 }
-
-  /// Writes the runs above the last in-order number.
-  package mutating func writeRuns(header: AckBlock, into block: inout MutableRawSpan) -> Int {
-    var writer = AckBlockWriter(capacity: block.byteCount)
-    var header = header
-    if earlyRuns == 0 {
-      header.intervalCount = 0
-      writer.begin(header, into: &block)
-      return writer.length
-    }
-    if earlyRuns <= Self.wholeIntervals {
-      header.intervalCount = 1
-      writer.begin(header, into: &block)
-      describe(earlyRuns, from: next, &writer, &block)
-      return writer.length
-    }
-    header.intervalCount = 2
-    writer.begin(header, into: &block)
-    var newest = highest
-    for _ in 0..<Self.newestIntervals { newest = startOfGap(before: newest) }
-    describe(Self.newestIntervals, from: newest, &writer, &block)
-    if rotation.precedes(next) || !rotation.precedes(newest) { rotation = next }
-    // What was missing there may have come.
-    rotation = early.first(false, from: rotation, to: newest)
-    if rotation == newest { rotation = next }
-    var runs = 0
-    var end = rotation
-    while runs < Self.rotatedIntervals, end.precedes(newest) {
-      end = early.first(false, from: early.first(true, from: end, to: newest), to: newest)
-      runs += 1
-    }
-    describe(runs, from: rotation, &writer, &block)
-    rotation = end
-    return writer.length
-  }
-
-  /// The end of the early run before the one that ends at `end`; `next` when there is none.
-  private func startOfGap(before end: UInt32) -> UInt32 {
-    guard let gap = early.last(false, before: end, downTo: next),
-      let previous = early.last(true, before: gap, downTo: next)
-    else { return next }
-    return previous &+ 1
-  }
-
-  /// `count` early runs from `start` on, where a gap begins, each with the gap before it.
-  private func describe(_ count: Int, from start: UInt32, _ writer: inout AckBlockWriter, _ block: inout MutableRawSpan)
-  {
-    writer.interval(start: start &- next, runCount: 2 * count, firstReceived: false, into: &block)
-    var previous = start
-    for _ in 0..<count {
-      let lower = early.first(true, from: previous, to: highest)
-      let upper = early.first(false, from: lower, to: highest)
-      writer.run(lower &- previous, into: &block)
-      writer.run(upper &- lower, into: &block)
-      previous = upper
-    }
-  }
-
   // MARK: Storage
 
   private mutating func note(_ number: UInt32, isFin: Bool) {
@@ -262,12 +207,13 @@ package struct ReceiveWindow: ~Copyable {
     early.remove(next, upTo: end)
     next = end
     earlyRuns -= 1
-    if earlyRuns == 0, early.capacity > Self.keptEntries { early = SequenceBitmap() }
   }
 
-  /// Nothing is stored: what a large window took is given back.
-  private mutating func shrink() {
-    if stored.count > Self.keptEntries { stored = Column(repeating: Stored(), count: 4) }
+  /// Gives back what a large window took, if nothing is stored: the connection rests.
+  package mutating func shrink() {
+    guard delivered == next, earlyRuns == 0, stored.count > 4 else { return }
+    stored = Column(repeating: Stored(), count: 4)
+    early = SequenceBitmap()
   }
 
   private mutating func put(_ number: UInt32, _ entry: Stored) {

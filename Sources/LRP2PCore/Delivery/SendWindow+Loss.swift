@@ -98,6 +98,11 @@ extension SendWindow {
     let entry = self[number]
     guard !entry.isAcknowledged, !entry.isLost else { return }
     self[number].packed |= Sent.lost | Sent.suspected
+    if entry.isDoubled { doublesPending -= 1 }
+    if mayDouble, doublingCredit >= Self.doublingPrice, entry.isRetransmitted || wouldCloseWindow(number) {
+      self[number].packed |= Sent.doubled
+      doublingCredit -= Self.doublingPrice
+    }
     if outcome.lostPackets == 0 || outcome.newestLost.precedes(entry.packetNumber) {
       outcome.newestLost = entry.packetNumber
     }
@@ -110,6 +115,12 @@ extension SendWindow {
     outcome.lostPackets += 1
     outcome.longestLost = max(outcome.longestLost, entry.length)
     outcome.newestLostTime = max(outcome.newestLostTime, now - min(age(entry, now), now))
+  }
+
+  /// What is lost over and over keeps the window's lower edge, and in the end the sender, waiting. Whether another loss of
+  /// `number` would do that: it is told when a round trip's packets have been sent behind it, and so would the next be.
+  private func wouldCloseWindow(_ number: UInt32) -> Bool {
+    3 * UInt64(next &- number) > UInt64(min(edge &- base, 0xFF_FFFF))
   }
 
   /// Packets taken for lost have arrived: the path reorders by more than was thought (RFC 8985, 6.2.4). The time

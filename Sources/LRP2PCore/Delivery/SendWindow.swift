@@ -17,6 +17,8 @@ package struct SendWindow: ~Copyable {
     static var fin: UInt64 { 8 << 56 }
     /// Some transmission of it was taken for lost.
     static var suspected: UInt64 { 16 << 56 }
+    /// A retransmission of it was lost: the next one is sent twice.
+    static var doubled: UInt64 { 32 << 56 }
     static var offsetMask: UInt64 { (1 << 40) - 1 }
 
     package var length: Int { Int((packed >> 40) & 0xFFFF) }
@@ -24,6 +26,7 @@ package struct SendWindow: ~Copyable {
     package var isLost: Bool { packed & Self.lost != 0 }
     package var isRetransmitted: Bool { packed & Self.retransmitted != 0 }
     package var isFin: Bool { packed & Self.fin != 0 }
+    var isDoubled: Bool { packed & Self.doubled != 0 }
   }
 
   /// A retransmission in order of sending.
@@ -40,11 +43,11 @@ package struct SendWindow: ~Copyable {
     package var length: Int
     package var isFin: Bool
     package var isRetransmission: Bool
-    /// Neither lost nor probed for: the end of a stream is repeated.
+    /// Neither lost nor probed for: sent once more in case it will be.
     package var isRepetition = false
   }
 
-  var ring: Column<Sent>
+  package internal(set) var ring: Column<Sent>
   /// Lowest sequence number not covered by the peer's last in-order number.
   package internal(set) var base: UInt32
   package internal(set) var next: UInt32
@@ -74,9 +77,15 @@ package struct SendWindow: ~Copyable {
   package internal(set) var packetsInFlight = 0
   package internal(set) var bytesInFlight: UInt64 = 0
   package internal(set) var lostPending = 0
+  /// Segments that were sent once again, and will be twice.
+  var doublesPending = 0
+  /// Whether there is room on the path for what is sent twice: none where a queue has grown.
+  package var mayDouble = true
+  /// Each new packet earns a little of what sending one twice costs, so that few are.
+  var doublingCredit = 1 << 14
 
-  /// A ring of at most so many entries stays when all is acknowledged.
-  static var keptEntries: Int { 16_384 }
+  static var doublingPrice: Int { 256 }
+  static var mostDoublingCredit: Int { 1 << 22 }
 
   /// What every segment costs beside its payload: header, segment fields, tag.
   package static var overhead: Int { 38 }
@@ -104,7 +113,7 @@ package struct SendWindow: ~Copyable {
   /// Whether everything, FIN included, has been acknowledged.
   package var isComplete: Bool { finAcknowledged && base == next }
   package var hasOutstanding: Bool { base != next }
-  package var hasLost: Bool { lostPending > 0 }
+  package var hasLost: Bool { lostPending + doublesPending > 0 }
   package var hasNew: Bool { !finSent && (nextOffset < offered || finRequested) }
   /// Whether new data is there and only the peer's window forbids it.
   package var isWindowClosed: Bool { hasNew && edge.precedes(next) }
@@ -118,8 +127,10 @@ package struct SendWindow: ~Copyable {
     if base != next, self[base].isLost { return segment(base, retransmission: true) }
     while let number = lostQueue.first {
       let entry = self[number]
-      if !number.precedes(base), entry.isLost, !entry.isAcknowledged {
-        return segment(number, retransmission: true)
+      if !number.precedes(base), entry.isLost || entry.isDoubled, !entry.isAcknowledged {
+        var lost = segment(number, retransmission: true)
+        lost.isRepetition = !entry.isLost
+        return lost
       }
       lostQueue.popFirst()
     }
@@ -176,7 +187,17 @@ package struct SendWindow: ~Copyable {
         lostPending -= 1
         packetsInFlight += 1
         bytesInFlight += UInt64(segment.length + Self.overhead)
-        if lostQueue.first == segment.number { lostQueue.popFirst() }
+        if self[segment.number].isDoubled {
+          doublesPending += 1
+        } else if lostQueue.first == segment.number {
+          lostQueue.popFirst()
+        }
+      } else if segment.isRepetition, self[segment.number].isDoubled, lostQueue.first == segment.number {
+        // It goes on to be judged by the first of the two.
+        self[segment.number].packed &= ~Sent.doubled
+        doublesPending -= 1
+        lostQueue.popFirst()
+        return
       }
       self[segment.number].packed |= Sent.retransmitted
       // A first transmission that a probe repeats leaves the order of first sends: the queue of resends judges it.
@@ -187,6 +208,7 @@ package struct SendWindow: ~Copyable {
       self[next].packed =
         (segment.offset & Sent.offsetMask) | UInt64(segment.length) << 40 | (segment.isFin ? Sent.fin : 0)
       next &+= 1
+      doublingCredit = min(doublingCredit + 1, Self.mostDoublingCredit)
       nextOffset += UInt64(segment.length)
       finSent = finSent || segment.isFin
       packetsInFlight += 1
@@ -304,7 +326,6 @@ package struct SendWindow: ~Copyable {
     }
     acknowledged.remove(start, upTo: base)
     settled.remove(start, upTo: base)
-    if base == next { shrink() }
   }
 
   mutating func acknowledge(
@@ -332,8 +353,9 @@ package struct SendWindow: ~Copyable {
     } else {
       packetsInFlight -= 1
       bytesInFlight -= UInt64(entry.length + Self.overhead)
+      if entry.isDoubled { doublesPending -= 1 }
     }
-    self[number].packed = (entry.packed | Sent.acknowledged) & ~Sent.lost
+    self[number].packed = (entry.packed | Sent.acknowledged) & ~(Sent.lost | Sent.doubled)
     // What arrived although it was taken for lost, and before its repetition could (RFC 9438, 4.9.2).
     if entry.packed & Sent.suspected != 0, entry.isLost || largest.precedes(entry.packetNumber) {
       outcome.spuriousLosses += 1
@@ -375,9 +397,9 @@ package struct SendWindow: ~Copyable {
     settled.grow(to: ring.count, lower: base, upper: next)
   }
 
-  /// Nothing is outstanding: what a large window took is given back.
-  mutating func shrink() {
-    guard ring.count > Self.keptEntries else { return }
+  /// Gives back what a large window took, if nothing is outstanding: the connection rests.
+  package mutating func shrink() {
+    guard base == next, ring.count > 16 else { return }
     ring = Column(repeating: Sent(), count: 16)
     acknowledged = SequenceBitmap()
     settled = SequenceBitmap()

@@ -7,6 +7,7 @@ extension Flow {
     let delay = min(Nanoseconds.microseconds(block.delayMicroseconds), peerMaximumAckDelay)
     if let sample = outcome.sample, block.largestPacketNumber > highestAcknowledged || !roundTrip.hasSample {
       roundTrip.update(sample: sample, acknowledgementDelay: delay)
+      send.mayDouble = roundTrip.latest <= roundTrip.minimum + roundTrip.minimum / 8 * 7
       sampled = true
     }
     let isNewest = block.largestPacketNumber >= highestAcknowledged

@@ -82,6 +82,7 @@ package struct AckRunReader: BitwiseCopyable {
     intervalsLeft = block.intervalCount
   }
 
+  @inline(__always)
   package mutating func next(_ bytes: RawSpan) -> AckRun? {
     var starts = false
     if runsLeft == 0 {

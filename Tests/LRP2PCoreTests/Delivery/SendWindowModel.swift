@@ -10,6 +10,8 @@ struct SentModel {
   var packetNumber: UInt64
   var time: Instant
   var wasResent = false
+  /// It was sent again because it was lost, and may be once more.
+  var mayDouble = false
 
   var cost: UInt64 { UInt64(length + SendWindow.overhead) }
   /// As the window counts it, in whole microseconds.
@@ -136,7 +138,9 @@ struct CheckedSendWindow: ~Copyable {
     if window.packetsInFlight != packets { wrong.append("\(window.packetsInFlight) in flight, not \(packets)") }
     if window.bytesInFlight != bytes { wrong.append("\(window.bytesInFlight) bytes in flight, not \(bytes)") }
     if window.lostPending != lost { wrong.append("\(window.lostPending) lost, not \(lost), \(missing)") }
-    if window.hasLost != (lost > 0) || window.hasOutstanding != (base < entries.count) { wrong.append("has…") }
+    let mayDouble = entries[base...].contains { $0.mayDouble && $0.state == .outstanding }
+    let hasLostIsRight = window.hasLost ? lost > 0 || mayDouble : lost == 0
+    if !hasLostIsRight || window.hasOutstanding != (base < entries.count) { wrong.append("has…") }
     if window.base != first &+ UInt32(base) || window.next != first &+ UInt32(entries.count) { wrong.append("ends") }
     if window.edge != first &+ UInt32(bitPattern: Int32(edge)) { wrong.append("edge \(window.edge)") }
     if window.acknowledgedOffset != acknowledgedOffset { wrong.append("offset \(window.acknowledgedOffset)") }
@@ -156,7 +160,7 @@ struct CheckedSendWindow: ~Copyable {
       if hasLost || window.canSendNew() { wrong.append("nothing is offered, \(missing)") }
       return nil
     }
-    if segment.isRetransmission != hasLost { wrong.append("lost segments come first") }
+    if segment.isRetransmission != hasLost, !segment.isRepetition { wrong.append("lost segments come first") }
     return send(segment, capacity: capacity)
   }
 
@@ -174,7 +178,11 @@ struct CheckedSendWindow: ~Copyable {
   private mutating func send(_ segment: SendWindow.Segment, capacity: Int, isProbe: Bool = false) -> Int {
     let number = segment.number.distance(since: first)
     packetNumber += 1
-    if segment.isRetransmission {
+    if segment.isRepetition {
+      // It counts for the first of the two.
+      if entries[number].state != .outstanding || !entries[number].mayDouble { wrong.append("\(number) is sent twice") }
+      entries[number].mayDouble = false
+    } else if segment.isRetransmission {
       let entry = entries[number]
       if !isProbe, entry.state != .lost { wrong.append("\(number) is sent again, and was not lost") }
       if segment.offset != entry.offset || segment.length != entry.length || segment.isFin != entry.isFin {
@@ -183,6 +191,7 @@ struct CheckedSendWindow: ~Copyable {
       entries[number].state = .outstanding
       entries[number].packetNumber = packetNumber
       entries[number].time = now
+      if entry.state == .lost { entries[number].mayDouble = true }
       entries[number].wasResent = true
       resends.append((number, packetNumber))
     } else {

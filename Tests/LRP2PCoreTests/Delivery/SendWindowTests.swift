@@ -70,7 +70,7 @@ import Testing
     }
     let wrong = checked.wrong.first
     let isComplete = checked.window.isComplete
-    #expect(wrong == nil && isComplete, "\(steps) steps")
+    #expect(wrong == nil && isComplete, "\(steps) steps: \(wrong ?? "")")
     let finAcknowledged = checked.window.finAcknowledged
     #expect(finAcknowledged && checked.acknowledgedOffset == total && (loss == 0 || bytes < 2 || checked.losses > 0))
   }
@@ -210,5 +210,42 @@ import Testing
       lastInOrder: 9, window: 0, block: block, RawSpan(), lossDelay: 1000, now: 5000)
     let isComplete = window.isComplete
     #expect(isFirst && isOver && isComplete && outcome?.sample == 5000)
+  }
+
+  /// A segment lost a second time is sent twice in a row, and lost only if the first of the two is.
+  @Test func whatIsLostAgainIsSentTwice() {
+    var checked = sending(20)
+    checked.acknowledge(ack(0, largest: 12, [0..<12], received: Set(1..<12)))
+    #expect(checked.send(capacity: 100) == 0)
+    let again = checked.window.nextSegment(capacity: 100) == nil
+    #expect(again)
+    checked.acknowledge(ack(0, largest: checked.packetNumber, [0..<20], received: Set(1..<20)))
+    checked.now += .milliseconds(30)
+    checked.lossTimer()
+    checked.acknowledge(ack(0, largest: checked.packetNumber + 3, [0..<20], received: Set(1..<20)))
+    let twice = [checked.send(capacity: 100), checked.send(capacity: 100), checked.send(capacity: 100)]
+    #expect(twice == [0, 0, nil])
+    checked.check()
+    expectFine(checked)
+  }
+
+  @Test func whatALargeWindowTookIsGivenBack() {
+    var window = SendWindow(first: 0, window: 1 << 20)
+    window.offer(upTo: 1 << 30)
+    for number in 0..<100_000 as Range<UInt64> {
+      window.sent(window.nextSegment(capacity: 100)!, packetNumber: number, now: number)
+    }
+    window.shrink()
+    let large = window.ring.count
+    #expect(large >= 100_000)
+    let block = AckBlock(largestPacketNumber: 99_999, delayMicroseconds: 0, duplicates: 0, ect0: 0, ect1: 0, ce: 0)
+    _ = try? window.acknowledge(lastInOrder: 99_999, window: 1 << 20, block: block, RawSpan(), lossDelay: 1, now: 100_000)
+    window.shrink()
+    let small = window.ring.count
+    #expect(small == 16)
+    // And it goes on.
+    window.sent(window.nextSegment(capacity: 100)!, packetNumber: 100_000, now: 100_000)
+    let isOutstanding = window.hasOutstanding
+    #expect(isOutstanding)
   }
 }
