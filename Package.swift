@@ -17,27 +17,33 @@ let package = Package(
   ],
   targets: [
     .target(name: "CLinux"),
+    // Loads libipsec-mb at run time, where there is one; nothing of it is needed here.
+    .target(name: "CIPSecMB"),
     .systemLibrary(name: "CSodium", pkgConfig: "libsodium", providers: [.apt(["libsodium-dev"])]),
     .target(name: "LRP2PCore", swiftSettings: settings),
     .target(name: "LRP2PSodium", dependencies: ["LRP2PCore", "CSodium"], swiftSettings: settings),
+    .target(name: "LRP2PIPSecMB", dependencies: ["LRP2PCore", "CIPSecMB"], swiftSettings: settings),
     .target(name: "LRP2PSimulation", dependencies: ["LRP2PCore"], swiftSettings: settings),
     .target(name: "LRP2PReactor", dependencies: ["LRP2PCore", "CLinux"], swiftSettings: settings),
-    .target(name: "LRP2P", dependencies: ["LRP2PCore", "LRP2PReactor", "LRP2PSodium"], swiftSettings: settings),
+    .target(
+      name: "LRP2P", dependencies: ["LRP2PCore", "LRP2PReactor", "LRP2PSodium", "LRP2PIPSecMB"],
+      swiftSettings: settings),
     .target(
       name: "LRP2PTool", dependencies: ["LRP2P", "LRP2PSodium"], swiftSettings: settings),
     .testTarget(name: "LRP2PCoreTests", dependencies: ["LRP2PCore"], swiftSettings: settings),
     .testTarget(
       name: "LRP2PSimulationTests", dependencies: ["LRP2PSimulation", "LRP2PCore"], swiftSettings: settings),
     .testTarget(
-      name: "LRP2PSodiumTests", dependencies: ["LRP2PSodium", "LRP2PCore"], resources: [.copy("Vectors")],
-      swiftSettings: settings),
+      name: "LRP2PSodiumTests", dependencies: ["LRP2PSodium", "LRP2PIPSecMB", "LRP2PCore"],
+      resources: [.copy("Vectors")], swiftSettings: settings),
     .testTarget(
       name: "LRP2PReactorTests", dependencies: ["LRP2PReactor", "LRP2PCore", "CLinux"], swiftSettings: settings),
     .testTarget(
       name: "LRP2PToolTests", dependencies: ["LRP2PTool", "LRP2PSodium"], swiftSettings: settings),
     .target(name: "CMemoryUse", path: "Tests/CMemoryUse"),
     .testTarget(
-      name: "LRP2PTests", dependencies: ["LRP2P", "LRP2PSimulation", "CMemoryUse"], swiftSettings: settings),
+      name: "LRP2PTests", dependencies: ["LRP2P", "LRP2PIPSecMB", "LRP2PSimulation", "CMemoryUse"],
+      swiftSettings: settings),
   ]
 )
 

@@ -1,7 +1,6 @@
 import CLinux
 import LRP2PCore
 import LRP2PReactor
-import LRP2PSodium
 
 // What the machine could do at best: the same sockets, batches, AEAD and datagram size as the protocol's, and the same
 // bytes filled and checked by the same code, but no acknowledgement, no retransmission and no order. What does not

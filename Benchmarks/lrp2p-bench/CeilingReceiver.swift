@@ -1,11 +1,10 @@
 import LRP2PCore
 import LRP2PReactor
-import LRP2PSodium
 
 /// Receives, opens, checks and counts.
 struct CeilingReceiver: ~Copyable {
   private var socket: BlastSocket
-  private let suite = SodiumSuite()
+  private let suite: any CipherSuite
   private let keys: Column<TrafficKey>
   private var jobs: Column<AEADJob>
   private var jobCount = 0
@@ -18,8 +17,10 @@ struct CeilingReceiver: ~Copyable {
   private static var batch: Int { 512 }
 
   private init(_ job: Job, at address: Address) throws {
+    let suite = try job.aeadProvider.makeSuite()
     if !suite.supports(job.aead) { throw Failure("this machine has no \(job.aead.name)") }
     let socket = try BlastSocket(job, bind: address)
+    self.suite = suite
     self.socket = socket
     keys = Blast.keys(job.aead)
     jobs = Column(repeating: AEADJob(), count: Self.batch)

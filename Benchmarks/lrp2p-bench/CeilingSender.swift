@@ -1,13 +1,12 @@
 import Glibc
 import LRP2PCore
 import LRP2PReactor
-import LRP2PSodium
 
 /// Fills, seals and sends without end.
 struct CeilingSender: ~Copyable {
   private var socket: BlastSocket
   private let target: Address
-  private let suite = SodiumSuite()
+  private let suite: any CipherSuite
   private let keys: Column<TrafficKey>
   private var jobs: Column<AEADJob>
   private let pattern = Pattern(number: 0)
@@ -17,8 +16,10 @@ struct CeilingSender: ~Copyable {
   private var packetNumber: UInt64 = 0
 
   private init(_ job: Job, to address: Address) throws {
+    let suite = try job.aeadProvider.makeSuite()
     if !suite.supports(job.aead) { throw Failure("this machine has no \(job.aead.name)") }
     let socket = try BlastSocket(job, bind: address.localEnd)
+    self.suite = suite
     target = address
     keys = Blast.keys(job.aead)
     datagram = job.datagram

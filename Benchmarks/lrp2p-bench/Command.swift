@@ -11,7 +11,8 @@ struct Command: ParsableCommand {
       that everything was measured and every byte was right.
       """,
     subcommands: [
-      ThroughputCommand.self, EchoCommand.self, WindowCommand.self, PatternCommand.self, WorkerCommand.self,
+      ThroughputCommand.self, EchoCommand.self, AEADCommand.self, WindowCommand.self, PatternCommand.self,
+      WorkerCommand.self,
     ])
 
   /// Not the parser's own: a failure is one line, on standard error.

@@ -36,14 +36,14 @@ struct EchoCommand: ParsableCommand {
       }
       for measurement in results.connecting {
         isVerified = isVerified && measurement[.wrongPieces] == 0
-        reports.append(report(measurement, aead))
+        reports.append(try report(measurement, aead))
       }
     }
     if !reports.isEmpty { common.show(reports) }
     if !isVerified { throw Failure("answers arrived that were not the bytes that were sent") }
   }
 
-  private func report(_ measurement: Measurement, _ aead: AEAD) -> Report {
+  private func report(_ measurement: Measurement, _ aead: AEAD) throws -> Report {
     var report = Report()
     let p50 = Double(measurement[.medianNanoseconds])
     let raw = Double(measurement[.rawMedianNanoseconds])
@@ -58,7 +58,7 @@ struct EchoCommand: ParsableCommand {
     report.add("spin", spin)
     report.add("rounds", measurement[.rounds])
     report.add("verified", measurement[.wrongPieces] == 0)
-    report.add("aead", aead.name)
+    try common.addAEAD(aead, to: &report)
     report.add("backend", common.backend.rawValue)
     return report
   }

@@ -41,6 +41,7 @@ struct Job {
   var spin = false
   var oneCore = false
   var congestion = EngineConfiguration().congestion
+  var aeadProvider = AEADProvider.automatic
   /// An echo over raw UDP only.
   var baselinesOnly = false
   /// How long the listening end waits for the other.
@@ -55,6 +56,7 @@ struct Job {
     configuration.engine.aeads = aead == .aes256GCM ? [.aes256GCM, .chacha20Poly1305] : [aead]
     configuration.engine.maximumPeers = maximumPeers
     configuration.engine.congestion = congestion
+    configuration.aeadProvider = aeadProvider
     return configuration
   }
 

@@ -1,10 +1,18 @@
 import ArgumentParser
+import LRP2P
 import LRP2PCore
 import LRP2PReactor
-import LRP2PSodium
 
 enum BackendName: String, ExpressibleByArgument, CaseIterable { case epoll }
 extension CongestionAlgorithm: ExpressibleByArgument {}
+extension AEADProvider: ExpressibleByArgument {}
+
+extension AEADProvider {
+  /// A suite for one engine, or for whatever stands in for one.
+  func makeSuite() throws -> any CipherSuite {
+    do { return try CipherSuites.make(self) } catch { throw Failure("\(ReactorError.configuration(error))") }
+  }
+}
 
 /// What all scenarios have in common.
 struct CommonOptions: ParsableArguments {
@@ -13,6 +21,9 @@ struct CommonOptions: ParsableArguments {
 
   @Option(help: "Only this AEAD; without, all that the machine has.")
   var aead: AEAD?
+
+  @Option(help: "Whose code seals and opens datagrams.")
+  var aeadProvider = AEADProvider.automatic
 
   @Option(help: "What moves the datagrams.")
   var backend = BackendName.epoll
@@ -51,17 +62,23 @@ struct CommonOptions: ParsableArguments {
   func job(_ kind: Kind, aead: AEAD) -> Job {
     Job(
       kind: kind, aead: aead, seconds: seconds, datagram: datagram, connections: connections, oneCore: oneCore,
-      congestion: congestion)
+      congestion: congestion, aeadProvider: aeadProvider)
   }
 
   /// Those to measure, in turn.
   func aeads() throws -> [AEAD] {
-    let suite = SodiumSuite()
+    let suite = try aeadProvider.makeSuite()
     if let aead {
       if !suite.supports(aead) { throw Failure("this machine has no \(aead.name)") }
       return [aead]
     }
     return AEAD.allCases.filter(suite.supports)
+  }
+
+  /// Adds what the ciphers were.
+  func addAEAD(_ aead: AEAD, to report: inout Report) throws {
+    report.add("aead", aead.name)
+    report.add("aead_provider", try aeadProvider.makeSuite().aeadProvider)
   }
 
   /// Where the job's ends run.

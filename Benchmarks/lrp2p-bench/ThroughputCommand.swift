@@ -42,7 +42,7 @@ struct ThroughputCommand: ParsableCommand {
         Output.line("listening on \(address)", to: common.json ? Output.error : Output.standard)
       }
       isVerified = isVerified && result.isVerified
-      let report = result.report(common, aead)
+      let report = try result.report(common, aead)
       if common.json { common.show([report]) } else { reports.append(report) }
     }
     if !common.json { common.show(reports) }
@@ -84,14 +84,13 @@ struct ThroughputResult {
   /// Whether nothing wrong has come.
   var isVerified: Bool { sums.values.allSatisfy { $0.listening[.wrongPieces] == 0 } }
 
-  func report(_ common: CommonOptions, _ aead: AEAD) -> Report {
+  func report(_ common: CommonOptions, _ aead: AEAD) throws -> Report {
     var report = Report()
     let goodput = sums[.transfer]?.gigabitsPerSecond
     if let goodput { report.add("goodput_gbit_per_s", goodput) }
     if let transfer = sums[.transfer] { add(transfer, to: &report) }
     if sums.values.contains(where: { $0.listening.has(.wrongPieces) }) { report.add("verified", isVerified) }
-    report.add("aead", aead.name)
-    report.add("aead_provider", "libsodium")
+    try common.addAEAD(aead, to: &report)
     report.add("backend", common.backend.rawValue)
     report.add("congestion", common.congestion.rawValue)
     for (kind, name) in [(Kind.ceiling, "ceiling"), (.tcp, "tcp")] {

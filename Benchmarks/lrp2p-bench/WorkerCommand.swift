@@ -14,6 +14,7 @@ struct WorkerCommand: ParsableCommand {
   @Flag var spin = false
   @Flag var oneCore = false
   @Option var congestion = EngineConfiguration().congestion
+  @Option var aeadProvider = AEADProvider.automatic
   @Flag var baselinesOnly = false
   @Option var listen: String?
   @Option var connect: String?
@@ -26,7 +27,7 @@ struct WorkerCommand: ParsableCommand {
       "--parent", "\(bench_process_id())",
     ]
     if job.spin { arguments.append("--spin") }
-    arguments += ["--congestion", job.congestion.rawValue]
+    arguments += ["--congestion", job.congestion.rawValue, "--aead-provider", job.aeadProvider.rawValue]
     if job.oneCore { arguments.append("--one-core") }
     if job.baselinesOnly { arguments.append("--baselines-only") }
     if let listen { arguments += ["--listen", "\(listen)"] }
@@ -39,7 +40,7 @@ struct WorkerCommand: ParsableCommand {
     do {
       let job = Job(
         kind: kind, aead: aead, seconds: seconds, datagram: datagram, connections: connections, spin: spin,
-        oneCore: oneCore, congestion: congestion, baselinesOnly: baselinesOnly)
+        oneCore: oneCore, congestion: congestion, aeadProvider: aeadProvider, baselinesOnly: baselinesOnly)
       if let address = listen.flatMap({ Address($0) }) {
         ProcessPair.report(try Ends.listen(job, at: address, announce: ProcessPair.announce))
       } else if let address = connect.flatMap({ Address($0) }) {

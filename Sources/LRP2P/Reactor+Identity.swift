@@ -1,19 +1,20 @@
 import LRP2PCore
 import LRP2PReactor
-import LRP2PSodium
 
 extension Reactor {
-  /// Binds a socket and makes a reactor for it, with the cryptography of libsodium.
+  /// Binds a socket and makes a reactor for it, with the cryptography of libsodium and, for datagrams, of what
+  /// `ReactorConfiguration.aeadProvider` says.
   ///
   /// - Parameters:
   ///   - identity: who this side is.
   ///   - address: where to listen; port 0 takes any free port, `Address.any(port:)` binds all addresses of IPv6 and
   ///     IPv4.
-  /// - Throws: a configuration out of range, or a socket that cannot be had (address in use, no descriptors left).
+  /// - Throws: a configuration out of range or beyond this machine, or a socket that cannot be had (address in use, no descriptors left).
   public init(configuration: ReactorConfiguration = .init(), identity: Identity, bind address: Address)
     throws(ReactorError)
   {
-    try self.init(
-      configuration: configuration, secretKey: identity.secretKey, suite: SodiumSuite(), bind: address)
+    let suite: any CipherSuite
+    do { suite = try CipherSuites.make(configuration.aeadProvider) } catch { throw .configuration(error) }
+    try self.init(configuration: configuration, secretKey: identity.secretKey, suite: suite, bind: address)
   }
 }

@@ -18,7 +18,10 @@ extension Engine {
   }
 
   mutating func wipeScratchRows() {
-    for row in 0..<scratchRowsUsed { peers.keys[row].bytes.wipe() }
+    for row in 0..<scratchRowsUsed {
+      peers.keys[row].bytes.wipe()
+      suite.forget(row)
+    }
     scratchRowsUsed = 0
   }
 
@@ -30,6 +33,7 @@ extension Engine {
     // RFC 9001, 6.5: three probe timeouts.
     peers.flows[slot].epochs.adopt(epoch, before: before, deadline: now + 3 * peers.flows[slot].probeTimeout)
     peers.keys[PeerTable.openingRow(slot)] = peers.keys[row]
+    suite.forget(PeerTable.openingRow(slot))
     touch(slot)
   }
 
@@ -43,5 +47,6 @@ extension Engine {
       peers.keys[row] = next
       peers.flows[slot].epochs.sending += 1
     }
+    suite.forget(row)
   }
 }

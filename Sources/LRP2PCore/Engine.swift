@@ -9,7 +9,9 @@ public struct Engine: ~Copyable {
   var counters = EngineStatistics()
 
   let configuration: EngineConfiguration
-  let suite: any CipherSuite
+  package let suite: any CipherSuite
+  /// Whose code seals and opens the datagrams: "libipsec-mb" or "libsodium".
+  public var aeadProvider: String { suite.aeadProvider }
   var secretKey: SecretKey
   /// Who this side is.
   public let publicKey: PublicKey
@@ -66,7 +68,7 @@ public struct Engine: ~Copyable {
   /// Overwrites all keys; the engine is of no use afterwards.
   package mutating func wipe() {
     secretKey.wipe()
-    for slot in 0..<peers.slots where peers.rows[slot].phase != .free { peers.release(slot) }
+    for slot in 0..<peers.slots where peers.rows[slot].phase != .free { release(slot) }
   }
 
   // MARK: Commands
@@ -260,12 +262,19 @@ public struct Engine: ~Copyable {
     releaseCells(slot)
     pool.trim()
     let handle = peers.flows[slot].handle
-    peers.release(slot)
+    release(slot)
     // The first attempt of the dial, which stood for this one.
     guard handle != 0, let first = peers.slot(of: handle) else { return }
     move(first, .lingered)
     releaseCells(first)
-    peers.release(first)
+    release(first)
+  }
+
+  /// Wipes the keys of a slot, and what the suite has made of them, and gives it back.
+  private mutating func release(_ slot: Int) {
+    suite.forget(PeerTable.sealingRow(slot))
+    suite.forget(PeerTable.openingRow(slot))
+    peers.release(slot)
   }
 
   /// Gives back all memory of the pool that the connection has.

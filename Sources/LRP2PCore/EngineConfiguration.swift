@@ -48,9 +48,12 @@ public struct EngineConfiguration: Sendable {
 
   public init() {}
 
-  /// A value outside its documented range.
+  /// A value that cannot be used.
   public enum Invalid: Error, Hashable, Sendable {
+    /// It is outside of its documented range.
     case outOfRange(field: String, allowed: String)
+    /// This machine does not have what it asks for.
+    case unavailable(field: String, reason: String)
   }
 
   /// Throws the first field that is out of range.

@@ -25,6 +25,8 @@ public struct ReactorConfiguration: Sendable {
   public var receiveBatchesPerTurn = 4
   /// Send calls in one turn before receiving gets its share: 1 … 1024.
   public var sendBatchesPerTurn = 16
+  /// Whose code seals and opens datagrams.
+  public var aeadProvider = AEADProvider.automatic
 
   public init() {}
 

@@ -36,7 +36,7 @@ func check(_ result: Int32, _ operation: @autoclosure () -> String) throws(Syste
 
 /// Why a reactor could not be made.
 public enum ReactorError: Error, Sendable {
-  /// A field of the configuration is out of its range.
+  /// A field of the configuration is out of its range, or asks for what this machine does not have.
   case configuration(EngineConfiguration.Invalid)
   /// A socket or descriptor could not be had: the address is in use or not ours, or descriptors have run out
   /// (EMFILE).
@@ -47,6 +47,7 @@ extension ReactorError: CustomStringConvertible {
   public var description: String {
     switch self {
     case .configuration(.outOfRange(let field, let allowed)): "configuration: \(field) must be \(allowed)"
+    case .configuration(.unavailable(let field, let reason)): "configuration: \(field): \(reason)"
     case .system(let error): error.description
     }
   }

@@ -15,6 +15,8 @@ public struct SodiumSuite: Sendable {
 }
 
 extension SodiumSuite: CipherSuite {
+  package var aeadProvider: String { "libsodium" }
+
   package func supports(_ aead: AEAD) -> Bool {
     switch aead {
     case .chacha20Poly1305: true

@@ -90,7 +90,7 @@ struct Batch: ~Copyable {
 }
 
 /// The sealed datagrams.
-func seal(_ datagrams: [Datagram], keys: borrowing Column<TrafficKey>, _ suite: SodiumSuite) -> [[UInt8]] {
+func seal(_ datagrams: [Datagram], keys: borrowing Column<TrafficKey>, _ suite: any CipherSuite) -> [[UInt8]] {
   var batch = Batch(datagrams, room: 16)
   suite.seal(batch.jobs, count: datagrams.count, in: &batch.arena, keys: keys)
   var sealed: [[UInt8]] = []
@@ -99,7 +99,7 @@ func seal(_ datagrams: [Datagram], keys: borrowing Column<TrafficKey>, _ suite: 
 }
 
 /// The plaintexts, `nil` for what is refused.
-func open(_ datagrams: [Datagram], keys: borrowing Column<TrafficKey>, _ suite: SodiumSuite) -> [[UInt8]?] {
+func open(_ datagrams: [Datagram], keys: borrowing Column<TrafficKey>, _ suite: any CipherSuite) -> [[UInt8]?] {
   var batch = Batch(datagrams, room: 0)
   // A stale flag must not survive.
   for index in datagrams.indices { batch.jobs[index].opened = true }

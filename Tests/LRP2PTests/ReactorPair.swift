@@ -13,12 +13,14 @@ struct ReactorPair: ~Copyable {
 
   init(
     configuration: ReactorConfiguration = .init(), clientSends: UInt64?, serverSends: UInt64?,
-    serverIdentity: Identity = Identity()
+    serverIdentity: Identity = Identity(), clientProvider: AEADProvider? = nil
   ) throws(ReactorError) {
     serverKey = serverIdentity.publicKey
     // Both before either is stored: a noncopyable value is not initialised by halves.
     let server = try Reactor(configuration: configuration, identity: serverIdentity, bind: .any(port: 0))
-    let client = try Reactor(configuration: configuration, identity: Identity(), bind: .any(port: 0))
+    var clientConfiguration = configuration
+    if let clientProvider { clientConfiguration.aeadProvider = clientProvider }
+    let client = try Reactor(configuration: clientConfiguration, identity: Identity(), bind: .any(port: 0))
     self.server = server
     self.client = client
     clientHandler = StreamHandler(bytesToSend: clientSends)

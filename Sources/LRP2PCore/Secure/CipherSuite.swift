@@ -52,8 +52,9 @@ package struct AEADJob: BitwiseCopyable {
   package init() {}
 }
 
-/// The cryptography that the protocol needs, as a value without state: the core stays free of C, a simulation
-/// brings a clear-text suite. Called for whole batches and for handshakes, never for a single datagram's step.
+/// The cryptography that the protocol needs: the core stays free of C, a simulation brings a clear-text suite. Called
+/// for whole batches and for handshakes, never for a single datagram's step. A suite may keep what it has made of the
+/// keys, so each engine has its own.
 package protocol CipherSuite {
   /// Seals jobs `0 ..< count` in place: the plaintext stands at `offset + 16`, the tag goes behind it.
   /// AEAD nonce: 4 zero bytes, then the packet number as 8 bytes little-endian.
@@ -61,8 +62,13 @@ package protocol CipherSuite {
   /// Opens jobs `0 ..< count` in place and sets `opened`. A datagram that fails is left unusable, nothing else.
   func open(_ jobs: inout Column<AEADJob>, count: Int, in arena: inout Arena, keys: borrowing Column<TrafficKey>)
 
+  /// The key of `row` is no longer in use: whatever was made of it and kept is wiped.
+  func forget(_ row: Int)
+
   /// Whether this machine can run `aead`.
   func supports(_ aead: AEAD) -> Bool
+  /// Whose code seals and opens datagrams, by the name of the library.
+  var aeadProvider: String { get }
 
   // Handshake primitives (Noise_XX_25519_ChaChaPoly_BLAKE2b).
 
@@ -85,6 +91,11 @@ package protocol CipherSuite {
   func openMessage(
     key: SecretKey, counter: UInt64, associated: RawSpan, ciphertext: RawSpan, into out: inout MutableRawSpan
   ) -> Bool
+}
+
+extension CipherSuite {
+  package func forget(_ row: Int) {}
+  package var aeadProvider: String { "none" }
 }
 
 /// What the core asks of ciphers kept as one stored value.
