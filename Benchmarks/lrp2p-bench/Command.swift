@@ -11,7 +11,9 @@ struct Command: ParsableCommand {
       that everything was measured and every byte was right.
       """,
     subcommands: [
-      ThroughputCommand.self, EchoCommand.self, WindowCommand.self, PatternCommand.self, WorkerCommand.self,
+      ThroughputCommand.self, EchoCommand.self, HandshakesCommand.self, IdleCommand.self, FanoutCommand.self,
+      FloodCommand.self,
+      ChurnCommand.self, WindowCommand.self, PatternCommand.self, WorkerCommand.self,
     ])
 
   /// Not the parser's own: a failure is one line, on standard error.
