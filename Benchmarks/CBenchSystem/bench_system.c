@@ -74,19 +74,23 @@ uint64_t bench_cpu_time(void) {
   return (microseconds + (uint64_t)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec)) * 1000u;
 }
 
-int bench_wait_either(int fd0, int fd1, uint64_t timeout_nanoseconds, bool *ready0, bool *ready1) {
-  struct pollfd entries[2] = {{.fd = fd0, .events = POLLIN}, {.fd = fd1, .events = POLLIN}};
+int bench_wait_any(const int *fds, int count, uint64_t timeout_nanoseconds, uint32_t *ready) {
+  struct pollfd entries[32];
+  *ready = 0;
+  if (count < 0 || count > 32) return -EINVAL;
+  for (int i = 0; i < count; i++) entries[i] = (struct pollfd){.fd = fds[i], .events = POLLIN};
   struct timespec timeout = {
       .tv_sec = (time_t)(timeout_nanoseconds / 1000000000u), .tv_nsec = (long)(timeout_nanoseconds % 1000000000u)};
-  int result = lrp2p_result(ppoll(entries, 2, &timeout, NULL));
-  *ready0 = result > 0 && entries[0].revents != 0;
-  *ready1 = result > 0 && entries[1].revents != 0;
+  int result = lrp2p_result(ppoll(entries, (nfds_t)count, &timeout, NULL));
+  for (int i = 0; i < count; i++) {
+    if (result > 0 && entries[i].revents != 0) *ready |= (uint32_t)1 << i;
+  }
   return result == -EINTR ? 0 : result;
 }
 
 int bench_wait_readable(int fd, uint64_t timeout_nanoseconds) {
-  bool ready, none;
-  return bench_wait_either(fd, -1, timeout_nanoseconds, &ready, &none);
+  uint32_t ready;
+  return bench_wait_any(&fd, 1, timeout_nanoseconds, &ready);
 }
 
 static int tcp_socket(struct lrp2p_address address, int mss, struct sockaddr_in6 *name, socklen_t *length) {

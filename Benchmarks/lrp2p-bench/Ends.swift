@@ -12,6 +12,12 @@ enum Ends {
     case .ceiling: return [try CeilingReceiver.run(job, at: address, announce: announce)]
     case .tcp: return [try TCPBaseline.receive(job, at: address, announce: announce)]
     case .echo: return [try EchoServer.run(job, at: address, announce: announce)]
+    case .handshakes: return [try HandshakeResponder.run(job, at: address, announce: announce)]
+    case .idle: return [try IdleResponder.run(job, at: address, announce: announce)]
+    case .fanout: return [try FanoutResponder.run(job, at: address, announce: announce)]
+    case .churn: return [try ChurnResponder.run(job, at: address, announce: announce)]
+    case .flood: return [try FloodTarget.run(job, at: address, announce: announce)]
+    case .fanoutCore, .flooder: throw Failure("\(job.kind.rawValue): has no listening end")
     }
   }
 
@@ -23,6 +29,22 @@ enum Ends {
     case .ceiling: return [try CeilingSender.run(job, to: address)]
     case .tcp: return [try TCPBaseline.send(job, to: address)]
     case .echo: return try EchoClient.run(job, to: address)
+    case .handshakes: return [try HandshakeDialler.run(job, to: address)]
+    case .idle: return [try IdleCrowd.run(job, to: address)]
+    case .fanout: return try FanoutCrowd.run(job, to: address)
+    case .churn: return [try ChurnDialler.run(job, to: address)]
+    case .flood: return [try FloodLoad.run(job, to: address)]
+    case .flooder: return [try Flooder.run(job, to: address, announce: ProcessGroup.announce)]
+    case .fanoutCore: throw Failure("\(job.kind.rawValue): has no connecting end")
+    }
+  }
+
+  /// What has one end only.
+  static func alone(_ job: Job) throws -> [Measurement] {
+    try pin(to: job.oneCore ? 0 : 1)
+    switch job.kind {
+    case .fanoutCore: return try FanoutCore.run(job)
+    default: throw Failure("\(job.kind.rawValue): has two ends")
     }
   }
 

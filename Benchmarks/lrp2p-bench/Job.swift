@@ -29,6 +29,32 @@ enum Kind: String, ExpressibleByArgument {
   case tcp
   /// Round trips, through the protocol and over raw UDP.
   case echo
+  /// New connections, as fast as they go.
+  case handshakes
+  /// Many connections that have nothing to say.
+  case idle
+  /// Requests of random peers among many.
+  case fanout
+  /// The same without sockets, in one process.
+  case fanoutCore = "fanout-core"
+  /// Connections that come and go.
+  case churn
+  /// A verified load, and the end that is flooded.
+  case flood
+  /// The end that floods.
+  case flooder
+}
+
+/// What a flood is made of.
+enum FloodKind: String, ExpressibleByArgument, CaseIterable {
+  /// First messages of the handshake, well formed, with a new id and a new ephemeral key each.
+  case message1
+  /// Random bytes of random length.
+  case garbage
+  /// Sealed datagrams of the live connections, once more and from elsewhere.
+  case replay
+  /// The shape of sealed datagrams, for random ids.
+  case forgedID = "forged-id"
 }
 
 /// One run of two ends: everything that both have to know.
@@ -44,10 +70,32 @@ struct Job {
   var aeadProvider = AEADProvider.automatic
   /// An echo over raw UDP only.
   var baselinesOnly = false
+  /// Connections that stay.
+  var peers = 0
+  /// Of these, the ones that send.
+  var active = 0
+  /// Seconds after which an idle peer sends a PING.
+  var keepAlive = 60
+  /// New connections a second.
+  var rate = 0
+  var prefetch: Toggle?
+  var filter = Toggle.off
+  var flood: FloodKind?
+  /// The flooded end looks at the source address only and drops whoever is not the load.
+  var isBare = false
+  /// A flood goes into a socket that nobody reads.
+  var isAstray = false
+  /// When a flood begins, on the clock that all processes of a machine share.
+  var start: Instant = 0
+  /// A third party: the second responder of a fan-out, or whoever takes captured datagrams.
+  var aside: Address?
   /// How long the listening end waits for the other.
   var patience: Nanoseconds = .seconds(10)
 
   var length: Nanoseconds { .seconds(UInt64(seconds)) }
+
+  /// Time for connections to be made before anything is measured.
+  var preparation: Nanoseconds { .seconds(UInt64(peers / 500)) }
 
   /// The two ends use one configuration, so that either could be the other.
   var configuration: ReactorConfiguration {
@@ -60,12 +108,17 @@ struct Job {
     return configuration
   }
 
-  /// Room for connections that are going while others come.
-  var maximumPeers: Int { 2 * connections + 16 }
+  /// Room for connections that are going while others come, and for attempts that came to nothing.
+  var maximumPeers: Int { peers > 0 ? peers + peers / 64 + 1024 : 2 * connections + 16 }
 }
 
 extension Address {
   static var loopback: Address { Address(ipv4: 0x7F00_0001, port: 0) }
+
+  /// Address `number` of 127.0.0.0/8, none of which is 127.0.x.x.
+  static func loopback(_ number: Int) -> Address {
+    Address(ipv4: 0x7F00_0000 | UInt32(0x1_0000 + number % 0xFE_0000), port: 0)
+  }
 
   var isLoopback: Bool { isIPv4 ? (low >> 24) & 0xFF == 127 : high == 0 && low == 1 }
 

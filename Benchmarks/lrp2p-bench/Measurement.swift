@@ -7,13 +7,22 @@ enum Quantity: Int, CaseIterable {
   /// The number of the AEAD in the handshake; 0 without one.
   case aead
   case messageBytes, rounds, medianNanoseconds, slowNanoseconds, rawMedianNanoseconds, rawSlowNanoseconds
+  /// Nanoseconds of one X25519 multiplication, and of one of the base point.
+  case multiplication, baseMultiplication
+  case handshakes, datagramsReceived, connections
+  /// Resident memory at two moments.
+  case residentBefore, residentAfter
+  case keepAlives, lateDatagrams
+  /// New connections of honest peers during a flood: begun, and done in time.
+  case connectsBegun, connectsDone
+  case cookieReplies
 
   private enum Merging { case sum, maximum }
 
   private var merging: Merging {
     switch self {
     case .residentBytes, .aead, .messageBytes, .medianNanoseconds, .slowNanoseconds, .rawMedianNanoseconds,
-      .rawSlowNanoseconds:
+      .rawSlowNanoseconds, .multiplication, .baseMultiplication, .residentBefore, .residentAfter:
       .maximum
     default: .sum
     }
@@ -24,9 +33,9 @@ enum Quantity: Int, CaseIterable {
 
 /// One number for each quantity that was measured. It needs no allocation, so taking one does not disturb the count.
 struct Measurement {
-  private var values = InlineArray<18, UInt64>(repeating: 0)
+  private var values = InlineArray<30, UInt64>(repeating: 0)
   /// One bit for each quantity that has a value.
-  private var present: UInt32 = 0
+  private var present: UInt64 = 0
 
   subscript(_ quantity: Quantity) -> UInt64 {
     get { values[quantity.rawValue] }

@@ -16,8 +16,11 @@ extension AEADProvider {
 
 /// What all scenarios have in common.
 struct CommonOptions: ParsableArguments {
-  @Option(help: ArgumentHelp("How long to measure, warm-up included.", valueName: "n"))
-  var seconds = 10
+  @Option(
+    name: .customLong("seconds"),
+    help: ArgumentHelp(
+      "How long to measure, warm-up included. (default: 10, if the scenario says nothing else)", valueName: "n"))
+  var givenSeconds: Int?
 
   @Option(help: "Only this AEAD; without, all that the machine has.")
   var aead: AEAD?
@@ -49,6 +52,8 @@ struct CommonOptions: ParsableArguments {
   @Option(help: ArgumentHelp("Run only the end that connects, to there.", valueName: "host:port"))
   var connect: String?
 
+  var seconds: Int { givenSeconds ?? 10 }
+
   /// Checked here and not by the parser, which would add its usage to the line.
   func check() throws {
     if listen != nil, connect != nil { throw Failure("--listen and --connect: each runs one end, so give one of them") }
@@ -79,6 +84,14 @@ struct CommonOptions: ParsableArguments {
   func addAEAD(_ aead: AEAD, to report: inout Report) throws {
     report.add("aead", aead.name)
     report.add("aead_provider", try aeadProvider.makeSuite().aeadProvider)
+  }
+
+  /// The one to measure, for scenarios to which it makes little difference.
+  func oneAEAD() throws -> AEAD { try aeads().last! }
+
+  /// For scenarios of more than two ends.
+  func checkNoSingleEnd() throws {
+    if listen != nil || connect != nil { throw Failure("--listen and --connect: this scenario has more than two ends") }
   }
 
   /// Where the job's ends run.

@@ -22,9 +22,13 @@ struct RawUDP: ~Copyable {
     isSpinning = spin
   }
 
-  /// Sends the first `count` bytes of the buffer.
-  mutating func send(_ count: Int, to address: Address) throws {
-    let result = unsafe bench_send_to(socket.descriptor.raw, socket.family, address.native, buffer.baseAddress, count)
+  var localAddress: Address { socket.localAddress }
+
+  /// Sends `count` bytes of the buffer from `offset` on.
+  mutating func send(_ count: Int, from offset: Int = 0, to address: Address) throws {
+    precondition(offset >= 0 && count >= 0 && offset <= buffer.byteCount - count)
+    let result = unsafe bench_send_to(
+      socket.descriptor.raw, socket.family, address.native, buffer.baseAddress + offset, count)
     if result != -Int(EAGAIN) { try check(result, "send to \(address)") }
   }
 

@@ -5,8 +5,14 @@ import LRP2PCore
 
 /// What this process has used so far.
 enum ResourceUsage {
-  /// The most memory that was resident at any time: VmHWM of /proc/self/status, in bytes.
-  static func residentBytes() -> UInt64 {
+  /// The most memory that was resident at any time, in bytes.
+  static func residentBytes() -> UInt64 { status("VmHWM:") }
+
+  /// The memory that is resident now, in bytes.
+  static func residentNow() -> UInt64 { status("VmRSS:") }
+
+  /// A line of /proc/self/status, in bytes.
+  private static func status(_ name: String) -> UInt64 {
     var mode: UInt32 = 0
     let file = unsafe lrp2p_open_read("/proc/self/status", &mode)
     guard file >= 0 else { return 0 }
@@ -14,7 +20,7 @@ enum ResourceUsage {
     var text = [UInt8](repeating: 0, count: 8192)
     let length = unsafe text.withUnsafeMutableBytes { unsafe lrp2p_read(file, $0.baseAddress!, $0.count) }
     guard length > 0 else { return 0 }
-    for line in text[..<Int(length)].split(separator: UInt8(ascii: "\n")) where line.starts(with: "VmHWM:".utf8) {
+    for line in text[..<Int(length)].split(separator: UInt8(ascii: "\n")) where line.starts(with: name.utf8) {
       let digits = line.filter { $0 >= UInt8(ascii: "0") && $0 <= UInt8(ascii: "9") }
       return (UInt64(String(decoding: digits, as: UTF8.self)) ?? 0) << 10
     }

@@ -91,14 +91,20 @@ extension CloseReason? {
 
 extension Reactor {
   /// What engine and socket have counted so far.
-  var counters: Measurement {
-    let statistics = engine.statistics
-    var counters = Measurement()
-    counters[.datagramsSent] = statistics.datagramsSent
-    counters[.datagramsRetransmitted] = statistics.retransmissions
-    counters[.bytesSent] = statistics.bytesSent
-    counters[.bytesReceived] = statistics.bytesReceived
-    counters[.kernelDrops] = self.statistics.kernelDrops
-    return counters
+  var counters: Measurement { Measurement(engine.statistics, statistics) }
+}
+
+extension Measurement {
+  /// Counters of an engine and of the socket below it.
+  init(_ engine: EngineStatistics, _ socket: ReactorStatistics) {
+    self.init()
+    self[.datagramsSent] = engine.datagramsSent
+    self[.datagramsReceived] = engine.datagramsReceived
+    self[.datagramsRetransmitted] = engine.retransmissions
+    self[.bytesSent] = engine.bytesSent
+    self[.bytesReceived] = engine.bytesReceived
+    self[.handshakes] = engine.handshakesCompleted
+    self[.kernelDrops] = socket.kernelDrops
+    if let replies = Knobs.cookieReplies(engine) { self[.cookieReplies] = replies }
   }
 }

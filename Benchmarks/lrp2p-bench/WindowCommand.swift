@@ -196,4 +196,3 @@ private struct WindowRun: ~Copyable {
       lastInOrder: lastInOrder, window: 0xFF_FFFF, block: parsed, bytes, lossDelay: .seconds(1000), now: now)
   }
 }
-

@@ -16,6 +16,17 @@ struct WorkerCommand: ParsableCommand {
   @Option var congestion = EngineConfiguration().congestion
   @Option var aeadProvider = AEADProvider.automatic
   @Flag var baselinesOnly = false
+  @Option var peers = 0
+  @Option var active = 0
+  @Option var keepAlive = 0
+  @Option var rate = 0
+  @Option var prefetch: Toggle?
+  @Option var filter = Toggle.off
+  @Option var flood: FloodKind?
+  @Flag var isBare = false
+  @Flag var isAstray = false
+  @Option var start: Instant = 0
+  @Option var aside: String?
   @Option var listen: String?
   @Option var connect: String?
   @Option var parent: Int32
@@ -30,6 +41,13 @@ struct WorkerCommand: ParsableCommand {
     arguments += ["--congestion", job.congestion.rawValue, "--aead-provider", job.aeadProvider.rawValue]
     if job.oneCore { arguments.append("--one-core") }
     if job.baselinesOnly { arguments.append("--baselines-only") }
+    arguments += ["--peers", "\(job.peers)", "--active", "\(job.active)", "--keep-alive", "\(job.keepAlive)"]
+    arguments += ["--rate", "\(job.rate)", "--filter", job.filter.rawValue, "--start", "\(job.start)"]
+    if let prefetch = job.prefetch { arguments += ["--prefetch", prefetch.rawValue] }
+    if let flood = job.flood { arguments += ["--flood", flood.rawValue] }
+    if job.isBare { arguments.append("--is-bare") }
+    if job.isAstray { arguments.append("--is-astray") }
+    if let aside = job.aside { arguments += ["--aside", "\(aside)"] }
     if let listen { arguments += ["--listen", "\(listen)"] }
     if let connect { arguments += ["--connect", "\(connect)"] }
     return arguments
@@ -40,15 +58,20 @@ struct WorkerCommand: ParsableCommand {
     do {
       let job = Job(
         kind: kind, aead: aead, seconds: seconds, datagram: datagram, connections: connections, spin: spin,
-        oneCore: oneCore, congestion: congestion, aeadProvider: aeadProvider, baselinesOnly: baselinesOnly)
+        oneCore: oneCore, congestion: congestion, aeadProvider: aeadProvider, baselinesOnly: baselinesOnly,
+        peers: peers, active: active,
+        keepAlive: keepAlive, rate: rate, prefetch: prefetch, filter: filter, flood: flood, isBare: isBare,
+        isAstray: isAstray, start: start, aside: aside.flatMap { Address($0) })
       if let address = listen.flatMap({ Address($0) }) {
-        ProcessPair.report(try Ends.listen(job, at: address, announce: ProcessPair.announce))
+        ProcessGroup.report(try Ends.listen(job, at: address, announce: ProcessGroup.announce))
       } else if let address = connect.flatMap({ Address($0) }) {
-        ProcessPair.report(try Ends.connect(job, to: address))
+        ProcessGroup.report(try Ends.connect(job, to: address))
+      } else {
+        ProcessGroup.report(try Ends.alone(job))
       }
     } catch {
       // The parent says it.
-      ProcessPair.report(error)
+      ProcessGroup.report(error)
       throw ExitCode.failure
     }
   }

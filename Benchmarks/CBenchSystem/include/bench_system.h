@@ -37,8 +37,8 @@ uint64_t bench_cpu_time(void);
 /// Waits until `fd` is readable or at its end: 1, or 0 when the time is over.
 int bench_wait_readable(int fd, uint64_t timeout_nanoseconds);
 
-/// Waits until either of two descriptors (-1: none) is readable or at its end, and says which.
-int bench_wait_either(int fd0, int fd1, uint64_t timeout_nanoseconds, bool *ready0, bool *ready1);
+/// Waits until any of at most 32 descriptors (-1: none) is readable or at its end, and sets the bit of each that is.
+int bench_wait_any(const int *fds, int count, uint64_t timeout_nanoseconds, uint32_t *ready);
 
 // MARK: Plain sockets
 
