@@ -18,10 +18,11 @@ let package = Package(
   targets: [
     .target(name: "CLinux"),
     .systemLibrary(name: "CSodium", pkgConfig: "libsodium", providers: [.apt(["libsodium-dev"])]),
+    .systemLibrary(name: "CUring", pkgConfig: "liburing", providers: [.apt(["liburing-dev"])]),
     .target(name: "LRP2PCore", swiftSettings: settings),
     .target(name: "LRP2PSodium", dependencies: ["LRP2PCore", "CSodium"], swiftSettings: settings),
     .target(name: "LRP2PSimulation", dependencies: ["LRP2PCore"], swiftSettings: settings),
-    .target(name: "LRP2PReactor", dependencies: ["LRP2PCore", "CLinux"], swiftSettings: settings),
+    .target(name: "LRP2PReactor", dependencies: ["LRP2PCore", "CLinux", "CUring"], swiftSettings: settings),
     .target(name: "LRP2P", dependencies: ["LRP2PCore", "LRP2PReactor", "LRP2PSodium"], swiftSettings: settings),
     .target(
       name: "LRP2PTool", dependencies: ["LRP2P", "LRP2PSodium"], swiftSettings: settings),
@@ -31,8 +32,10 @@ let package = Package(
     .testTarget(
       name: "LRP2PSodiumTests", dependencies: ["LRP2PSodium", "LRP2PCore"], resources: [.copy("Vectors")],
       swiftSettings: settings),
+    .target(name: "CSystemCallFilter", path: "Tests/CSystemCallFilter"),
     .testTarget(
-      name: "LRP2PReactorTests", dependencies: ["LRP2PReactor", "LRP2PCore", "CLinux"], swiftSettings: settings),
+      name: "LRP2PReactorTests", dependencies: ["LRP2PReactor", "LRP2PCore", "CLinux", "CSystemCallFilter"],
+      swiftSettings: settings),
     .testTarget(
       name: "LRP2PToolTests", dependencies: ["LRP2PTool", "LRP2PSodium"], swiftSettings: settings),
     .target(name: "CMemoryUse", path: "Tests/CMemoryUse"),

@@ -59,7 +59,7 @@ struct EchoCommand: ParsableCommand {
     report.add("rounds", measurement[.rounds])
     report.add("verified", measurement[.wrongPieces] == 0)
     report.add("aead", aead.name)
-    report.add("backend", common.backend.rawValue)
+    if let backend = measurement.backend { report.add("backend", backend.rawValue) }
     return report
   }
 }

@@ -41,6 +41,7 @@ struct Job {
   var spin = false
   var oneCore = false
   var congestion = EngineConfiguration().congestion
+  var backend = ReactorConfiguration().backend
   /// An echo over raw UDP only.
   var baselinesOnly = false
   /// How long the listening end waits for the other.
@@ -51,6 +52,7 @@ struct Job {
   /// The two ends use one configuration, so that either could be the other.
   var configuration: ReactorConfiguration {
     var configuration = ReactorConfiguration()
+    configuration.backend = backend
     configuration.engine.maximumDatagram = datagram
     configuration.engine.aeads = aead == .aes256GCM ? [.aes256GCM, .chacha20Poly1305] : [aead]
     configuration.engine.maximumPeers = maximumPeers

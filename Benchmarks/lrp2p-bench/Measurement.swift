@@ -1,3 +1,5 @@
+import LRP2PReactor
+
 /// What an end of a run counts, and how it names it on the pipe to the process that started it.
 enum Quantity: Int, CaseIterable {
   case elapsedNanoseconds, bytesDelivered, cpuNanoseconds, residentBytes, allocations
@@ -6,14 +8,16 @@ enum Quantity: Int, CaseIterable {
   case wrongPieces
   /// The number of the AEAD in the handshake; 0 without one.
   case aead
+  /// What moved the datagrams: 1 io_uring, 2 epoll, which is also what counts when the ends differ.
+  case backend
   case messageBytes, rounds, medianNanoseconds, slowNanoseconds, rawMedianNanoseconds, rawSlowNanoseconds
 
   private enum Merging { case sum, maximum }
 
   private var merging: Merging {
     switch self {
-    case .residentBytes, .aead, .messageBytes, .medianNanoseconds, .slowNanoseconds, .rawMedianNanoseconds,
-      .rawSlowNanoseconds:
+    case .residentBytes, .aead, .backend, .messageBytes, .medianNanoseconds, .slowNanoseconds,
+      .rawMedianNanoseconds, .rawSlowNanoseconds:
       .maximum
     default: .sum
     }
@@ -24,7 +28,7 @@ enum Quantity: Int, CaseIterable {
 
 /// One number for each quantity that was measured. It needs no allocation, so taking one does not disturb the count.
 struct Measurement {
-  private var values = InlineArray<18, UInt64>(repeating: 0)
+  private var values = InlineArray<19, UInt64>(repeating: 0)
   /// One bit for each quantity that has a value.
   private var present: UInt32 = 0
 
@@ -50,6 +54,12 @@ struct Measurement {
     for quantity in Quantity.allCases where other.has(quantity) {
       self[quantity] = quantity.merged(self[quantity], other[quantity])
     }
+  }
+
+  /// What moved the datagrams, where that was measured.
+  var backend: ReactorBackend? {
+    get { has(.backend) ? (self[.backend] == 1 ? .ioUring : .epoll) : nil }
+    set { if let newValue { self[.backend] = newValue == .ioUring ? 1 : 2 } }
   }
 
   var gigabitsPerSecond: Double { Double(self[.bytesDelivered]) * 8 / Double(self[.elapsedNanoseconds]) }

@@ -3,7 +3,7 @@ import LRP2PCore
 import LRP2PReactor
 import LRP2PSodium
 
-enum BackendName: String, ExpressibleByArgument, CaseIterable { case epoll }
+extension ReactorBackend: ExpressibleByArgument {}
 extension CongestionAlgorithm: ExpressibleByArgument {}
 
 /// What all scenarios have in common.
@@ -14,8 +14,8 @@ struct CommonOptions: ParsableArguments {
   @Option(help: "Only this AEAD; without, all that the machine has.")
   var aead: AEAD?
 
-  @Option(help: "What moves the datagrams.")
-  var backend = BackendName.epoll
+  @Option(help: "What moves the datagrams; epoll where the kernel refuses io_uring.")
+  var backend = ReactorConfiguration().backend
 
   @Option(help: ArgumentHelp("The largest datagram.", valueName: "bytes"))
   var datagram = 1400
@@ -51,7 +51,7 @@ struct CommonOptions: ParsableArguments {
   func job(_ kind: Kind, aead: AEAD) -> Job {
     Job(
       kind: kind, aead: aead, seconds: seconds, datagram: datagram, connections: connections, oneCore: oneCore,
-      congestion: congestion)
+      congestion: congestion, backend: backend)
   }
 
   /// Those to measure, in turn.

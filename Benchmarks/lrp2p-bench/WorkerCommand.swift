@@ -1,6 +1,7 @@
 import ArgumentParser
 import CBenchSystem
 import LRP2PCore
+import LRP2PReactor
 
 /// One end of a run, as a process of its own: what `ProcessPair` starts. Not for people.
 struct WorkerCommand: ParsableCommand {
@@ -14,6 +15,7 @@ struct WorkerCommand: ParsableCommand {
   @Flag var spin = false
   @Flag var oneCore = false
   @Option var congestion = EngineConfiguration().congestion
+  @Option var backend = ReactorConfiguration().backend
   @Flag var baselinesOnly = false
   @Option var listen: String?
   @Option var connect: String?
@@ -27,6 +29,7 @@ struct WorkerCommand: ParsableCommand {
     ]
     if job.spin { arguments.append("--spin") }
     arguments += ["--congestion", job.congestion.rawValue]
+    arguments += ["--backend", job.backend.rawValue]
     if job.oneCore { arguments.append("--one-core") }
     if job.baselinesOnly { arguments.append("--baselines-only") }
     if let listen { arguments += ["--listen", "\(listen)"] }
@@ -39,7 +42,7 @@ struct WorkerCommand: ParsableCommand {
     do {
       let job = Job(
         kind: kind, aead: aead, seconds: seconds, datagram: datagram, connections: connections, spin: spin,
-        oneCore: oneCore, congestion: congestion, baselinesOnly: baselinesOnly)
+        oneCore: oneCore, congestion: congestion, backend: backend, baselinesOnly: baselinesOnly)
       if let address = listen.flatMap({ Address($0) }) {
         ProcessPair.report(try Ends.listen(job, at: address, announce: ProcessPair.announce))
       } else if let address = connect.flatMap({ Address($0) }) {

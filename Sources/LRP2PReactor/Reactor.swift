@@ -14,7 +14,7 @@ public struct Reactor: ~Copyable {
   public let remote: ReactorRemote
 
   // `backend` points into `incoming`, so it goes first.
-  private var backend: EpollBackend
+  private var backend: SelectedBackend
   private var incoming: DatagramBatch
   private var outgoing: DatagramBatch
   private var tasks: [@Sendable (inout Engine) -> Void] = []
@@ -33,21 +33,21 @@ public struct Reactor: ~Copyable {
     configuration: ReactorConfiguration, secretKey: SecretKey, suite: any CipherSuite, bind address: Address
   ) throws(ReactorError) {
     do { try configuration.validate() } catch { throw .configuration(error) }
-    let incoming = DatagramBatch(
-      messages: configuration.receiveMessages, messageCapacity: ReactorConfiguration.receiveMessageCapacity)
+    let incoming = SelectedBackend.incomingBatch(
+      configuration, messageCapacity: ReactorConfiguration.receiveMessageCapacity)
     let remote: ReactorRemote
-    let backend: EpollBackend
+    let backend: SelectedBackend
     do {
       remote = try ReactorRemote()
-      backend = try EpollBackend(
-        socket: UDPSocket(bind: address, configuration: configuration), signal: remote.descriptor,
-        incoming: incoming, maximumSegments: configuration.maximumSegments)
+      backend = try SelectedBackend(
+        configuration, socket: UDPSocket(bind: address, configuration: configuration), signal: remote.descriptor,
+        incoming: incoming)
     } catch {
       throw .system(error)
     }
     self.remote = remote
     retirement = ReactorRemote.Retirement(remote: remote)
-    localAddress = backend.socket.localAddress
+    localAddress = backend.localAddress
     self.backend = backend
     self.incoming = incoming
     outgoing = DatagramBatch(
@@ -71,6 +71,9 @@ public struct Reactor: ~Copyable {
     let timeout = Self.timeout(backend, engine, isPending: outgoing.count > 0)
     return timeout == .never ? nil : timeout
   }
+
+  /// Why io_uring was asked for and epoll is used; nil otherwise.
+  public var backendRefusal: SystemError? { backend.refusal }
 
   /// Counters of the socket. Reading them costs a copy.
   public var statistics: ReactorStatistics {
@@ -151,7 +154,7 @@ public struct Reactor: ~Copyable {
     tasks.removeAll(keepingCapacity: true)
   }
 
-  // The rest is generic over the backend: one choice a turn, none a datagram.
+  // The rest is generic over the backend, which is called for batches only.
 
   /// How long a turn may wait for events.
   private static func timeout<B: Backend & ~Copyable>(
