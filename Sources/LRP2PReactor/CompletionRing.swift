@@ -16,14 +16,18 @@ struct Completion {
 
 /// An io_uring with a socket registered to it.
 ///
-/// Its work is done on the thread that enters it (IORING_SETUP_DEFER_TASKRUN), in `collect` and `wait` only: between
-/// them the kernel touches neither buffers nor completions. The first thread that calls one of these, or `submit`,
+/// The kernel does its work on the thread that enters it (IORING_SETUP_DEFER_TASKRUN): what was asked for before in
+/// `collect` and `wait` only, so between them no buffer changes. The first thread that calls one of these, or `submit`,
 /// is the ring's; to others they answer -EEXIST.
 @safe
 struct CompletionRing: ~Copyable {
   // Owned. liburing keeps pointers into mappings of its own in it.
   private let ring: UnsafeMutablePointer<io_uring>
   private var isEnabled = false
+
+  /// Taken where memory is mapped and given back. liburing does that by system calls of its own, unseen by the thread
+  /// sanitizer, which would take the next ring at an address for a race with the one before.
+  private static let mapping = Locked(())
 
   /// The place of the socket in the table of registered files.
   private static var socketIndex: Int32 { 0 }
@@ -41,11 +45,13 @@ struct CompletionRing: ~Copyable {
     parameters.cq_entries = UInt32(completions)
     let ring = UnsafeMutablePointer<io_uring>.allocate(capacity: 1)
     unsafe ring.initialize(to: io_uring())
-    var result = unsafe io_uring_queue_init_params(UInt32(submissions), ring, &parameters)
+    var result = Self.mapping.withLock { _ in
+      unsafe io_uring_queue_init_params(UInt32(submissions), ring, &parameters)
+    }
     if result >= 0 {
       var raw = socket.descriptor.raw
       result = unsafe io_uring_register_files(ring, &raw, 1)
-      if result < 0 { unsafe io_uring_queue_exit(ring) }
+      if result < 0 { Self.mapping.withLock { _ in unsafe io_uring_queue_exit(ring) } }
     }
     if result < 0 {
       unsafe ring.deallocate()
@@ -60,7 +66,7 @@ struct CompletionRing: ~Copyable {
     unsafe lrp2p_uring_cancel_all(ring)
     unsafe io_uring_get_events(ring)
     unsafe io_uring_unregister_files(ring)
-    unsafe io_uring_queue_exit(ring)
+    Self.mapping.withLock { _ in unsafe io_uring_queue_exit(ring) }
     unsafe ring.deallocate()
   }
 

@@ -37,9 +37,9 @@ struct MultishotReceiver: ~Copyable {
   /// What came since the places were last offered; those before `taken` are in the batch.
   private var arrivals: Column<Arrival>
   private var arrived = 0
+  private var taken = 0
   /// Entries that the kernel has, the last ones of the ring.
   private var offered = 0
-  private var taken = 0
   private var isArmed = false
   /// A failure that says the socket is broken.
   private var fault: Int32 = 0
@@ -85,8 +85,8 @@ struct MultishotReceiver: ~Copyable {
   /// Whether messages, or a failure, wait for `take`.
   var hasArrivals: Bool { taken < arrived || fault != 0 }
 
-  /// Makes `ring` receive with its next call, into all places if none is in use. Whoever has what `take` has brought is
-  /// done with it.
+  /// Makes `ring` receive with its next call, and into all places once `take` has brought what came: whoever got that is
+  /// done with it by now.
   mutating func arm(_ ring: borrowing CompletionRing) {
     if taken == arrived, offered < capacity { offer() }
     if isArmed { return }
@@ -94,8 +94,8 @@ struct MultishotReceiver: ~Copyable {
     unsafe ring.receive(header, group: Self.group, token: UringToken.receive)
   }
 
-  /// Offers all places, and the first ones first: they are still in the cache. The kernel reads an entry when it takes it,
-  /// which it does inside our calls only, so the entries it has not taken can be written anew.
+  /// Offers all places, the first ones first: they are still in the cache. The kernel reads an entry when it takes it,
+  /// which it does inside our calls only, so those it has not taken can be written anew.
   private mutating func offer() {
     for place in 0..<capacity {
       unsafe lrp2p_uring_put_buffer(

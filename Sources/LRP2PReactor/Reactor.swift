@@ -97,7 +97,7 @@ public struct Reactor: ~Copyable {
 
   /// Turns until `remote.stop()` is called.
   ///
-  /// - Throws: when the socket or epoll is broken. What concerns single peers is never thrown.
+  /// - Throws: when the socket, epoll or io_uring is broken. What concerns single peers is never thrown.
   public mutating func run<H: Handler>(_ handler: inout H) throws(SystemError) {
     while !isStopped { try turn(&handler, timeout: nil) }
     isStopped = false
@@ -113,7 +113,7 @@ public struct Reactor: ~Copyable {
   /// it: received datagrams, then due timers, then submitted tasks, then what there is to send. Each has a bounded
   /// share; the rest is for the next turn, which then does not wait.
   ///
-  /// - Throws: when the socket or epoll is broken. What concerns single peers is never thrown.
+  /// - Throws: when the socket, epoll or io_uring is broken. What concerns single peers is never thrown.
   public mutating func turn<H: Handler>(_ handler: inout H, timeout: Nanoseconds?) throws(SystemError) {
     let (wake, now) = try beginTurn(&handler, timeout: timeout)
     precondition(!wake.hasDescriptors, "registered descriptors need a handler that is a DescriptorHandler")

@@ -6,8 +6,8 @@ public enum ReactorBackend: String, BitwiseCopyable, Sendable, CaseIterable {
   case automatic
   /// Readiness by epoll, batches by recvmmsg and sendmmsg.
   case epoll
-  /// Completion by io_uring, where the kernel has it (Linux 6.1) and allows it; else epoll. A reactor may change its
-  /// thread, but should be let go of on the thread that turned it: on another, its port stays taken for some milliseconds more.
+  /// Completion by io_uring, where the kernel has it (Linux 6.1) and allows it; else epoll. Let go of the reactor on the
+  /// thread that turned it last: on another, its port stays taken for some milliseconds more.
   case ioUring = "io_uring"
 }
 

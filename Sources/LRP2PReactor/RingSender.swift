@@ -4,9 +4,9 @@ import LRP2PCore
 
 /// Sends a batch by an io_uring: each message one request, all of them submitted by one call.
 ///
-/// A send does not wait for room, so it completes inside the call that submits it, and they are done in their order. What the
-/// ring did not send, for whatever reason, goes to a `DatagramSender`, which knows every fault: the same errors have the same
-/// consequences, whichever backend met them.
+/// A send does not wait for room, so it completes inside the call that submits it, and they are done in their order.
+/// What the ring did not send, for whatever reason, goes to a `DatagramSender`, which knows every fault: the same errors
+/// have the same consequences, whichever backend met them.
 @safe
 struct RingSender: ~Copyable {
   /// A message that no completion has told of yet.
@@ -79,7 +79,7 @@ struct RingSender: ~Copyable {
     return headers.write(index, row, start: 0, length: row.length, segmentSize: row.segmentSize, of: batch)
   }
 
-  /// Brings the batch to its end when nothing of it is in flight. Until the result is `done`, it holds what is left, and
+  /// Brings the batch to its end when nothing of it is in flight. Until the result is `done` it holds what is left, and
   /// the next call has to bring it again.
   mutating func finish(_ batch: inout DatagramBatch, to socket: borrowing UDPSocket) throws(SystemError) -> SendProgress
   {

@@ -10,8 +10,8 @@ enum UringToken {
   static var room: UInt64 { first + 3 }
 }
 
-/// Completion by io_uring: a request that keeps receiving into the places of the incoming batch, and sends that are submitted
-/// together. See `CompletionRing` for when the kernel works.
+/// Completion by io_uring: a request that keeps receiving into the places of the incoming batch, and sends that are
+/// submitted together. See `CompletionRing` for when the kernel works.
 package struct UringBackend: Backend, ~Copyable {
   package let socket: UDPSocket
   private let signal: Int32
@@ -167,12 +167,13 @@ package struct UringBackend: Backend, ~Copyable {
       switch completion.token {
       case UringToken.receive:
         receiver.complete(completion)
+      // Not positive when it was cancelled, with the thread that had the ring: then it is asked for again.
       case UringToken.signal:
         isAwaitingSignal = completion.isContinued
-        isSignalled = true
+        if completion.result > 0 { isSignalled = true }
       case UringToken.descriptors:
         isAwaitingDescriptors = false
-        hasDescriptors = true
+        if completion.result > 0 { hasDescriptors = true }
       case UringToken.room:
         isAwaitingRoom = false
         if sendState.isUntilWritable {
