@@ -17,7 +17,8 @@ package enum SendProgress: Equatable {
 @safe
 package struct DatagramSender: ~Copyable {
   /// What one header of the ring carries: datagrams of one message, side by side.
-  private struct Entry: BitwiseCopyable {
+  /// (Not private: who holds a sender in another file could then not be compiled without optimisation.)
+  struct Entry: BitwiseCopyable {
     var message = 0
     /// From the message's first byte.
     var start = 0

@@ -18,8 +18,8 @@ struct MultishotReceiver: ~Copyable {
   /// How many messages the kernel takes from the socket before other work has its turn.
   private static var mostAtOnce: Int { 32 }
 
-  /// The kernel's verdict on a message, in place `place`.
-  private struct Arrival: BitwiseCopyable {
+  /// The kernel's verdict on a message, in place `place`. (Not private, like `DatagramSender.Entry`.)
+  struct Arrival: BitwiseCopyable {
     var place = 0
     /// Bytes in the place, the headroom included; negative on failure.
     var result: Int32 = 0
