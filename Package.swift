@@ -20,11 +20,12 @@ let package = Package(
     // Loads libipsec-mb at run time, where there is one; nothing of it is needed here.
     .target(name: "CIPSecMB"),
     .systemLibrary(name: "CSodium", pkgConfig: "libsodium", providers: [.apt(["libsodium-dev"])]),
+    .systemLibrary(name: "CUring", pkgConfig: "liburing", providers: [.apt(["liburing-dev"])]),
     .target(name: "LRP2PCore", swiftSettings: settings),
     .target(name: "LRP2PSodium", dependencies: ["LRP2PCore", "CSodium"], swiftSettings: settings),
     .target(name: "LRP2PIPSecMB", dependencies: ["LRP2PCore", "CIPSecMB"], swiftSettings: settings),
     .target(name: "LRP2PSimulation", dependencies: ["LRP2PCore"], swiftSettings: settings),
-    .target(name: "LRP2PReactor", dependencies: ["LRP2PCore", "CLinux"], swiftSettings: settings),
+    .target(name: "LRP2PReactor", dependencies: ["LRP2PCore", "CLinux", "CUring"], swiftSettings: settings),
     .target(
       name: "LRP2P", dependencies: ["LRP2PCore", "LRP2PReactor", "LRP2PSodium", "LRP2PIPSecMB"],
       swiftSettings: settings),
@@ -36,8 +37,10 @@ let package = Package(
     .testTarget(
       name: "LRP2PSodiumTests", dependencies: ["LRP2PSodium", "LRP2PIPSecMB", "LRP2PCore"],
       resources: [.copy("Vectors")], swiftSettings: settings),
+    .target(name: "CSystemCallFilter", path: "Tests/CSystemCallFilter"),
     .testTarget(
-      name: "LRP2PReactorTests", dependencies: ["LRP2PReactor", "LRP2PCore", "CLinux"], swiftSettings: settings),
+      name: "LRP2PReactorTests", dependencies: ["LRP2PReactor", "LRP2PCore", "CLinux", "CSystemCallFilter"],
+      swiftSettings: settings),
     .testTarget(
       name: "LRP2PToolTests", dependencies: ["LRP2PTool", "LRP2PSodium"], swiftSettings: settings),
     .target(name: "CMemoryUse", path: "Tests/CMemoryUse"),

@@ -41,21 +41,21 @@ enum Blast {
 
 /// A socket with its batches, as a reactor has them, but without an engine.
 struct BlastSocket: ~Copyable {
-  var backend: EpollBackend
+  var backend: SelectedBackend
   var incoming: DatagramBatch
   var outgoing: DatagramBatch
-  // The backend's epoll watches it; nobody ever signals it.
+  // The backend watches it; nobody ever signals it.
   private let signal: FileDescriptor
 
   init(_ job: Job, bind address: Address) throws {
     let configuration = job.configuration
     do { try configuration.validate() } catch { throw ReactorError.configuration(error) }
     let signal = FileDescriptor(owning: Int32(try check(lrp2p_eventfd(), "create eventfd")))
-    let incoming = DatagramBatch(
-      messages: configuration.receiveMessages, messageCapacity: ReactorConfiguration.receiveMessageCapacity)
-    let backend = try EpollBackend(
-      socket: UDPSocket(bind: address, configuration: configuration), signal: signal.raw, incoming: incoming,
-      maximumSegments: configuration.maximumSegments)
+    let incoming = SelectedBackend.incomingBatch(
+      configuration, messageCapacity: ReactorConfiguration.receiveMessageCapacity)
+    let backend = try SelectedBackend(
+      configuration, socket: UDPSocket(bind: address, configuration: configuration), signal: signal.raw,
+      incoming: incoming)
     self.backend = backend
     self.incoming = incoming
     outgoing = DatagramBatch(
@@ -94,6 +94,7 @@ struct BlastSocket: ~Copyable {
     counters[.bytesSent] = statistics.bytesSent
     counters[.bytesReceived] = statistics.bytesReceived
     counters[.kernelDrops] = statistics.kernelDrops
+    counters.backend = statistics.backend
     return counters
   }
 }

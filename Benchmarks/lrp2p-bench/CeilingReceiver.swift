@@ -29,7 +29,7 @@ struct CeilingReceiver: ~Copyable {
 
   static func run(_ job: Job, at address: Address, announce: (Address) -> Void) throws -> Measurement {
     var receiver = try CeilingReceiver(job, at: address)
-    announce(receiver.socket.backend.socket.localAddress)
+    announce(receiver.socket.backend.localAddress)
     let deadline = job.patience == .never ? .never : currentInstant() &+ job.patience
     var meter = Meter(length: job.length)
     while !meter.isDone {
@@ -47,6 +47,7 @@ struct CeilingReceiver: ~Copyable {
     }
     var result = meter.result!
     result[.wrongPieces] = receiver.wrongPieces
+    result.backend = receiver.socket.counters.backend
     return result
   }
 

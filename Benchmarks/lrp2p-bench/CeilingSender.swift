@@ -39,7 +39,9 @@ struct CeilingSender: ~Copyable {
       if meter.isDue(at: now) { meter.take(sender.socket.counters, at: now) }
       try sender.step(now)
     }
-    return meter.result!
+    var result = meter.result!
+    result.backend = sender.socket.counters.backend
+    return result
   }
 
   /// Waits for the receiver, which may start later.

@@ -97,6 +97,7 @@ struct EchoClient: ~Copyable {
     if let rawTimes { (result[.rawMedianNanoseconds], result[.rawSlowNanoseconds]) = rawTimes }
     result[.wrongPieces] = caller.wrongPieces
     result[.aead] = UInt64(job.aead.rawValue)
+    result.backend = reactor.statistics.backend
     return result
   }
 

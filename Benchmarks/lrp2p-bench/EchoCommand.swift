@@ -59,7 +59,7 @@ struct EchoCommand: ParsableCommand {
     report.add("rounds", measurement[.rounds])
     report.add("verified", measurement[.wrongPieces] == 0)
     try common.addAEAD(aead, to: &report)
-    report.add("backend", common.backend.rawValue)
+    if let backend = measurement.backend { report.add("backend", backend.rawValue) }
     return report
   }
 }

@@ -68,6 +68,7 @@ struct Job {
   var oneCore = false
   var congestion = EngineConfiguration().congestion
   var aeadProvider = AEADProvider.automatic
+  var backend = ReactorConfiguration().backend
   /// An echo over raw UDP only.
   var baselinesOnly = false
   /// Connections that stay.
@@ -100,6 +101,7 @@ struct Job {
   /// The two ends use one configuration, so that either could be the other.
   var configuration: ReactorConfiguration {
     var configuration = ReactorConfiguration()
+    configuration.backend = backend
     configuration.engine.maximumDatagram = datagram
     configuration.engine.aeads = aead == .aes256GCM ? [.aes256GCM, .chacha20Poly1305] : [aead]
     configuration.engine.maximumPeers = maximumPeers

@@ -1,3 +1,5 @@
+import LRP2PReactor
+
 /// What an end of a run counts, and how it names it on the pipe to the process that started it.
 enum Quantity: Int, CaseIterable {
   case elapsedNanoseconds, bytesDelivered, cpuNanoseconds, residentBytes, allocations
@@ -6,6 +8,8 @@ enum Quantity: Int, CaseIterable {
   case wrongPieces
   /// The number of the AEAD in the handshake; 0 without one.
   case aead
+  /// What moved the datagrams: 1 io_uring, 2 epoll, which is also what counts when the ends differ.
+  case backend
   case messageBytes, rounds, medianNanoseconds, slowNanoseconds, rawMedianNanoseconds, rawSlowNanoseconds
   /// Nanoseconds of one X25519 multiplication, and of one of the base point.
   case multiplication, baseMultiplication
@@ -21,7 +25,7 @@ enum Quantity: Int, CaseIterable {
 
   private var merging: Merging {
     switch self {
-    case .residentBytes, .aead, .messageBytes, .medianNanoseconds, .slowNanoseconds, .rawMedianNanoseconds,
+    case .residentBytes, .aead, .backend, .messageBytes, .medianNanoseconds, .slowNanoseconds, .rawMedianNanoseconds,
       .rawSlowNanoseconds, .multiplication, .baseMultiplication, .residentBefore, .residentAfter:
       .maximum
     default: .sum
@@ -33,7 +37,7 @@ enum Quantity: Int, CaseIterable {
 
 /// One number for each quantity that was measured. It needs no allocation, so taking one does not disturb the count.
 struct Measurement {
-  private var values = InlineArray<30, UInt64>(repeating: 0)
+  private var values = InlineArray<31, UInt64>(repeating: 0)
   /// One bit for each quantity that has a value.
   private var present: UInt64 = 0
 
@@ -59,6 +63,12 @@ struct Measurement {
     for quantity in Quantity.allCases where other.has(quantity) {
       self[quantity] = quantity.merged(self[quantity], other[quantity])
     }
+  }
+
+  /// What moved the datagrams, where that was measured.
+  var backend: ReactorBackend? {
+    get { has(.backend) ? (self[.backend] == 1 ? .ioUring : .epoll) : nil }
+    set { if let newValue { self[.backend] = newValue == .ioUring ? 1 : 2 } }
   }
 
   var gigabitsPerSecond: Double { Double(self[.bytesDelivered]) * 8 / Double(self[.elapsedNanoseconds]) }

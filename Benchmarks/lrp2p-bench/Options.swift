@@ -3,7 +3,7 @@ import LRP2P
 import LRP2PCore
 import LRP2PReactor
 
-enum BackendName: String, ExpressibleByArgument, CaseIterable { case epoll }
+extension ReactorBackend: ExpressibleByArgument {}
 extension CongestionAlgorithm: ExpressibleByArgument {}
 extension AEADProvider: ExpressibleByArgument {}
 
@@ -28,8 +28,8 @@ struct CommonOptions: ParsableArguments {
   @Option(help: "Whose code seals and opens datagrams.")
   var aeadProvider = AEADProvider.automatic
 
-  @Option(help: "What moves the datagrams.")
-  var backend = BackendName.epoll
+  @Option(help: "What moves the datagrams; epoll where the kernel refuses io_uring.")
+  var backend = ReactorConfiguration().backend
 
   @Option(help: ArgumentHelp("The largest datagram.", valueName: "bytes"))
   var datagram = 1400
@@ -67,7 +67,7 @@ struct CommonOptions: ParsableArguments {
   func job(_ kind: Kind, aead: AEAD) -> Job {
     Job(
       kind: kind, aead: aead, seconds: seconds, datagram: datagram, connections: connections, oneCore: oneCore,
-      congestion: congestion, aeadProvider: aeadProvider)
+      congestion: congestion, aeadProvider: aeadProvider, backend: backend)
   }
 
   /// Those to measure, in turn.

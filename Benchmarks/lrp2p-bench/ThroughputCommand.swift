@@ -84,6 +84,17 @@ struct ThroughputResult {
   /// Whether nothing wrong has come.
   var isVerified: Bool { sums.values.allSatisfy { $0.listening[.wrongPieces] == 0 } }
 
+  /// What moved the datagrams at both ends.
+  private var backend: ReactorBackend? {
+    var all = Measurement()
+    for kind in [Kind.transfer, .ceiling] {
+      guard let sums = sums[kind] else { continue }
+      all.merge(sums.connecting)
+      all.merge(sums.listening)
+    }
+    return all.backend
+  }
+
   func report(_ common: CommonOptions, _ aead: AEAD) throws -> Report {
     var report = Report()
     let goodput = sums[.transfer]?.gigabitsPerSecond
@@ -91,7 +102,7 @@ struct ThroughputResult {
     if let transfer = sums[.transfer] { add(transfer, to: &report) }
     if sums.values.contains(where: { $0.listening.has(.wrongPieces) }) { report.add("verified", isVerified) }
     try common.addAEAD(aead, to: &report)
-    report.add("backend", common.backend.rawValue)
+    if let backend { report.add("backend", backend.rawValue) }
     report.add("congestion", common.congestion.rawValue)
     for (kind, name) in [(Kind.ceiling, "ceiling"), (.tcp, "tcp")] {
       guard let rate = sums[kind]?.gigabitsPerSecond else { continue }

@@ -93,6 +93,7 @@ enum ThroughputReceiver {
     var result = meter.result!
     result[.wrongPieces] = sink.wrongPieces
     result[.aead] = UInt64(job.aead.rawValue)
+    result.backend = reactor.statistics.backend
     return result
   }
 

@@ -72,6 +72,7 @@ enum ThroughputSender {
     while currentInstant() < end { try reactor.turn(&source, timeout: .milliseconds(5)) }
     var result = meter.result!
     result[.aead] = UInt64(job.aead.rawValue)
+    result.backend = reactor.statistics.backend
     return result
   }
 

@@ -1,6 +1,7 @@
 import ArgumentParser
 import CBenchSystem
 import LRP2PCore
+import LRP2PReactor
 
 /// One end of a run, as a process of its own: what `ProcessPair` starts. Not for people.
 struct WorkerCommand: ParsableCommand {
@@ -15,6 +16,7 @@ struct WorkerCommand: ParsableCommand {
   @Flag var oneCore = false
   @Option var congestion = EngineConfiguration().congestion
   @Option var aeadProvider = AEADProvider.automatic
+  @Option var backend = ReactorConfiguration().backend
   @Flag var baselinesOnly = false
   @Option var peers = 0
   @Option var active = 0
@@ -39,6 +41,7 @@ struct WorkerCommand: ParsableCommand {
     ]
     if job.spin { arguments.append("--spin") }
     arguments += ["--congestion", job.congestion.rawValue, "--aead-provider", job.aeadProvider.rawValue]
+    arguments += ["--backend", job.backend.rawValue]
     if job.oneCore { arguments.append("--one-core") }
     if job.baselinesOnly { arguments.append("--baselines-only") }
     arguments += ["--peers", "\(job.peers)", "--active", "\(job.active)", "--keep-alive", "\(job.keepAlive)"]
@@ -58,7 +61,8 @@ struct WorkerCommand: ParsableCommand {
     do {
       let job = Job(
         kind: kind, aead: aead, seconds: seconds, datagram: datagram, connections: connections, spin: spin,
-        oneCore: oneCore, congestion: congestion, aeadProvider: aeadProvider, baselinesOnly: baselinesOnly,
+        oneCore: oneCore, congestion: congestion, aeadProvider: aeadProvider, backend: backend,
+        baselinesOnly: baselinesOnly,
         peers: peers, active: active,
         keepAlive: keepAlive, rate: rate, prefetch: prefetch, filter: filter, flood: flood, isBare: isBare,
         isAstray: isAstray, start: start, aside: aside.flatMap { Address($0) })

@@ -11,8 +11,8 @@ package struct Wake: BitwiseCopyable {
 }
 
 /// What moves batches between the kernel and the reactor. A backend delivers and takes *completed* batches, so that
-/// readiness (epoll) and completion (io_uring) look the same: a completion backend answers `receive` by swapping in
-/// a batch that the kernel has filled, and `send` by swapping in an empty one. Nothing here is called per datagram.
+/// readiness (epoll) and completion (io_uring) look the same: where the kernel fills a batch by itself, `receive` tells
+/// what is in it, and gives back the places of the call before. Nothing here is called per datagram.
 package protocol Backend: ~Copyable {
   /// Blocks until something can be done, at most `timeout` nanoseconds (`.never`: for ever).
   mutating func wait(_ timeout: Nanoseconds) throws(SystemError) -> Wake
@@ -22,7 +22,8 @@ package protocol Backend: ~Copyable {
   mutating func receive(into batch: inout DatagramBatch) throws(SystemError) -> Bool
 
   /// Sends the batch and clears it.
-  /// - Returns: false when the rest has to wait: the batch then stays as it is, and the next call brings it again.
+  /// - Returns: false when the rest has to wait: the batch then holds at least the rest, and the next call brings it
+  ///   again.
   mutating func send(_ batch: inout DatagramBatch, now: Instant) throws(SystemError) -> Bool
 
   /// Whether a send at `now` has a chance.

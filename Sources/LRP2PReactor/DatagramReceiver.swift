@@ -9,23 +9,7 @@ package struct DatagramReceiver: ~Copyable {
   private let arena: UnsafeMutableRawPointer
   private let capacity: Int
   private let messageCapacity: Int
-  private var lastOverflow: UInt32 = 0
-  package private(set) var counters = Counters()
-
-  package struct Counters: BitwiseCopyable {
-    package var calls: UInt64 = 0
-    package var messages: UInt64 = 0
-    package var datagrams: UInt64 = 0
-    package var bytes: UInt64 = 0
-    /// Datagrams the kernel dropped because the socket's buffer was full.
-    package var overflow: UInt64 = 0
-    /// Messages dropped because they were longer than their place.
-    package var truncated: UInt64 = 0
-    /// Messages without a byte.
-    package var empty: UInt64 = 0
-    /// Calls that failed for a reason that passes (ENOMEM, an ICMP message).
-    package var failures: UInt64 = 0
-  }
+  package private(set) var tally = ReceiveTally()
 
   package init(over batch: borrowing DatagramBatch) {
     capacity = batch.messages.count
@@ -53,7 +37,7 @@ package struct DatagramReceiver: ~Copyable {
     batch.clear()
     var result: Int32
     repeat {
-      counters.calls &+= 1
+      tally.calls &+= 1
       result = unsafe lrp2p_ring_receive(socket.descriptor.raw, ring, UInt32(capacity))
     } while result == -EINTR
     if result <= 0 { return try explain(-result) }
@@ -64,44 +48,16 @@ package struct DatagramReceiver: ~Copyable {
 
   /// Appends message `index` of the ring to the batch, unless it is useless.
   private mutating func take(_ index: UInt32, into batch: inout DatagramBatch) {
-    let length = Int(unsafe lrp2p_ring_length(ring, index))
     let control = unsafe lrp2p_control_read(ring, index)
-    if control.has_overflow {
-      counters.overflow &+= UInt64(control.overflow &- lastOverflow)
-      lastOverflow = control.overflow
-    }
-    if unsafe lrp2p_ring_truncated(ring, index) {
-      counters.truncated &+= 1
-      return
-    }
-    if length == 0 {
-      counters.empty &+= 1
-      return
-    }
-    let segmentSize = control.segment_size == 0 ? length : Int(control.segment_size)
-    var message = Message()
-    message.address = Address(unsafe lrp2p_ring_address(ring, index))
-    message.offset = Int(index) * messageCapacity
-    message.length = length
-    message.segmentSize = segmentSize
-    message.ecn = control.ecn
-    batch.messages[batch.count] = message
-    batch.count += 1
-    counters.messages &+= 1
-    counters.datagrams &+= UInt64((length &+ segmentSize &- 1) / segmentSize)
-    counters.bytes &+= UInt64(length)
+    let isTruncated = unsafe lrp2p_ring_truncated(ring, index)
+    let length = Int(unsafe lrp2p_ring_length(ring, index))
+    guard tally.accepts(length, control, isTruncated: isTruncated) else { return }
+    batch.append(
+      length, at: Int(index) * messageCapacity, from: Address(unsafe lrp2p_ring_address(ring, index)), control)
   }
 
   private mutating func explain(_ code: Int32) throws(SystemError) -> Bool {
-    switch code {
-    case 0, EAGAIN:
-      return false
-    case ENOMEM, ENOBUFS, ECONNREFUSED, EHOSTUNREACH, ENETUNREACH, EHOSTDOWN, ENETDOWN, EPROTO, EMSGSIZE, EPERM,
-      EACCES:
-      counters.failures &+= 1
-      return false
-    default:
-      throw SystemError(code: code, operation: "receive datagrams")
-    }
+    if code == 0 || code == EAGAIN || tally.excuses(code) { return false }
+    throw SystemError(code: code, operation: "receive datagrams")
   }
 }

@@ -17,7 +17,8 @@ package enum SendProgress: Equatable {
 @safe
 package struct DatagramSender: ~Copyable {
   /// What one header of the ring carries: datagrams of one message, side by side.
-  private struct Entry: BitwiseCopyable {
+  /// (Not private: who holds a sender in another file could then not be compiled without optimisation.)
+  struct Entry: BitwiseCopyable {
     var message = 0
     /// From the message's first byte.
     var start = 0
@@ -26,10 +27,8 @@ package struct DatagramSender: ~Copyable {
     var datagrams: Int { (length + segmentSize - 1) / segmentSize }
   }
 
-  // Owned.
-  private let ring: UnsafeMutablePointer<lrp2p_message_ring>
+  private let headers: MessageHeaders
   private var entries: Column<Entry>
-  private let family: Int32
   /// Datagrams in one kernel message; 1 without segmentation offload.
   private var segmentsPerEntry: Int
   // The place in the batch: bytes of message `message` before `start` are sent.
@@ -60,14 +59,22 @@ package struct DatagramSender: ~Copyable {
   package init(for socket: borrowing UDPSocket, maximumSegments: Int) {
     // Without offload every datagram takes a header of its own, and a call should still carry many.
     let capacity = 64
-    guard let ring = unsafe lrp2p_ring_create(UInt32(capacity)) else { fatalError("out of memory") }
-    unsafe self.ring = ring
+    headers = MessageHeaders(count: capacity, family: socket.family)
     entries = Column(repeating: Entry(), count: capacity)
-    family = socket.family
     segmentsPerEntry = socket.segmentationOffload ? maximumSegments : 1
   }
 
-  deinit { unsafe lrp2p_ring_destroy(ring) }
+  /// Adds what is counted here.
+  func count(into statistics: inout ReactorStatistics) {
+    statistics.sendCalls &+= counters.calls
+    statistics.datagramsSent &+= counters.datagrams
+    statistics.bytesSent &+= counters.bytes
+    statistics.sendDropsTooLarge &+= counters.tooLarge
+    statistics.sendDropsUndeliverable &+= counters.undeliverable
+    statistics.sendBlocked &+= counters.blocked
+    statistics.sendShortOfBuffers &+= counters.shortOfBuffers
+    statistics.segmentationOffload = segmentationOffload
+  }
 
   /// Sends the batch from where the last call left off. The batch is not changed; when the result is `done` the
   /// caller clears it.
@@ -82,7 +89,7 @@ package struct DatagramSender: ~Copyable {
         return .done
       }
       counters.calls &+= 1
-      let result = unsafe lrp2p_ring_send(socket.descriptor.raw, ring, UInt32(count))
+      let result = unsafe lrp2p_ring_send(socket.descriptor.raw, headers.ring, UInt32(count))
       if result > 0 {
         advance(past: Int(result))
         continue
@@ -129,7 +136,7 @@ package struct DatagramSender: ~Copyable {
       let segmentSize = row.segmentSize > 0 ? row.segmentSize : row.length
       let length = min(row.length - from, segmentSize * segments)
       let entry = Entry(message: index, start: from, length: length, segmentSize: segmentSize)
-      if !write(entry, row, at: count, &batch) {
+      if !headers.write(count, row, start: from, length: length, segmentSize: segmentSize, of: batch) {
         // An IPv6 destination on an IPv4 socket. Found at the head, so that the place in the batch is right.
         if count > 0 { break }
         (message, start) = (index, from)
@@ -138,27 +145,11 @@ package struct DatagramSender: ~Copyable {
         from = 0
         continue
       }
+      entries[count] = entry
       count += 1
       from += length
     }
     return count
-  }
-
-  /// Builds the header of one entry; false when the socket's family cannot express the destination.
-  private mutating func write(_ entry: Entry, _ row: Message, at count: Int, _ batch: inout DatagramBatch) -> Bool {
-    precondition(row.offset >= 0 && row.offset <= batch.arena.byteCount - row.length, "message outside its arena")
-    let slot = UInt32(count)
-    guard unsafe lrp2p_ring_set_address(ring, slot, family, row.address.native) else { return false }
-    unsafe lrp2p_ring_set_bytes(ring, slot, batch.arena.baseAddress + row.offset + entry.start, entry.length)
-    unsafe lrp2p_control_clear(ring, slot)
-    if entry.length > entry.segmentSize {
-      unsafe lrp2p_control_put_segment(ring, slot, UInt16(truncatingIfNeeded: entry.segmentSize))
-    }
-    if row.ecn != 0 {
-      unsafe lrp2p_control_put_ecn(ring, slot, row.address.isIPv4, Int32(row.ecn & 3))
-    }
-    entries[count] = entry
-    return true
   }
 
   /// Moves the place behind the first `sent` entries.

@@ -3,16 +3,6 @@ import LRP2PCore
 
 /// Readiness by epoll, batches by recvmmsg and sendmmsg.
 package struct EpollBackend: Backend, ~Copyable {
-  private enum SendState: BitwiseCopyable {
-    case open
-    /// EAGAIN: EPOLLOUT is armed.
-    case untilWritable
-    /// ENOBUFS: the socket is writable all along, so only time helps.
-    case until(Instant)
-  }
-
-  /// How long to leave a kernel alone that was short of memory.
-  private static var shortRetry: Nanoseconds { 1_000_000 }
   /// What the epoll tells events apart by.
   private static var socketToken: UInt32 { 0 }
   private static var signalToken: UInt32 { 1 }
@@ -55,7 +45,7 @@ package struct EpollBackend: Backend, ~Copyable {
     // A signal ends the wait early, which every caller can take.
     if result == -EINTR { return Wake() }
     _ = try check(result, "wait for events")
-    if case .untilWritable = sendState, socketEvents & (EPOLLOUT.rawValue | EPOLLERR.rawValue) != 0 {
+    if sendState.isUntilWritable, socketEvents & (EPOLLOUT.rawValue | EPOLLERR.rawValue) != 0 {
       sendState = .open
       try watch(EPOLLIN.rawValue)
     }
@@ -79,51 +69,21 @@ package struct EpollBackend: Backend, ~Copyable {
   }
 
   package mutating func send(_ batch: inout DatagramBatch, now: Instant) throws(SystemError) -> Bool {
-    switch try sender.send(&batch, to: socket) {
-    case .done:
-      sendState = .open
-      batch.clear()
-      return true
-    case .blocked:
-      sendState = .untilWritable
-      try watch(EPOLLIN.rawValue | EPOLLOUT.rawValue)
-    case .shortOfBuffers:
-      sendState = .until(now &+ Self.shortRetry)
-    }
-    return false
+    let progress = try sender.send(&batch, to: socket)
+    sendState = SendState(progress, now: now)
+    if progress == .blocked { try watch(EPOLLIN.rawValue | EPOLLOUT.rawValue) }
+    guard progress == .done else { return false }
+    batch.clear()
+    return true
   }
 
-  package func canSend(now: Instant) -> Bool {
-    switch sendState {
-    case .open: true
-    case .untilWritable: false
-    case .until(let instant): now >= instant
-    }
-  }
+  package func canSend(now: Instant) -> Bool { sendState.canSend(now: now) }
 
-  package var sendDeadline: Instant {
-    if case .until(let instant) = sendState { return instant }
-    return .never
-  }
+  package var sendDeadline: Instant { sendState.deadline }
 
   package func count(into statistics: inout ReactorStatistics) {
-    let received = receiver.counters
-    statistics.receiveCalls = received.calls
-    statistics.messagesReceived = received.messages
-    statistics.datagramsReceived = received.datagrams
-    statistics.bytesReceived = received.bytes
-    statistics.kernelDrops = received.overflow
-    statistics.receiveDrops = received.truncated + received.empty
-    statistics.receiveFailures = received.failures
-    let sent = sender.counters
-    statistics.sendCalls = sent.calls
-    statistics.datagramsSent = sent.datagrams
-    statistics.bytesSent = sent.bytes
-    statistics.sendDropsTooLarge = sent.tooLarge
-    statistics.sendDropsUndeliverable = sent.undeliverable
-    statistics.sendBlocked = sent.blocked
-    statistics.sendShortOfBuffers = sent.shortOfBuffers
-    statistics.segmentationOffload = sender.segmentationOffload
+    receiver.tally.count(into: &statistics)
+    sender.count(into: &statistics)
     statistics.receiveOffload = socket.receiveOffload
   }
 

@@ -14,7 +14,7 @@ public struct Reactor: ~Copyable {
   public let remote: ReactorRemote
 
   // `backend` points into `incoming`, so it goes first.
-  private var backend: EpollBackend
+  private var backend: SelectedBackend
   private var incoming: DatagramBatch
   private var outgoing: DatagramBatch
   private var tasks: [@Sendable (inout Engine) -> Void] = []
@@ -33,21 +33,21 @@ public struct Reactor: ~Copyable {
     configuration: ReactorConfiguration, secretKey: SecretKey, suite: any CipherSuite, bind address: Address
   ) throws(ReactorError) {
     do { try configuration.validate() } catch { throw .configuration(error) }
-    let incoming = DatagramBatch(
-      messages: configuration.receiveMessages, messageCapacity: ReactorConfiguration.receiveMessageCapacity)
+    let incoming = SelectedBackend.incomingBatch(
+      configuration, messageCapacity: ReactorConfiguration.receiveMessageCapacity)
     let remote: ReactorRemote
-    let backend: EpollBackend
+    let backend: SelectedBackend
     do {
       remote = try ReactorRemote()
-      backend = try EpollBackend(
-        socket: UDPSocket(bind: address, configuration: configuration), signal: remote.descriptor,
-        incoming: incoming, maximumSegments: configuration.maximumSegments)
+      backend = try SelectedBackend(
+        configuration, socket: UDPSocket(bind: address, configuration: configuration), signal: remote.descriptor,
+        incoming: incoming)
     } catch {
       throw .system(error)
     }
     self.remote = remote
     retirement = ReactorRemote.Retirement(remote: remote)
-    localAddress = backend.socket.localAddress
+    localAddress = backend.localAddress
     self.backend = backend
     self.incoming = incoming
     outgoing = DatagramBatch(
@@ -72,6 +72,9 @@ public struct Reactor: ~Copyable {
     return timeout == .never ? nil : timeout
   }
 
+  /// Why io_uring was asked for and epoll is used; nil otherwise.
+  public var backendRefusal: SystemError? { backend.refusal }
+
   /// Counters of the socket. Reading them costs a copy.
   public var statistics: ReactorStatistics {
     var statistics = ReactorStatistics()
@@ -94,7 +97,7 @@ public struct Reactor: ~Copyable {
 
   /// Turns until `remote.stop()` is called.
   ///
-  /// - Throws: when the socket or epoll is broken. What concerns single peers is never thrown.
+  /// - Throws: when the socket, epoll or io_uring is broken. What concerns single peers is never thrown.
   public mutating func run<H: Handler>(_ handler: inout H) throws(SystemError) {
     while !isStopped { try turn(&handler, timeout: nil) }
     isStopped = false
@@ -110,7 +113,7 @@ public struct Reactor: ~Copyable {
   /// it: received datagrams, then due timers, then submitted tasks, then what there is to send. Each has a bounded
   /// share; the rest is for the next turn, which then does not wait.
   ///
-  /// - Throws: when the socket or epoll is broken. What concerns single peers is never thrown.
+  /// - Throws: when the socket, epoll or io_uring is broken. What concerns single peers is never thrown.
   public mutating func turn<H: Handler>(_ handler: inout H, timeout: Nanoseconds?) throws(SystemError) {
     let (wake, now) = try beginTurn(&handler, timeout: timeout)
     precondition(!wake.hasDescriptors, "registered descriptors need a handler that is a DescriptorHandler")
@@ -151,7 +154,7 @@ public struct Reactor: ~Copyable {
     tasks.removeAll(keepingCapacity: true)
   }
 
-  // The rest is generic over the backend: one choice a turn, none a datagram.
+  // The rest is generic over the backend, which is called for batches only.
 
   /// How long a turn may wait for events.
   private static func timeout<B: Backend & ~Copyable>(

@@ -1,9 +1,22 @@
 import LRP2PCore
 
+/// What moves datagrams between the kernel and a reactor.
+public enum ReactorBackend: String, BitwiseCopyable, Sendable, CaseIterable {
+  /// The one that measures better: epoll, today.
+  case automatic
+  /// Readiness by epoll, batches by recvmmsg and sendmmsg.
+  case epoll
+  /// Completion by io_uring, where the kernel has it (Linux 6.1) and allows it; else epoll. Let go of the reactor on the
+  /// thread that turned it last: on another, its port stays taken for some milliseconds more.
+  case ioUring = "io_uring"
+}
+
 /// Every knob of a reactor: its sockets and batches here, the protocol in `engine`. Sizes are in bytes.
 public struct ReactorConfiguration: Sendable {
   /// The protocol core.
   public var engine = EngineConfiguration()
+  /// How datagrams are moved; what it came to is in `ReactorStatistics.backend` and `Reactor.backendRefusal`.
+  public var backend = ReactorBackend.automatic
   /// Messages of one receive call; with receive offload each may hold dozens of datagrams. Each takes 64 KiB of
   /// memory: 1 … 256.
   public var receiveMessages = 16

@@ -1,5 +1,7 @@
 /// Counters of one reactor, all since its start. What the protocol counts is in `Engine.statistics`.
 public struct ReactorStatistics: Sendable, BitwiseCopyable {
+  /// What moves the datagrams.
+  public var backend = ReactorBackend.epoll
   public var turns: UInt64 = 0
   /// System calls that received or sent.
   public var receiveCalls: UInt64 = 0
@@ -18,6 +20,8 @@ public struct ReactorStatistics: Sendable, BitwiseCopyable {
   public var receiveDrops: UInt64 = 0
   /// Receive calls that failed for a reason that passes.
   public var receiveFailures: UInt64 = 0
+  /// How often io_uring had filled all `receiveMessages` places, so that receiving had to be armed anew. Nothing is lost by it.
+  public var receivePlacesExhausted: UInt64 = 0
   /// Datagrams dropped because they were too large for the interface (EMSGSIZE).
   public var sendDropsTooLarge: UInt64 = 0
   /// Datagrams dropped because the kernel refused their destination (unreachable, prohibited).

@@ -45,13 +45,8 @@ import Testing
     }
   }
 
-  private func makeReactor() throws(ReactorError) -> Reactor {
-    try Reactor(
-      configuration: ReactorConfiguration(), secretKey: SecretKey(repeating: 7), suite: NullSuite(), bind: .loopback4())
-  }
-
-  @Test func reportsAsLongAsItIsReady() throws {
-    var reactor = try makeReactor()
+  @Test(arguments: availableBackends) func reportsAsLongAsItIsReady(backend: ReactorBackend) throws {
+    var reactor = try makeReactor(backend)
     var handler = Noting()
     let pipe = Pipe()
     let descriptors = try reactor.descriptorSet()
@@ -69,8 +64,8 @@ import Testing
     #expect(handler.seen[pipe.reading]?.count == 3)
   }
 
-  @Test func changesWhatItWatches() throws {
-    var reactor = try makeReactor()
+  @Test(arguments: availableBackends) func changesWhatItWatches(backend: ReactorBackend) throws {
+    var reactor = try makeReactor(backend)
     var handler = Noting()
     let pipe = Pipe()
     let descriptors = try reactor.descriptorSet()
@@ -92,8 +87,8 @@ import Testing
   }
 
   /// What a callback unregisters is not reported any more, even if it was found ready in the same turn.
-  @Test func unregisteredDescriptorIsSilent() throws {
-    var reactor = try makeReactor()
+  @Test(arguments: availableBackends) func unregisteredDescriptorIsSilent(backend: ReactorBackend) throws {
+    var reactor = try makeReactor(backend)
     var handler = Noting()
     let first = Pipe()
     let second = Pipe()
@@ -111,8 +106,8 @@ import Testing
     #expect(handler.order.count == 2)
   }
 
-  @Test func moreThanOneCallReports() throws {
-    var reactor = try makeReactor()
+  @Test(arguments: availableBackends) func moreThanOneCallReports(backend: ReactorBackend) throws {
+    var reactor = try makeReactor(backend)
     var handler = Noting()
     let descriptors = try reactor.descriptorSet()
     let raw = (0..<100).map { _ in lrp2p_eventfd() }
@@ -127,8 +122,8 @@ import Testing
     #expect(handler.seen.count == 100 && handler.order.count == 100)
   }
 
-  @Test func mistakesAreTyped() throws {
-    var reactor = try makeReactor()
+  @Test(arguments: availableBackends) func mistakesAreTyped(backend: ReactorBackend) throws {
+    var reactor = try makeReactor(backend)
     let pipe = Pipe()
     let descriptors = try reactor.descriptorSet()
     func code(_ body: () throws(SystemError) -> Void) -> Int32 {
@@ -143,11 +138,11 @@ import Testing
   }
 
   /// The reactor may be gone before its descriptors' set.
-  @Test func setOutlivesTheReactor() throws {
+  @Test(arguments: availableBackends) func setOutlivesTheReactor(backend: ReactorBackend) throws {
     let pipe = Pipe()
     let descriptors: DescriptorSet
     do {
-      var reactor = try makeReactor()
+      var reactor = try makeReactor(backend)
       descriptors = try reactor.descriptorSet()
     }
     try descriptors.register(pipe.reading, for: .readable)

@@ -6,17 +6,12 @@ import Synchronization
 import Testing
 
 @Suite struct ReactorTests {
-  private func makeReactor(bind: Address = .loopback4()) throws(ReactorError) -> Reactor {
-    try Reactor(
-      configuration: ReactorConfiguration(), secretKey: SecretKey(repeating: 7), suite: NullSuite(), bind: bind)
-  }
-
-  @Test func remoteWakesAndStopsFromAnotherThread() throws {
-    var reactor = try makeReactor()
+  @Test(arguments: availableBackends) func remoteWakesAndStopsFromAnotherThread(backend: ReactorBackend) throws {
+    var reactor = try makeReactor(backend)
     let remote = reactor.remote
     let runs = Atomic<Int>(0)
     var handler = NullHandler()
-    withThread {
+    onThread {
       for _ in 0..<1000 {
         remote.submit { _ in _ = runs.add(1, ordering: .relaxed) }
         remote.wake()
@@ -28,8 +23,8 @@ import Testing
     #expect(runs.load(ordering: .relaxed) == 1000)
   }
 
-  @Test func tasksRunOnceInOrder() throws {
-    var reactor = try makeReactor()
+  @Test(arguments: availableBackends) func tasksRunOnceInOrder(backend: ReactorBackend) throws {
+    var reactor = try makeReactor(backend)
     let order = Mutex<[Int]>([])
     var handler = NullHandler()
     for index in 0..<5 { reactor.remote.submit { _ in order.withLock { $0.append(index) } } }
@@ -46,8 +41,8 @@ import Testing
     #expect(order.withLock { $0.last } == 9)
   }
 
-  @Test func stopIsForOneRun() throws {
-    var reactor = try makeReactor()
+  @Test(arguments: availableBackends) func stopIsForOneRun(backend: ReactorBackend) throws {
+    var reactor = try makeReactor(backend)
     var handler = NullHandler()
     for _ in 0..<3 {
       reactor.remote.stop()
@@ -56,27 +51,27 @@ import Testing
     #expect(reactor.statistics.turns == 3)
   }
 
-  @Test func remoteOutlivesTheReactor() throws {
+  @Test(arguments: availableBackends) func remoteOutlivesTheReactor(backend: ReactorBackend) throws {
     let remote: ReactorRemote
-    do { remote = try makeReactor().remote }
+    do { remote = try makeReactor(backend).remote }
     remote.submit { _ in Issue.record("there is no engine") }
     remote.wake()
     remote.stop()
   }
 
-  @Test func turnTakesWhatArrived() throws {
-    var reactor = try makeReactor()
+  @Test(arguments: availableBackends) func turnTakesWhatArrived(backend: ReactorBackend) throws {
+    var reactor = try makeReactor(backend)
     var handler = NullHandler()
-    var peer = try Endpoint(bind: .loopback4())
+    var peer = try Endpoint(bind: .loopback4(), backend: backend)
     peer.append(to: reactor.localAddress, length: 10 * 1400, segmentSize: 1400)
-    #expect(try peer.flush() == .done)
+    #expect(try peer.flush())
     try reactor.turn(&handler, timeout: nil)
     #expect(reactor.statistics.datagramsReceived == 10)
     #expect(reactor.statistics.bytesReceived == 14_000)
   }
 
-  @Test func descriptorIsReadableWhenThereIsWork() throws {
-    var reactor = try makeReactor()
+  @Test(arguments: availableBackends) func descriptorIsReadableWhenThereIsWork(backend: ReactorBackend) throws {
+    var reactor = try makeReactor(backend)
     var handler = NullHandler()
     let outer = FileDescriptor(owning: lrp2p_epoll_create())
     #expect(lrp2p_epoll_control(outer.raw, EPOLL_CTL_ADD, reactor.fileDescriptor, EPOLLIN.rawValue, 0) == 0)
@@ -90,10 +85,10 @@ import Testing
     #expect(unsafe lrp2p_epoll_wait(outer.raw, 0, &events, &none, &alsoNone) == 0)
   }
 
-  @Test func errorsOfTheSetUpAreTyped() throws {
-    let first = try makeReactor()
+  @Test(arguments: availableBackends) func errorsOfTheSetUpAreTyped(backend: ReactorBackend) throws {
+    let first = try makeReactor(backend)
     do {
-      _ = try makeReactor(bind: first.localAddress)
+      _ = try makeReactor(backend, bind: first.localAddress)
       Issue.record("bound twice")
     } catch {
       #expect("\(error)" == "bind \(first.localAddress): address already in use")
@@ -117,23 +112,5 @@ import Testing
     #expect(configuration.sendMessageCapacity <= 65_000)
     #expect(configuration.sendMessageCapacity % datagram == 0)
     #expect(configuration.sendMessageCapacity / datagram <= segments)
-  }
-
-  /// Runs `body` on a thread of its own while the calling thread runs `whileRunning`.
-  private func withThread(_ body: @escaping @Sendable () -> Void, whileRunning: () -> Void) {
-    final class Box: Sendable {
-      let body: @Sendable () -> Void
-      init(_ body: @escaping @Sendable () -> Void) { self.body = body }
-    }
-    var thread = pthread_t()
-    let created = unsafe pthread_create(
-      &thread, nil,
-      {
-        unsafe Unmanaged<Box>.fromOpaque($0!).takeRetainedValue().body()
-        return nil
-      }, Unmanaged.passRetained(Box(body)).toOpaque())
-    #expect(created == 0)
-    whileRunning()
-    pthread_join(thread, nil)
   }
 }

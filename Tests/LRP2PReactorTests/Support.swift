@@ -1,4 +1,5 @@
 import CLinux
+import Glibc
 import LRP2PCore
 import LRP2PReactor
 
@@ -7,25 +8,55 @@ extension Address {
   static func loopback6(_ port: UInt16 = 0) -> Address { Address(high: 0, low: 1, port: port) }
 }
 
-/// A socket with its sender, receiver and batches.
+/// What the system has: where it refuses io_uring, `UringTests` says so.
+let availableBackends: [ReactorBackend] = uringRefusal == nil ? [.epoll, .ioUring] : [.epoll]
+
+/// Why there is no io_uring here; nil when there is.
+let uringRefusal: SystemError? = {
+  do throws(SystemError) {
+    return try Endpoint(bind: .loopback4(), backend: .ioUring).backend.refusal
+  } catch {
+    return error
+  }
+}()
+
+/// A backend over a socket of its own, with batches of eight messages.
 struct Endpoint: ~Copyable {
-  let socket: UDPSocket
-  var sender: DatagramSender
-  var receiver: DatagramReceiver
+  var backend: SelectedBackend
   var incoming: DatagramBatch
   var outgoing: DatagramBatch
+  let localAddress: Address
+  let family: Int32
+  /// The socket's descriptor.
+  let raw: Int32
+  private let signal: FileDescriptor
 
   init(
-    bind address: Address, configuration: ReactorConfiguration = .init(), maximumSegments: Int = 46,
+    bind address: Address, backend choice: ReactorBackend, configuration: ReactorConfiguration = .init(),
     receiveCapacity: Int = 65_536, sendCapacity: Int = 65_000, family: Int32 = AF_INET6
   ) throws(SystemError) {
+    var configuration = configuration
+    configuration.backend = choice
+    configuration.receiveMessages = 8
+    configuration.sendMessages = 8
     let socket = try UDPSocket(bind: address, configuration: configuration, family: family)
-    let incoming = DatagramBatch(messages: 8, messageCapacity: receiveCapacity)
-    sender = DatagramSender(for: socket, maximumSegments: maximumSegments)
-    receiver = DatagramReceiver(over: incoming)
+    let (localAddress, socketFamily, raw) = (socket.localAddress, socket.family, socket.descriptor.raw)
+    let signal = FileDescriptor(owning: lrp2p_eventfd())
+    let incoming = SelectedBackend.incomingBatch(configuration, messageCapacity: receiveCapacity)
+    let backend = try SelectedBackend(configuration, socket: socket, signal: signal.raw, incoming: incoming)
     outgoing = DatagramBatch(messages: 8, messageCapacity: sendCapacity)
+    self.backend = backend
     self.incoming = incoming
-    self.socket = socket
+    self.localAddress = localAddress
+    self.family = socketFamily
+    self.raw = raw
+    self.signal = signal
+  }
+
+  var statistics: ReactorStatistics {
+    var statistics = ReactorStatistics()
+    backend.count(into: &statistics)
+    return statistics
   }
 
   /// Appends a message of `length` bytes, each the low byte of `salt + index`.
@@ -43,20 +74,15 @@ struct Endpoint: ~Copyable {
     outgoing.used += length
   }
 
-  /// Sends the outgoing batch to its end and clears it.
-  mutating func flush() throws(SystemError) -> SendProgress {
-    let progress = try sender.send(&outgoing, to: socket)
-    if progress == .done { outgoing.clear() }
-    return progress
-  }
+  /// Sends the outgoing batch, and clears it when it came to its end.
+  mutating func flush() throws(SystemError) -> Bool { try backend.send(&outgoing, now: 0) }
 
-  /// Receives until `datagrams` have come or nothing is left. On loopback a datagram has arrived when its send
-  /// returns.
+  /// Receives until nothing is left. On loopback a datagram has arrived when its send returns.
   mutating func receive() throws(SystemError) -> Received {
     var received = Received()
     var hasMore = true
     while hasMore {
-      hasMore = try receiver.fill(&incoming, from: socket)
+      hasMore = try backend.receive(into: &incoming)
       for index in 0..<incoming.count {
         let message = incoming.messages[index]
         let bytes = incoming.arena.bytes(message.offset, message.length)
@@ -67,6 +93,15 @@ struct Endpoint: ~Copyable {
     }
     return received
   }
+}
+
+func makeReactor(
+  _ backend: ReactorBackend, bind: Address = .loopback4(), _ change: (inout ReactorConfiguration) -> Void = { _ in }
+) throws(ReactorError) -> Reactor {
+  var configuration = ReactorConfiguration()
+  configuration.backend = backend
+  change(&configuration)
+  return try Reactor(configuration: configuration, secretKey: SecretKey(repeating: 7), suite: NullSuite(), bind: bind)
 }
 
 struct Received {
@@ -106,4 +141,27 @@ struct NullSuite: CipherSuite {
 
 struct NullHandler: Handler {
   mutating func received(_ peer: Peer, _ bytes: RawSpan, engine: inout Engine) {}
+}
+
+/// Runs `body` on a thread of its own, while the calling thread runs `whileRunning` and then waits for it.
+func onThread(_ body: () -> Void, whileRunning: () -> Void = {}) {
+  // Bound: `body` outlives the thread, which is joined before this returns.
+  withoutActuallyEscaping(body) { body in
+    final class Box {
+      let body: () -> Void
+      init(_ body: @escaping () -> Void) { self.body = body }
+    }
+    let box = Box(body)
+    var thread = pthread_t()
+    let created = unsafe pthread_create(
+      &thread, nil,
+      {
+        unsafe Unmanaged<Box>.fromOpaque($0!).takeUnretainedValue().body()
+        return nil
+      }, Unmanaged.passUnretained(box).toOpaque())
+    precondition(created == 0)
+    whileRunning()
+    pthread_join(thread, nil)
+    withExtendedLifetime(box) {}
+  }
 }

@@ -15,9 +15,9 @@ import Testing
     #expect(wrong.isEmpty, "\(wrong.prefix(3))")
   }
 
-  @Test(arguments: AEAD.allCases) func transferBothWays(aead: AEAD) throws {
+  @Test(arguments: AEAD.allCases, backends) func transferBothWays(aead: AEAD, backend: ReactorBackend) throws {
     let bytes: UInt64 = 8 << 20
-    var configuration = ReactorConfiguration()
+    var configuration = ReactorConfiguration(backend)
     // ChaCha20-Poly1305 is always in the list; first place is what counts.
     configuration.engine.aeads = aead == .chacha20Poly1305 ? [aead] : [aead, .chacha20Poly1305]
     var pair = try ReactorPair(configuration: configuration, clientSends: bytes, serverSends: bytes)
@@ -57,9 +57,9 @@ import Testing
   }
 
   /// The client's address changes three times under a transfer both ways, and in the end the path carries less.
-  @Test func rebindingAndShrinking() throws {
+  @Test(arguments: backends) func rebindingAndShrinking(backend: ReactorBackend) throws {
     let bytes: UInt64 = 40 << 20
-    var pair = try ReactorPair(clientSends: bytes, serverSends: bytes)
+    var pair = try ReactorPair(configuration: ReactorConfiguration(backend), clientSends: bytes, serverSends: bytes)
     var link = Link()
     link.delay = 0
     link.jitter = .milliseconds(1)
@@ -85,9 +85,9 @@ import Testing
   }
 
   /// A thousand connections to one socket, over IPv4 and IPv6, each echoing 64 KiB; a second round needs no more memory.
-  @Test func thousandConnectionsTwice() throws {
+  @Test(arguments: backends) func thousandConnectionsTwice(backend: ReactorBackend) throws {
     let bytes: UInt64 = 64 << 10
-    var pair = try ReactorPair(clientSends: bytes, serverSends: nil)
+    var pair = try ReactorPair(configuration: ReactorConfiguration(backend), clientSends: bytes, serverSends: nil)
     var inUse: [Int] = []
     for _ in 0..<2 {
       pair.clientHandler = StreamHandler(bytesToSend: bytes)

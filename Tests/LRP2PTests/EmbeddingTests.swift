@@ -7,9 +7,9 @@ import Testing
 
 /// Reactors in a loop that is not their own.
 @Suite(.timeLimit(.minutes(2))) struct EmbeddingTests {
-  @Test func foreignLoopDrivesTwoReactors() throws {
+  @Test(arguments: backends) func foreignLoopDrivesTwoReactors(backend: ReactorBackend) throws {
     let bytes: UInt64 = 4 << 20
-    var pair = try ReactorPair(clientSends: bytes, serverSends: bytes)
+    var pair = try ReactorPair(configuration: ReactorConfiguration(backend), clientSends: bytes, serverSends: bytes)
     _ = try pair.client.engine.connect(to: pair.server4, pinned: pair.serverKey)
     while pair.clientHandler.closedCount == 0 || pair.serverHandler.closedCount == 0 {
       let timeouts = [pair.client.nextTimeout, pair.server.nextTimeout].compactMap { $0 }

@@ -43,6 +43,12 @@ extension EndpointConfiguration {
     return configuration
   }
 
+  static var overUring: EndpointConfiguration {
+    var configuration = EndpointConfiguration()
+    configuration.reactor.backend = .ioUring
+    return configuration
+  }
+
   /// The most that a writer can get rid of while nobody reads: both buffers, the window, and a datagram that overshoots.
   var mostInFlight: Int { readBuffer + writeBuffer + (reactor.engine.receiveWindow + 1) * 1400 }
 }

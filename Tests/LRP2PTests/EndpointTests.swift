@@ -3,7 +3,7 @@ import LRP2PReactor
 import Testing
 
 @Suite(.serialized, .timeLimit(.minutes(2))) struct EndpointTests {
-  @Test(arguments: [EndpointConfiguration.small, EndpointConfiguration()])
+  @Test(arguments: [EndpointConfiguration.small, EndpointConfiguration(), .overUring])
   func echoesBothWays(configuration: EndpointConfiguration) async throws {
     let pair = try EndpointPair(configuration)
     let (client, server) = try await pair.connect()
@@ -56,8 +56,9 @@ import Testing
     await pair.close()
   }
 
-  @Test func manyConnectionsAtOnce() async throws {
-    let pair = try EndpointPair()
+  @Test(arguments: [EndpointConfiguration(), .overUring])
+  func manyConnectionsAtOnce(configuration: EndpointConfiguration) async throws {
+    let pair = try EndpointPair(configuration)
     let serving = Task {
       try await withThrowingTaskGroup(of: Void.self) { group in
         for try await connection in pair.server.incoming { group.addTask { try await connection.echo() } }
@@ -252,12 +253,13 @@ import Testing
     await pair.server.close()
   }
 
-  @Test func endpointsLeaveNoDescriptor() async throws {
+  @Test(arguments: [EndpointConfiguration(), .overUring])
+  func endpointsLeaveNoDescriptor(configuration: EndpointConfiguration) async throws {
     // What the runtime opens once.
-    await (try EndpointPair()).close()
+    await (try EndpointPair(configuration)).close()
     let before = openDescriptors()
     for round in 0..<20 {
-      let pair = try EndpointPair()
+      let pair = try EndpointPair(configuration)
       let (client, server) = try await pair.connect()
       try await client.write([1, 2, 3])
       #expect(try await server.read() == [1, 2, 3])

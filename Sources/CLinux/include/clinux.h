@@ -295,6 +295,9 @@ struct lrp2p_in6_pktinfo {
 /// Room for the control messages of one message: all that the kernel can add take 184 bytes.
 enum { LRP2P_CONTROL_BYTES = 256 };
 
+/// How every message is sent, and what says that a part of a received one is lost: its end, or control messages.
+enum { LRP2P_SEND_FLAGS = MSG_DONTWAIT | MSG_NOSIGNAL, LRP2P_TRUNCATED = MSG_TRUNC | MSG_CTRUNC };
+
 /// The message headers of one recvmmsg or sendmmsg, with the parts they point to: one allocation, made once.
 struct lrp2p_message_ring {
   struct lrp2p_mmsghdr *headers;
@@ -357,10 +360,15 @@ static inline int lrp2p_ring_receive(int fd, struct lrp2p_message_ring *ring, ui
   return lrp2p_result(syscall(SYS_recvmmsg, fd, ring->headers, count, MSG_DONTWAIT, NULL));
 }
 
+/// The header of message `i`, for a system call that takes one.
+static inline const struct msghdr *lrp2p_ring_header(const struct lrp2p_message_ring *ring, uint32_t i) {
+  return &ring->headers[i].msg_hdr;
+}
+
 /// Sends messages 0 ..< count without blocking. An error is reported for the first message only; one behind it ends
 /// the call early and shows in the next.
 static inline int lrp2p_ring_send(int fd, struct lrp2p_message_ring *ring, uint32_t count) {
-  return lrp2p_result(syscall(SYS_sendmmsg, fd, ring->headers, count, MSG_DONTWAIT | MSG_NOSIGNAL));
+  return lrp2p_result(syscall(SYS_sendmmsg, fd, ring->headers, count, LRP2P_SEND_FLAGS));
 }
 
 static inline uint32_t lrp2p_ring_length(const struct lrp2p_message_ring *ring, uint32_t i) {
@@ -369,7 +377,7 @@ static inline uint32_t lrp2p_ring_length(const struct lrp2p_message_ring *ring, 
 
 /// Whether the message was longer than its place (its end is lost), or its control messages were.
 static inline bool lrp2p_ring_truncated(const struct lrp2p_message_ring *ring, uint32_t i) {
-  return (ring->headers[i].msg_hdr.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0;
+  return (ring->headers[i].msg_hdr.msg_flags & LRP2P_TRUNCATED) != 0;
 }
 
 static inline struct lrp2p_address lrp2p_ring_address(const struct lrp2p_message_ring *ring, uint32_t i) {
@@ -436,11 +444,10 @@ struct lrp2p_control {
   struct lrp2p_address destination;
 };
 
-/// Reads all control messages of message `i`.
-static inline struct lrp2p_control lrp2p_control_read(struct lrp2p_message_ring *ring, uint32_t i) {
+/// Reads the control messages of a header.
+static inline struct lrp2p_control lrp2p_control_read_header(struct msghdr *header) {
   struct lrp2p_control info;
   memset(&info, 0, sizeof info);
-  struct msghdr *header = &ring->headers[i].msg_hdr;
   for (struct cmsghdr *c = CMSG_FIRSTHDR(header); c != NULL; c = CMSG_NXTHDR(header, c)) {
     const unsigned char *data = CMSG_DATA(c);
     size_t length = c->cmsg_len - CMSG_LEN(0);
@@ -481,6 +488,17 @@ static inline struct lrp2p_control lrp2p_control_read(struct lrp2p_message_ring 
     }
   }
   return info;
+}
+
+/// Reads all control messages of message `i`.
+static inline struct lrp2p_control lrp2p_control_read(struct lrp2p_message_ring *ring, uint32_t i) {
+  return lrp2p_control_read_header(&ring->headers[i].msg_hdr);
+}
+
+/// Reads the control messages at `bytes`, which is aligned like struct cmsghdr.
+static inline struct lrp2p_control lrp2p_control_read_bytes(void *bytes, size_t length) {
+  struct msghdr header = {.msg_control = bytes, .msg_controllen = length};
+  return lrp2p_control_read_header(&header);
 }
 
 // MARK: Small files

@@ -16,8 +16,8 @@ package struct Message: BitwiseCopyable {
 
 /// The only currency between core and reactor: an arena of bytes and the messages in it.
 ///
-/// Receiving: the reactor owns fixed places of `messageCapacity` bytes for each message, fills them and sets
-/// `count`. Sending: the core appends datagrams back to back; the reactor sends messages `0 ..< count` and clears.
+/// Receiving: the reactor owns fixed places of `messageCapacity` bytes, fills them in any order, a message standing
+/// anywhere in its place, and sets `count`. Sending: the core appends datagrams back to back; the reactor sends messages `0 ..< count` and clears.
 package struct DatagramBatch: ~Copyable {
   package var arena: Arena
   package var messages: Column<Message>

@@ -1,0 +1,41 @@
+import CLinux
+import LRP2PCore
+
+/// The headers of outgoing messages, made once and written anew for each batch.
+@safe
+struct MessageHeaders: ~Copyable {
+  // Owned. Bound: `count` headers, which C does not check.
+  @unsafe let ring: UnsafeMutablePointer<lrp2p_message_ring>
+  let count: Int
+  private let family: Int32
+
+  /// - Parameter family: of the socket that will send.
+  init(count: Int, family: Int32) {
+    guard let ring = unsafe lrp2p_ring_create(UInt32(count)) else { fatalError("out of memory") }
+    unsafe self.ring = ring
+    self.count = count
+    self.family = family
+  }
+
+  deinit { unsafe lrp2p_ring_destroy(ring) }
+
+  /// Builds header `index` for `length` bytes of message `row` from its byte `start` on, in datagrams of `segmentSize`;
+  /// false when the socket's family cannot express the destination.
+  func write(
+    _ index: Int, _ row: Message, start: Int, length: Int, segmentSize: Int, of batch: borrowing DatagramBatch
+  ) -> Bool {
+    precondition(index < count && start >= 0 && length <= row.length - start, "header or bytes out of bounds")
+    precondition(row.offset >= 0 && row.offset <= batch.arena.byteCount - row.length, "message outside its arena")
+    let slot = UInt32(index)
+    guard unsafe lrp2p_ring_set_address(ring, slot, family, row.address.native) else { return false }
+    unsafe lrp2p_ring_set_bytes(ring, slot, batch.arena.baseAddress + row.offset + start, length)
+    unsafe lrp2p_control_clear(ring, slot)
+    if length > segmentSize {
+      unsafe lrp2p_control_put_segment(ring, slot, UInt16(truncatingIfNeeded: segmentSize))
+    }
+    if row.ecn != 0 {
+      unsafe lrp2p_control_put_ecn(ring, slot, row.address.isIPv4, Int32(row.ecn & 3))
+    }
+    return true
+  }
+}

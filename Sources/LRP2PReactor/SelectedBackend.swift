@@ -1,0 +1,119 @@
+import LRP2PCore
+
+/// The backend that was chosen when the reactor was made. The choice costs a branch a call, none a datagram.
+package struct SelectedBackend: Backend, ~Copyable {
+  // One of them is there. (An enum's noncopyable payload cannot be changed in place.)
+  private var epoll: EpollBackend?
+  private var uring: UringBackend?
+  private let isUring: Bool
+  /// Why io_uring was asked for and is not used.
+  package let refusal: SystemError?
+
+  /// A batch to receive into by whatever backend `configuration` comes to.
+  package static func incomingBatch(_ configuration: ReactorConfiguration, messageCapacity: Int) -> DatagramBatch {
+    let headroom = configuration.backend == .ioUring ? MultishotReceiver.headroom : 0
+    return DatagramBatch(messages: configuration.receiveMessages, messageCapacity: headroom + messageCapacity)
+  }
+
+  /// - Parameters:
+  ///   - signal: an eventfd that stays open as long as this backend.
+  ///   - incoming: the batch that every `receive` will bring, made by `incomingBatch`.
+  package init(
+    _ configuration: ReactorConfiguration, socket: consuming UDPSocket, signal: Int32,
+    incoming: borrowing DatagramBatch
+  ) throws(SystemError) {
+    var refusal: SystemError?
+    if configuration.backend == .ioUring {
+      do {
+        let parts = try UringBackend.Parts(for: socket, incoming: incoming, sendMessages: configuration.sendMessages)
+        uring = UringBackend(
+          parts, socket: socket, signal: signal, sendMessages: configuration.sendMessages,
+          maximumSegments: configuration.maximumSegments)
+        epoll = nil
+        isUring = true
+        self.refusal = nil
+        return
+      } catch {
+        refusal = error
+      }
+    }
+    epoll = try EpollBackend(
+      socket: socket, signal: signal, incoming: incoming, maximumSegments: configuration.maximumSegments)
+    uring = nil
+    isUring = false
+    self.refusal = refusal
+  }
+
+  package var localAddress: Address {
+    switch uring {
+    case .some(let uring): return uring.socket.localAddress
+    case .none: break
+    }
+    switch epoll {
+    case .some(let epoll): return epoll.socket.localAddress
+    case .none: preconditionFailure("no backend")
+    }
+  }
+
+  /// Readable when a turn has something to do, but for timers.
+  package var fileDescriptor: Int32 {
+    switch uring {
+    case .some(let uring): return uring.fileDescriptor
+    case .none: break
+    }
+    switch epoll {
+    case .some(let epoll): return epoll.fileDescriptor
+    case .none: preconditionFailure("no backend")
+    }
+  }
+
+  /// Ends waits also when `descriptors`, an epoll, has something ready.
+  mutating func add(_ descriptors: borrowing DescriptorSet) throws(SystemError) {
+    if isUring { try uring!.add(descriptors) } else { try epoll!.add(descriptors) }
+  }
+
+  package mutating func wait(_ timeout: Nanoseconds) throws(SystemError) -> Wake {
+    isUring ? try uring!.wait(timeout) : try epoll!.wait(timeout)
+  }
+
+  package mutating func receive(into batch: inout DatagramBatch) throws(SystemError) -> Bool {
+    isUring ? try uring!.receive(into: &batch) : try epoll!.receive(into: &batch)
+  }
+
+  package mutating func send(_ batch: inout DatagramBatch, now: Instant) throws(SystemError) -> Bool {
+    isUring ? try uring!.send(&batch, now: now) : try epoll!.send(&batch, now: now)
+  }
+
+  package func canSend(now: Instant) -> Bool {
+    switch uring {
+    case .some(let uring): return uring.canSend(now: now)
+    case .none: break
+    }
+    switch epoll {
+    case .some(let epoll): return epoll.canSend(now: now)
+    case .none: preconditionFailure("no backend")
+    }
+  }
+
+  package var sendDeadline: Instant {
+    switch uring {
+    case .some(let uring): return uring.sendDeadline
+    case .none: break
+    }
+    switch epoll {
+    case .some(let epoll): return epoll.sendDeadline
+    case .none: preconditionFailure("no backend")
+    }
+  }
+
+  package func count(into statistics: inout ReactorStatistics) {
+    switch uring {
+    case .some(let uring): return uring.count(into: &statistics)
+    case .none: break
+    }
+    switch epoll {
+    case .some(let epoll): return epoll.count(into: &statistics)
+    case .none: preconditionFailure("no backend")
+    }
+  }
+}

@@ -1,0 +1,41 @@
+import LRP2PCore
+
+/// Whether a socket takes datagrams, as far as its last send has told.
+enum SendState: BitwiseCopyable {
+  case open
+  /// EAGAIN: an event will tell.
+  case untilWritable
+  /// ENOBUFS: the socket is writable all along, so only time helps.
+  case until(Instant)
+
+  /// How long to leave a kernel alone that was short of memory.
+  private static var shortRetry: Nanoseconds { 1_000_000 }
+
+  /// What a send at `now` that got as far as `progress` has told.
+  init(_ progress: SendProgress, now: Instant) {
+    switch progress {
+    case .done: self = .open
+    case .blocked: self = .untilWritable
+    case .shortOfBuffers: self = .until(now &+ Self.shortRetry)
+    }
+  }
+
+  func canSend(now: Instant) -> Bool {
+    switch self {
+    case .open: true
+    case .untilWritable: false
+    case .until(let instant): now >= instant
+    }
+  }
+
+  var isUntilWritable: Bool {
+    if case .untilWritable = self { return true }
+    return false
+  }
+
+  /// When a send has a chance again without an event.
+  var deadline: Instant {
+    if case .until(let instant) = self { return instant }
+    return .never
+  }
+}

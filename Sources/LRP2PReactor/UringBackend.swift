@@ -1,0 +1,233 @@
+import CLinux
+import LRP2PCore
+
+/// What the backend tells completions apart by: below `first`, the message of the outgoing batch.
+enum UringToken {
+  static var first: UInt64 { 1 << 32 }
+  static var receive: UInt64 { first }
+  static var signal: UInt64 { first + 1 }
+  static var descriptors: UInt64 { first + 2 }
+  static var room: UInt64 { first + 3 }
+}
+
+/// Completion by io_uring: a request that keeps receiving into the places of the incoming batch, and sends that are
+/// submitted together. See `CompletionRing` for when the kernel works.
+package struct UringBackend: Backend, ~Copyable {
+  package let socket: UDPSocket
+  private let signal: Int32
+  // The ring goes before what its requests point to.
+  private var ring: CompletionRing
+  private var receiver: MultishotReceiver
+  private var sender: RingSender
+  private var sendState = SendState.open
+  /// For a host's loop, whom the ring's own descriptor does not wake: work that waits for the ring's thread does not
+  /// count as readiness until that thread has done it.
+  private let readiness: FileDescriptor
+  private var descriptors: Int32?
+  // Which requests are under way.
+  private var isAwaitingSignal = false
+  private var isAwaitingDescriptors = false
+  private var isAwaitingRoom = false
+  // What came that no `wait` has told of yet.
+  private var isSignalled = false
+  private var hasDescriptors = false
+  private let sendMessages: Int
+
+  /// What a kernel may refuse, made before the backend takes the socket.
+  struct Parts: ~Copyable {
+    fileprivate let ring: CompletionRing
+    fileprivate let receiver: MultishotReceiver
+    fileprivate let readiness: FileDescriptor
+
+    /// - Parameters:
+    ///   - incoming: the batch that every `receive` will bring; its places have `MultishotReceiver.headroom`.
+    ///   - sendMessages: the most messages of an outgoing batch.
+    /// - Throws: ENOSYS, EPERM, EINVAL and the like where io_uring is missing, forbidden or too old.
+    init(for socket: borrowing UDPSocket, incoming: borrowing DatagramBatch, sendMessages: Int) throws(SystemError) {
+      let readiness = FileDescriptor(owning: try check(lrp2p_epoll_create(), "create epoll"))
+      let ring = try UringBackend.makeRing(for: socket, places: incoming.messages.count, sendMessages: sendMessages)
+      var receiver = MultishotReceiver(over: incoming)
+      try receiver.attach(to: ring)
+      self.ring = ring
+      self.receiver = receiver
+      self.readiness = readiness
+    }
+  }
+
+  private static func makeRing(for socket: borrowing UDPSocket, places: Int, sendMessages: Int) throws(SystemError)
+    -> CompletionRing
+  {
+    // Beside the sends: receiving and three polls. Each completes once, and receiving once more for each place.
+    let submissions = RingSender.window(messages: sendMessages) + 4
+    return try CompletionRing(for: socket, submissions: submissions, completions: 2 * submissions + places)
+  }
+
+  /// - Parameter signal: an eventfd that stays open as long as this backend.
+  init(
+    _ parts: consuming Parts, socket: consuming UDPSocket, signal: Int32, sendMessages: Int, maximumSegments: Int
+  ) {
+    sender = RingSender(for: socket, messages: sendMessages, maximumSegments: maximumSegments)
+    ring = parts.ring
+    receiver = parts.receiver
+    readiness = parts.readiness
+    self.socket = socket
+    self.signal = signal
+    self.sendMessages = sendMessages
+  }
+
+  package mutating func wait(_ timeout: Nanoseconds) throws(SystemError) -> Wake {
+    var result: Int32
+    repeat {
+      arm()
+      result = timeout == 0 || isAwake ? ring.collect() : ring.wait(timeout)
+    } while try isMoved(result)
+    try excuse(result, "wait for completions")
+    reap()
+    let wake = Wake(
+      isReadable: receiver.hasArrivals, isSignalled: isSignalled, hasDescriptors: hasDescriptors)
+    isSignalled = false
+    hasDescriptors = false
+    return wake
+  }
+
+  package mutating func receive(into batch: inout DatagramBatch) throws(SystemError) -> Bool {
+    // What `wait` has brought comes first. Only then is the batch of the call before given back.
+    if !receiver.hasArrivals {
+      var result: Int32
+      repeat {
+        arm()
+        result = ring.collect()
+      } while try isMoved(result)
+      try excuse(result, "receive datagrams")
+      reap()
+    }
+    return try receiver.take(into: &batch)
+  }
+
+  package mutating func send(_ batch: inout DatagramBatch, now: Instant) throws(SystemError) -> Bool {
+    while sender.inFlight > 0 || sender.prepare(batch, on: ring) {
+      // All of them are done when this returns, but for a kernel that takes its time.
+      sender.countCall()
+      let result = ring.hasUnsubmitted ? ring.submit() : ring.wait(.never)
+      if try isMoved(result) { continue }
+      try excuse(result, "send datagrams")
+      reap()
+      if result == -EAGAIN || result == -ENOMEM {
+        sendState = SendState(.shortOfBuffers, now: now)
+        return false
+      }
+    }
+    let progress = try sender.finish(&batch, to: socket)
+    sendState = SendState(progress, now: now)
+    if progress == .blocked { watchReadiness(EPOLL_CTL_MOD) }
+    guard progress == .done else { return false }
+    batch.clear()
+    return true
+  }
+
+  package func canSend(now: Instant) -> Bool { sendState.canSend(now: now) }
+
+  package var sendDeadline: Instant { sendState.deadline }
+
+  package func count(into statistics: inout ReactorStatistics) {
+    receiver.tally.count(into: &statistics)
+    statistics.receivePlacesExhausted = receiver.exhausted
+    sender.count(into: &statistics)
+    statistics.receiveOffload = socket.receiveOffload
+    statistics.backend = .ioUring
+  }
+
+  // MARK: Requests and completions
+
+  /// Prepares the requests that are not under way.
+  private mutating func arm() {
+    receiver.arm(ring)
+    if !isAwaitingSignal {
+      isAwaitingSignal = true
+      ring.awaitReadable(signal, isRepeated: true, token: UringToken.signal)
+    }
+    // Each time anew, so that what is left unread is reported again.
+    if let descriptors, !isAwaitingDescriptors {
+      isAwaitingDescriptors = true
+      ring.awaitReadable(descriptors, isRepeated: false, token: UringToken.descriptors)
+    }
+    if sendState.isUntilWritable, !isAwaitingRoom {
+      isAwaitingRoom = true
+      ring.awaitRoom(token: UringToken.room)
+    }
+  }
+
+  /// Whether a wait has something to tell already.
+  private var isAwake: Bool { receiver.hasArrivals || isSignalled || hasDescriptors }
+
+  private mutating func reap() {
+    let count = ring.completionCount
+    for index in 0..<count {
+      let completion = ring.completion(index)
+      switch completion.token {
+      case UringToken.receive:
+        receiver.complete(completion)
+      // Not positive when it was cancelled, with the thread that had the ring: then it is asked for again.
+      case UringToken.signal:
+        isAwaitingSignal = completion.isContinued
+        if completion.result > 0 { isSignalled = true }
+      case UringToken.descriptors:
+        isAwaitingDescriptors = false
+        if completion.result > 0 { hasDescriptors = true }
+      case UringToken.room:
+        isAwaitingRoom = false
+        if sendState.isUntilWritable {
+          sendState = .open
+          watchReadiness(EPOLL_CTL_MOD)
+        }
+      default:
+        sender.complete(Int(completion.token), completion.result)
+      }
+    }
+    ring.release(count)
+  }
+
+  /// Lets pass what ends a call early and says nothing about the ring.
+  private func excuse(_ result: Int32, _ operation: StaticString) throws(SystemError) {
+    switch -result {
+    case EINTR, ETIME, EAGAIN, EBUSY, ENOMEM: return
+    default: _ = try check(result, "\(operation)")
+    }
+  }
+
+  /// Whether the call was refused because another thread has the ring; then there is a new one, of this thread.
+  private mutating func isMoved(_ result: Int32) throws(SystemError) -> Bool {
+    if result != -EEXIST { return false }
+    reap()
+    let fresh = try Self.makeRing(for: socket, places: receiver.capacity, sendMessages: sendMessages)
+    try receiver.attach(to: fresh)
+    sender.forget()
+    (isAwaitingSignal, isAwaitingDescriptors, isAwaitingRoom) = (false, false, false)
+    ring = fresh
+    return true
+  }
+
+  // MARK: A host's loop
+
+  /// Readable when a turn has something to do, but for timers.
+  package var fileDescriptor: Int32 {
+    // From the second time on they are there.
+    _ = lrp2p_epoll_control(readiness.raw, EPOLL_CTL_ADD, signal, EPOLLIN.rawValue, 0)
+    watchReadiness(EPOLL_CTL_ADD)
+    return readiness.raw
+  }
+
+  /// Does nothing, unless a host has asked for the descriptor.
+  private func watchReadiness(_ operation: Int32) {
+    let events = EPOLLIN.rawValue | (sendState.isUntilWritable ? EPOLLOUT.rawValue : 0)
+    _ = lrp2p_epoll_control(readiness.raw, operation, socket.descriptor.raw, events, 0)
+  }
+
+  /// Ends waits also when `descriptors`, an epoll, has something ready.
+  mutating func add(_ descriptors: borrowing DescriptorSet) throws(SystemError) {
+    _ = try check(
+      lrp2p_epoll_control(readiness.raw, EPOLL_CTL_ADD, descriptors.descriptor, EPOLLIN.rawValue, 0),
+      "add descriptors to epoll")
+    self.descriptors = descriptors.descriptor
+  }
+}

@@ -1,0 +1,3 @@
+#pragma once
+/// Has every later io_uring_setup of the calling thread fail with EPERM, as a container's filter does. Returns -errno.
+int system_call_filter_refuse_io_uring(void);
