@@ -239,7 +239,8 @@ import Testing
     let large = window.ring.count
     #expect(large >= 100_000)
     let block = AckBlock(largestPacketNumber: 99_999, delayMicroseconds: 0, duplicates: 0, ect0: 0, ect1: 0, ce: 0)
-    _ = try? window.acknowledge(lastInOrder: 99_999, window: 1 << 20, block: block, RawSpan(), lossDelay: 1, now: 100_000)
+    _ = try? window.acknowledge(
+      lastInOrder: 99_999, window: 1 << 20, block: block, RawSpan(), lossDelay: 1, now: 100_000)
     window.shrink()
     let small = window.ring.count
     #expect(small == 16)
