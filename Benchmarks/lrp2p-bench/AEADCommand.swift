@@ -65,7 +65,7 @@ private final class AEADRun {
   private let aead: AEAD
   private var arena: Arena
   private var jobs: Column<AEADJob>
-  private let keys: Column<TrafficKey>
+  private let keys: GrowingColumn<TrafficKey>
   private var seals: [Double] = []
   private var opens: [Double] = []
   private var packetNumber: UInt64 = 0
@@ -85,7 +85,7 @@ private final class AEADRun {
       jobs[index].length = datagram
     }
     var random = SeededRandom(seed: 1)
-    var rows = Column(repeating: TrafficKey(), count: keys)
+    var rows = GrowingColumn(repeating: TrafficKey(), count: keys)
     for row in 0..<keys {
       for index in 0..<32 { rows[row].bytes[index] = UInt8(truncatingIfNeeded: random.next()) }
       rows[row].aead = aead.rawValue

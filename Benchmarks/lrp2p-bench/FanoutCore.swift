@@ -14,10 +14,10 @@ private struct QuickAgreement: CipherSuite {
     clear = ClearSuite(seed: seed)
   }
 
-  func seal(_ jobs: borrowing Column<AEADJob>, count: Int, in arena: inout Arena, keys: borrowing Column<TrafficKey>) {
+  func seal(_ jobs: borrowing Column<AEADJob>, count: Int, in arena: inout Arena, keys: borrowing GrowingColumn<TrafficKey>) {
     real.seal(jobs, count: count, in: &arena, keys: keys)
   }
-  func open(_ jobs: inout Column<AEADJob>, count: Int, in arena: inout Arena, keys: borrowing Column<TrafficKey>) {
+  func open(_ jobs: inout Column<AEADJob>, count: Int, in arena: inout Arena, keys: borrowing GrowingColumn<TrafficKey>) {
     real.open(&jobs, count: count, in: &arena, keys: keys)
   }
   func forget(_ row: Int) { real.forget(row) }

@@ -97,59 +97,53 @@ extension IPSecMBSuite {
   }
 
   package func seal(
-    _ jobs: borrowing Column<AEADJob>, count: Int, in arena: inout Arena, keys: borrowing Column<TrafficKey>
+    _ jobs: borrowing Column<AEADJob>, count: Int, in arena: inout Arena, keys: borrowing GrowingColumn<TrafficKey>
   ) {
     let jobs = jobs.span
-    let keys = keys.span
     let arenaLength = arena.byteCount
     let arenaBase = unsafe arena.baseAddress
-    unsafe keys.withUnsafeBytes { rows in
-      for index in 0..<count {
-        let job = jobs[index]
-        precondition(
-          job.length >= headerLength + tagLength && job.offset >= 0 && job.offset <= arenaLength - job.length,
-          "a datagram outside of the arena")
-        precondition(job.key >= 0 && job.key < keys.count, "no such key row")
-        guard let aead = AEAD(rawValue: keys[job.key].aead) else { preconditionFailure("sealing without a key") }
-        let text = unsafe Self.text(of: job, aead, rows, arenaBase)
-        workspace.setNonce(job.packetNumber)
-        unsafe seal(text, tag: text.text + text.length)
-      }
+    for index in 0..<count {
+      let job = jobs[index]
+      precondition(
+        job.length >= headerLength + tagLength && job.offset >= 0 && job.offset <= arenaLength - job.length,
+        "a datagram outside of the arena")
+      let key = unsafe keys.pointer(job.key)
+      guard let aead = AEAD(rawValue: unsafe key.pointee.aead) else { preconditionFailure("sealing without a key") }
+      let text = unsafe Self.text(of: job, aead, key, arenaBase)
+      workspace.setNonce(job.packetNumber)
+      unsafe seal(text, tag: text.text + text.length)
     }
     workspace.wipe()
   }
 
   package func open(
-    _ jobs: inout Column<AEADJob>, count: Int, in arena: inout Arena, keys: borrowing Column<TrafficKey>
+    _ jobs: inout Column<AEADJob>, count: Int, in arena: inout Arena, keys: borrowing GrowingColumn<TrafficKey>
   ) {
     var jobs = jobs.mutableSpan
-    let keys = keys.span
     let arenaLength = arena.byteCount
     let arenaBase = unsafe arena.baseAddress
-    unsafe keys.withUnsafeBytes { rows in
-      for index in 0..<count {
-        let job = jobs[index]
-        jobs[index].opened = false
-        if job.length < headerLength + tagLength { continue }
-        precondition(job.offset >= 0 && job.offset <= arenaLength - job.length, "a datagram outside of the arena")
-        precondition(job.key >= 0 && job.key < keys.count, "no such key row")
-        guard let aead = AEAD(rawValue: keys[job.key].aead) else { continue }
-        let text = unsafe Self.text(of: job, aead, rows, arenaBase)
-        workspace.setNonce(job.packetNumber)
-        jobs[index].opened = unsafe open(text, tag: text.text + text.length)
-      }
+    for index in 0..<count {
+      let job = jobs[index]
+      jobs[index].opened = false
+      if job.length < headerLength + tagLength { continue }
+      precondition(job.offset >= 0 && job.offset <= arenaLength - job.length, "a datagram outside of the arena")
+      let key = unsafe keys.pointer(job.key)
+      guard let aead = AEAD(rawValue: unsafe key.pointee.aead) else { continue }
+      let text = unsafe Self.text(of: job, aead, key, arenaBase)
+      workspace.setNonce(job.packetNumber)
+      jobs[index].opened = unsafe open(text, tag: text.text + text.length)
     }
     workspace.wipe()
   }
 
   /// - Parameters:
-  ///   - job: checked to lie in the arena, and to name one of the rows.
-  ///   - rows: the bytes of the table of keys.
+  ///   - job: checked to lie in the arena.
+  ///   - key: the row that it names; its first 32 bytes are the key.
   @inline(__always)
   private static func text(
-    of job: AEADJob, _ aead: AEAD, _ rows: UnsafeRawBufferPointer, _ arena: UnsafeMutableRawPointer
+    of job: AEADJob, _ aead: AEAD, _ key: UnsafeMutablePointer<TrafficKey>, _ arena: UnsafeMutableRawPointer
   ) -> Text {
-    let key = unsafe rows.baseAddress! + job.key * MemoryLayout<TrafficKey>.stride
+    let key = UnsafeRawPointer(key)
     let datagram = unsafe (arena + job.offset).assumingMemoryBound(to: UInt8.self)
     return unsafe Text(
       aead: aead, key: key.assumingMemoryBound(to: UInt8.self), row: job.key, text: datagram + headerLength,

@@ -24,7 +24,7 @@ package final class ClearSuite: CipherSuite {
   package func supports(_ aead: AEAD) -> Bool { true }
 
   package func seal(
-    _ jobs: borrowing Column<AEADJob>, count: Int, in arena: inout Arena, keys: borrowing Column<TrafficKey>
+    _ jobs: borrowing Column<AEADJob>, count: Int, in arena: inout Arena, keys: borrowing GrowingColumn<TrafficKey>
   ) {
     for index in 0..<count {
       let job = jobs[index]
@@ -38,7 +38,7 @@ package final class ClearSuite: CipherSuite {
   }
 
   package func open(
-    _ jobs: inout Column<AEADJob>, count: Int, in arena: inout Arena, keys: borrowing Column<TrafficKey>
+    _ jobs: inout Column<AEADJob>, count: Int, in arena: inout Arena, keys: borrowing GrowingColumn<TrafficKey>
   ) {
     for index in 0..<count {
       let job = jobs[index]

@@ -110,7 +110,7 @@ package struct World<H: Handler>: ~Copyable {
     var jobs = Column(repeating: AEADJob(), count: 1)
     jobs[0].length = length
     jobs[0].packetNumber = packetNumber
-    let keys = Column(repeating: key, count: 1)
+    let keys = GrowingColumn(repeating: key, count: 1)
     ClearSuite(seed: 0).seal(jobs, count: 1, in: &arena, keys: keys)
     let sealed = arena.bytes(0, length)
     return (0..<length).map { sealed.byte($0) }

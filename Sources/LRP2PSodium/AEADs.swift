@@ -50,90 +50,80 @@ private struct Scratch {
 
 extension SodiumSuite {
   package func seal(
-    _ jobs: borrowing Column<AEADJob>, count: Int, in arena: inout Arena, keys: borrowing Column<TrafficKey>
+    _ jobs: borrowing Column<AEADJob>, count: Int, in arena: inout Arena, keys: borrowing GrowingColumn<TrafficKey>
   ) {
     let jobs = jobs.span
-    let keys = keys.span
     let arenaLength = arena.byteCount
     let arenaBase = unsafe arena.baseAddress
-    unsafe keys.withUnsafeBytes { rows in
-      unsafe withUnsafeTemporaryAllocation(byteCount: Scratch.byteCount, alignment: 16) { memory in
-        var scratch = unsafe Scratch(memory)
-        for index in 0..<count {
-          let job = jobs[index]
-          precondition(
-            job.length >= headerLength + tagLength && job.offset >= 0 && job.offset <= arenaLength - job.length,
-            "a datagram outside of the arena")
-          precondition(job.key >= 0 && job.key < keys.count, "no such key row")
-          let key = unsafe (rows.baseAddress! + job.key * MemoryLayout<TrafficKey>.stride)
-            .assumingMemoryBound(to: UInt8.self)
-          let datagram = unsafe (arenaBase + job.offset).assumingMemoryBound(to: UInt8.self)
-          let text = unsafe datagram + headerLength
-          let textLength = UInt64(job.length - headerLength - tagLength)
-          let associatedLength: UInt64 = job.authenticatesHeader ? UInt64(headerLength) : 0
-          let nonce = unsafe scratch.nonce(job.packetNumber)
-          let result: Int32
-          switch AEAD(rawValue: keys[job.key].aead) {
-          case .chacha20Poly1305:
-            result = unsafe crypto_aead_chacha20poly1305_ietf_encrypt(
-              text, nil, text, textLength, datagram, associatedLength, nil, nonce, key)
-          case .aes256GCM:
-            precondition(hasAES256GCM, "AES-256-GCM is not available")
-            let state = unsafe scratch.state(key, row: job.key)
-            result = unsafe crypto_aead_aes256gcm_encrypt_afternm(
-              text, nil, text, textLength, datagram, associatedLength, nil, nonce, state)
-          case nil:
-            preconditionFailure("sealing without a key")
-          }
-          // What is not sealed must not go out in the clear.
-          precondition(result == 0, "sealing failed")
+    unsafe withUnsafeTemporaryAllocation(byteCount: Scratch.byteCount, alignment: 16) { memory in
+      var scratch = unsafe Scratch(memory)
+      for index in 0..<count {
+        let job = jobs[index]
+        precondition(
+          job.length >= headerLength + tagLength && job.offset >= 0 && job.offset <= arenaLength - job.length,
+          "a datagram outside of the arena")
+        let key = unsafe UnsafeRawPointer(keys.pointer(job.key)).assumingMemoryBound(to: UInt8.self)
+        let datagram = unsafe (arenaBase + job.offset).assumingMemoryBound(to: UInt8.self)
+        let text = unsafe datagram + headerLength
+        let textLength = UInt64(job.length - headerLength - tagLength)
+        let associatedLength: UInt64 = job.authenticatesHeader ? UInt64(headerLength) : 0
+        let nonce = unsafe scratch.nonce(job.packetNumber)
+        let result: Int32
+        switch AEAD(rawValue: keys[job.key].aead) {
+        case .chacha20Poly1305:
+          result = unsafe crypto_aead_chacha20poly1305_ietf_encrypt(
+            text, nil, text, textLength, datagram, associatedLength, nil, nonce, key)
+        case .aes256GCM:
+          precondition(hasAES256GCM, "AES-256-GCM is not available")
+          let state = unsafe scratch.state(key, row: job.key)
+          result = unsafe crypto_aead_aes256gcm_encrypt_afternm(
+            text, nil, text, textLength, datagram, associatedLength, nil, nonce, state)
+        case nil:
+          preconditionFailure("sealing without a key")
         }
-        scratch.wipe()
+        // What is not sealed must not go out in the clear.
+        precondition(result == 0, "sealing failed")
       }
+      scratch.wipe()
     }
   }
 
   package func open(
-    _ jobs: inout Column<AEADJob>, count: Int, in arena: inout Arena, keys: borrowing Column<TrafficKey>
+    _ jobs: inout Column<AEADJob>, count: Int, in arena: inout Arena, keys: borrowing GrowingColumn<TrafficKey>
   ) {
     var jobs = jobs.mutableSpan
-    let keys = keys.span
     let arenaLength = arena.byteCount
     let arenaBase = unsafe arena.baseAddress
-    unsafe keys.withUnsafeBytes { rows in
-      unsafe withUnsafeTemporaryAllocation(byteCount: Scratch.byteCount, alignment: 16) { memory in
-        var scratch = unsafe Scratch(memory)
-        for index in 0..<count {
-          let job = jobs[index]
-          jobs[index].opened = false
-          if job.length < headerLength + tagLength { continue }
-          precondition(job.offset >= 0 && job.offset <= arenaLength - job.length, "a datagram outside of the arena")
-          precondition(job.key >= 0 && job.key < keys.count, "no such key row")
-          let key = unsafe (rows.baseAddress! + job.key * MemoryLayout<TrafficKey>.stride)
-            .assumingMemoryBound(to: UInt8.self)
-          let datagram = unsafe (arenaBase + job.offset).assumingMemoryBound(to: UInt8.self)
-          let text = unsafe datagram + headerLength
-          let textLength = UInt64(job.length - headerLength)
-          let associatedLength: UInt64 = job.authenticatesHeader ? UInt64(headerLength) : 0
-          let nonce = unsafe scratch.nonce(job.packetNumber)
-          // Of a forgery both leave zeros: no plaintext, but no ciphertext to try another key on either.
-          switch AEAD(rawValue: keys[job.key].aead) {
-          case .chacha20Poly1305:
-            jobs[index].opened =
-              unsafe crypto_aead_chacha20poly1305_ietf_decrypt(
-                text, nil, nil, text, textLength, datagram, associatedLength, nonce, key) == 0
-          case .aes256GCM:
-            if !hasAES256GCM { continue }
-            let state = unsafe scratch.state(key, row: job.key)
-            jobs[index].opened =
-              unsafe crypto_aead_aes256gcm_decrypt_afternm(
-                text, nil, nil, text, textLength, datagram, associatedLength, nonce, state) == 0
-          case nil:
-            continue
-          }
+    unsafe withUnsafeTemporaryAllocation(byteCount: Scratch.byteCount, alignment: 16) { memory in
+      var scratch = unsafe Scratch(memory)
+      for index in 0..<count {
+        let job = jobs[index]
+        jobs[index].opened = false
+        if job.length < headerLength + tagLength { continue }
+        precondition(job.offset >= 0 && job.offset <= arenaLength - job.length, "a datagram outside of the arena")
+        let key = unsafe UnsafeRawPointer(keys.pointer(job.key)).assumingMemoryBound(to: UInt8.self)
+        let datagram = unsafe (arenaBase + job.offset).assumingMemoryBound(to: UInt8.self)
+        let text = unsafe datagram + headerLength
+        let textLength = UInt64(job.length - headerLength)
+        let associatedLength: UInt64 = job.authenticatesHeader ? UInt64(headerLength) : 0
+        let nonce = unsafe scratch.nonce(job.packetNumber)
+        // Of a forgery both leave zeros: no plaintext, but no ciphertext to try another key on either.
+        switch AEAD(rawValue: keys[job.key].aead) {
+        case .chacha20Poly1305:
+          jobs[index].opened =
+            unsafe crypto_aead_chacha20poly1305_ietf_decrypt(
+              text, nil, nil, text, textLength, datagram, associatedLength, nonce, key) == 0
+        case .aes256GCM:
+          if !hasAES256GCM { continue }
+          let state = unsafe scratch.state(key, row: job.key)
+          jobs[index].opened =
+            unsafe crypto_aead_aes256gcm_decrypt_afternm(
+              text, nil, nil, text, textLength, datagram, associatedLength, nonce, state) == 0
+        case nil:
+          continue
         }
-        scratch.wipe()
       }
+      scratch.wipe()
     }
   }
 

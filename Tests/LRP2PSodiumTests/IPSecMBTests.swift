@@ -133,7 +133,7 @@ struct IPSecMBTests {
     if !sodium.supports(.aes256GCM) { return }
     let texts = (0..<4).map { _ in randomBytes(100) }
     for row in [0, 5, 255, 256, 700] {
-      var keys = Column(repeating: TrafficKey(), count: 1000)
+      var keys = GrowingColumn(repeating: TrafficKey(), count: 1000)
       for text in texts {
         // As the next epoch does, and a slot's next peer.
         keys[row].bytes = key(randomBytes(32))
@@ -148,7 +148,7 @@ struct IPSecMBTests {
   }
 
   @Test func aRowWithoutAKeyOpensNothing() {
-    let keys = Column(repeating: TrafficKey(), count: 1)
+    let keys = GrowingColumn(repeating: TrafficKey(), count: 1)
     let datagram = Datagram(bytes: [UInt8](repeating: 0, count: 40), key: 0, packetNumber: 0)
     #expect(open([datagram], keys: keys, suite) == [nil])
   }

@@ -69,7 +69,7 @@ import Testing
   }
 
   /// Rows: initiator to responder, responder to initiator.
-  private func keys(_ vector: JSON) -> Column<TrafficKey> {
+  private func keys(_ vector: JSON) -> GrowingColumn<TrafficKey> {
     let keys = vector["transport_keys"]
     return trafficKeys([
       (keys["initiator_to_responder"].secret, .chacha20Poly1305),
@@ -78,7 +78,7 @@ import Testing
   }
 
   /// Opens and seals again, both as one batch.
-  private func check(_ sealed: [Datagram], plaintexts: [[UInt8]], keys: borrowing Column<TrafficKey>) {
+  private func check(_ sealed: [Datagram], plaintexts: [[UInt8]], keys: borrowing GrowingColumn<TrafficKey>) {
     let opened = open(sealed, keys: keys, suite)
     #expect(opened == plaintexts.map { Optional($0) })
     var clear = sealed

@@ -119,7 +119,7 @@ import Testing
   }
 
   @Test func aRowWithoutAKeyOpensNothing() {
-    let keys = Column(repeating: TrafficKey(), count: 1)
+    let keys = GrowingColumn(repeating: TrafficKey(), count: 1)
     let datagram = Datagram(bytes: [UInt8](repeating: 0, count: 40), key: 0, packetNumber: 0)
     #expect(open([datagram], keys: keys, suite) == [nil])
   }

@@ -50,8 +50,8 @@ struct Datagram {
   var authenticatesHeader = false
 }
 
-func trafficKeys(_ rows: [(SecretKey, AEAD)]) -> Column<TrafficKey> {
-  var column = Column(repeating: TrafficKey(), count: rows.count)
+func trafficKeys(_ rows: [(SecretKey, AEAD)]) -> GrowingColumn<TrafficKey> {
+  var column = GrowingColumn(repeating: TrafficKey(), count: rows.count)
   for (index, row) in rows.enumerated() {
     column[index].bytes = row.0
     column[index].aead = row.1.rawValue
@@ -90,7 +90,7 @@ struct Batch: ~Copyable {
 }
 
 /// The sealed datagrams.
-func seal(_ datagrams: [Datagram], keys: borrowing Column<TrafficKey>, _ suite: any CipherSuite) -> [[UInt8]] {
+func seal(_ datagrams: [Datagram], keys: borrowing GrowingColumn<TrafficKey>, _ suite: any CipherSuite) -> [[UInt8]] {
   var batch = Batch(datagrams, room: 16)
   suite.seal(batch.jobs, count: datagrams.count, in: &batch.arena, keys: keys)
   var sealed: [[UInt8]] = []
@@ -99,7 +99,7 @@ func seal(_ datagrams: [Datagram], keys: borrowing Column<TrafficKey>, _ suite: 
 }
 
 /// The plaintexts, `nil` for what is refused.
-func open(_ datagrams: [Datagram], keys: borrowing Column<TrafficKey>, _ suite: any CipherSuite) -> [[UInt8]?] {
+func open(_ datagrams: [Datagram], keys: borrowing GrowingColumn<TrafficKey>, _ suite: any CipherSuite) -> [[UInt8]?] {
   var batch = Batch(datagrams, room: 0)
   // A stale flag must not survive.
   for index in datagrams.indices { batch.jobs[index].opened = true }

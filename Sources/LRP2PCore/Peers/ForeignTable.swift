@@ -21,7 +21,7 @@ package struct ForeignTable: ~Copyable {
   }
 
   /// The slot for which `matches` holds among those with this hash.
-  package func find(_ hash: UInt64, _ rows: borrowing Column<PeerRow>, id: UInt64, address: Address) -> Int? {
+  package func find(_ hash: UInt64, _ rows: borrowing GrowingColumn<PeerRow>, id: UInt64, address: Address) -> Int? {
     var at = place(hash)
     while entries[at].slot >= 0 {
       if entries[at].hash == hash {

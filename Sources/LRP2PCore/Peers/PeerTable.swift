@@ -1,8 +1,8 @@
 /// All peers of an engine, in flat columns by slot.
 package struct PeerTable: ~Copyable {
-  package var rows: Column<PeerRow>
+  package var rows: GrowingColumn<PeerRow>
   /// First `scratchRows` rows for keys that a batch needs for a moment, then a sealing and an opening row a slot.
-  package var keys: Column<TrafficKey>
+  package var keys: GrowingColumn<TrafficKey>
   package var flows: Slots<Flow>
   package var handshakes: Slots<HandshakeRow>
   /// Connections with the original peer.
@@ -15,8 +15,8 @@ package struct PeerTable: ~Copyable {
   package init(maximum: Int, seed: UInt64) {
     self.maximum = maximum
     let count = min(16, maximum)
-    rows = Column(repeating: PeerRow(), count: count)
-    keys = Column(repeating: TrafficKey(), count: Self.scratchRows + 2 * count)
+    rows = GrowingColumn(repeating: PeerRow(), count: count)
+    keys = GrowingColumn(repeating: TrafficKey(), count: Self.scratchRows + 2 * count)
     flows = Slots(count: count)
     handshakes = Slots(count: count)
     originals = Slots(count: count)
@@ -25,6 +25,8 @@ package struct PeerTable: ~Copyable {
   }
 
   package var slots: Int { rows.count }
+  /// Rows that growth adds in one go, so that nobody waits for it.
+  private static var mostAtOnce: Int { 1024 }
 
   package static var scratchRows: Int { 16 }
   @inline(__always) package static func sealingRow(_ slot: Int) -> Int { scratchRows + 2 * slot }
@@ -43,9 +45,9 @@ package struct PeerTable: ~Copyable {
     if freeSlots.isEmpty {
       guard rows.count < maximum else { return nil }
       let count = rows.count
-      let grown = min(count * 2, maximum)
-      rows.resize(to: grown, filling: PeerRow())
-      keys.resize(to: Self.scratchRows + 2 * grown, filling: TrafficKey())
+      let grown = min(count + min(count, Self.mostAtOnce), maximum)
+      rows.grow(to: grown, filling: PeerRow())
+      keys.grow(to: Self.scratchRows + 2 * grown, filling: TrafficKey())
       flows.grow(to: grown)
       handshakes.grow(to: grown)
       originals.grow(to: grown)

@@ -58,9 +58,10 @@ package struct AEADJob: BitwiseCopyable {
 package protocol CipherSuite {
   /// Seals jobs `0 ..< count` in place: the plaintext stands at `offset + 16`, the tag goes behind it.
   /// AEAD nonce: 4 zero bytes, then the packet number as 8 bytes little-endian.
-  func seal(_ jobs: borrowing Column<AEADJob>, count: Int, in arena: inout Arena, keys: borrowing Column<TrafficKey>)
+  func seal(
+    _ jobs: borrowing Column<AEADJob>, count: Int, in arena: inout Arena, keys: borrowing GrowingColumn<TrafficKey>)
   /// Opens jobs `0 ..< count` in place and sets `opened`. A datagram that fails is left unusable, nothing else.
-  func open(_ jobs: inout Column<AEADJob>, count: Int, in arena: inout Arena, keys: borrowing Column<TrafficKey>)
+  func open(_ jobs: inout Column<AEADJob>, count: Int, in arena: inout Arena, keys: borrowing GrowingColumn<TrafficKey>)
 
   /// The key of `row` is no longer in use: whatever was made of it and kept is wiped.
   func forget(_ row: Int)

@@ -1,17 +1,14 @@
 /// One optional row for each slot, in memory of its own that never moves: for rows that own other storage.
 @safe
 package struct Slots<Row: ~Copyable>: ~Copyable {
-  // Bound: every access is checked against `count`, and a slot without a row is a precondition failure.
-  private var rows: UnsafeMutablePointer<UnsafeMutablePointer<Row>?>
-  package private(set) var count: Int
+  // Bound: the column checks every access against its count, and a slot without a row is a precondition failure.
+  private var rows: GrowingColumn<UnsafeMutablePointer<Row>?>
   /// Slots that have a row.
   package private(set) var inUse = 0
 
-  package init(count: Int) {
-    unsafe rows = .allocate(capacity: max(count, 1))
-    unsafe rows.initialize(repeating: nil, count: count)
-    self.count = count
-  }
+  package init(count: Int) { unsafe rows = GrowingColumn(repeating: nil, count: count) }
+
+  package var count: Int { unsafe rows.count }
 
   deinit {
     for slot in 0..<count {
@@ -20,24 +17,15 @@ package struct Slots<Row: ~Copyable>: ~Copyable {
         unsafe row.deallocate()
       }
     }
-    unsafe rows.deallocate()
   }
 
   package mutating func grow(to newCount: Int) {
     precondition(newCount >= count)
-    let grown = UnsafeMutablePointer<UnsafeMutablePointer<Row>?>.allocate(capacity: max(newCount, 1))
-    unsafe grown.initialize(from: rows, count: count)
-    unsafe (grown + count).initialize(repeating: nil, count: newCount - count)
-    unsafe rows.deallocate()
-    unsafe rows = grown
-    count = newCount
+    unsafe rows.grow(to: newCount, filling: nil)
   }
 
   @inline(__always)
-  package func contains(_ slot: Int) -> Bool {
-    precondition(slot >= 0 && slot < count)
-    return unsafe rows[slot] != nil
-  }
+  package func contains(_ slot: Int) -> Bool { unsafe rows[slot] != nil }
 
   package mutating func insert(_ row: consuming Row, at slot: Int) {
     precondition(!contains(slot), "slot in use")
@@ -65,12 +53,10 @@ package struct Slots<Row: ~Copyable>: ~Copyable {
 
   package subscript(slot: Int) -> Row {
     @inline(__always) unsafeAddress {
-      precondition(slot >= 0 && slot < count, "slot out of range")
       guard let row = unsafe rows[slot] else { preconditionFailure("no row in this slot") }
       return unsafe UnsafePointer(row)
     }
     @inline(__always) unsafeMutableAddress {
-      precondition(slot >= 0 && slot < count, "slot out of range")
       guard let row = unsafe rows[slot] else { preconditionFailure("no row in this slot") }
       return unsafe row
     }

@@ -14,20 +14,20 @@ package struct TimerWheel: ~Copyable {
     var tick: UInt64 = 0
   }
 
-  private var links: Column<Link>
+  private var links: GrowingColumn<Link>
   private var heads: Column<Int32>
   private var occupied = InlineArray<9, UInt64>(repeating: 0)
   private var elapsed: UInt64
 
   package init(slots: Int, now: Instant) {
-    links = Column(repeating: Link(), count: slots)
+    links = GrowingColumn(repeating: Link(), count: slots)
     heads = Column(repeating: -1, count: Self.levels * 64)
     elapsed = now >> Self.tickShift
   }
 
   package var slots: Int { links.count }
 
-  package mutating func grow(to slots: Int) { links.resize(to: slots, filling: Link()) }
+  package mutating func grow(to slots: Int) { links.grow(to: slots, filling: Link()) }
 
   package func isSet(_ slot: Int) -> Bool { links[slot].bucket >= 0 }
 

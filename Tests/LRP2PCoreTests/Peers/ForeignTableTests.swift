@@ -4,13 +4,13 @@ import Testing
 /// The table together with the rows it looks into, and a dictionary that knows the answer.
 private struct Checked: ~Copyable {
   var table = ForeignTable(seed: 0x5eed)
-  var rows: Column<PeerRow>
+  var rows: GrowingColumn<PeerRow>
   var slots: [Address: Int] = [:]
   var hashes: [Int: UInt64] = [:]
   var free: [Int]
 
   init(slots count: Int) {
-    rows = Column(repeating: PeerRow(), count: count)
+    rows = GrowingColumn(repeating: PeerRow(), count: count)
     free = Array(0..<count)
   }
 
@@ -83,7 +83,7 @@ private struct Checked: ~Copyable {
 
   /// Several initiators behind one address, and one that comes from another: told apart by both together.
   @Test func sameHashIsNotEnough() {
-    var rows = Column(repeating: PeerRow(), count: 3)
+    var rows = GrowingColumn(repeating: PeerRow(), count: 3)
     var table = ForeignTable(seed: 1)
     for slot in 0..<3 {
       rows[slot].remoteID = slot == 2 ? 1 : UInt64(slot)

@@ -1,0 +1,55 @@
+/// A bounds-checked array of fixed-layout rows that grows without moving any: blocks of 16, 32, 64 … rows, found from an
+/// index by its highest bit. A row costs one more load than in a `Column`, of a pointer that stays in the cache; growth costs
+/// what the new rows do, however many there are already.
+@safe
+package struct GrowingColumn<Row: BitwiseCopyable>: ~Copyable {
+  // Bound: block `b` holds `16 << b` rows; those below `count` are initialised, and every access is checked against it.
+  // The blocks stand apart, as an inline array of them would be copied at an access.
+  private let blocks: UnsafeMutablePointer<UnsafeMutablePointer<Row>?>
+  package private(set) var count = 0
+
+  package init(repeating row: Row, count: Int) {
+    unsafe blocks = .allocate(capacity: Self.mostBlocks)
+    unsafe blocks.initialize(repeating: nil, count: Self.mostBlocks)
+    grow(to: count, filling: row)
+  }
+
+  /// Enough for 2^32 rows.
+  private static var mostBlocks: Int { 28 }
+
+  deinit {
+    for index in 0..<Self.mostBlocks { unsafe blocks[index]?.deallocate() }
+    unsafe blocks.deallocate()
+  }
+
+  /// The rows that come to `newCount` are `row`; a smaller `newCount` changes nothing.
+  package mutating func grow(to newCount: Int, filling row: Row) {
+    while count < newCount {
+      let (block, offset) = Self.place(count)
+      if unsafe blocks[block] == nil { unsafe blocks[block] = .allocate(capacity: 16 << block) }
+      let added = min(newCount - count, 16 << block - offset)
+      unsafe (blocks[block]! + offset).initialize(repeating: row, count: added)
+      count += added
+    }
+  }
+
+  @inline(__always)
+  private static func place(_ index: Int) -> (block: Int, offset: Int) {
+    let shifted = index &+ 16
+    let block = 59 &- shifted.leadingZeroBitCount
+    return (block, shifted ^ (16 &<< block))
+  }
+
+  /// Where a row is. It never moves while the column lives.
+  @unsafe @inline(__always)
+  package func pointer(_ index: Int) -> UnsafeMutablePointer<Row> {
+    precondition(index >= 0 && index < count, "column index out of range")
+    let (block, offset) = Self.place(index)
+    return unsafe blocks[block].unsafelyUnwrapped + offset
+  }
+
+  package subscript(index: Int) -> Row {
+    @inline(__always) unsafeAddress { unsafe UnsafePointer(pointer(index)) }
+    @inline(__always) unsafeMutableAddress { unsafe pointer(index) }
+  }
+}

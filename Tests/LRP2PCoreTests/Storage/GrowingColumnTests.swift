@@ -1,0 +1,52 @@
+import LRP2PCore
+import Testing
+
+@Suite struct GrowingColumnTests {
+  @Test func rowsStayWhereTheyAreWhileItGrows() {
+    var column = GrowingColumn(repeating: 0, count: 1)
+    let first = unsafe column.pointer(0)
+    var count = 1
+    while count < 5000 {
+      for index in 0..<count { #expect(column[index] == index) }
+      let grown = count + 1 + count / 3
+      column.grow(to: grown, filling: -1)
+      for index in count..<grown {
+        #expect(column[index] == -1)
+        column[index] = index
+      }
+      count = grown
+      #expect(column.count == count)
+    }
+    #expect(unsafe column.pointer(0) == first)
+  }
+
+  /// Each border of a block: the last row of one is not the first of the next.
+  @Test func blocksMeetWithoutAGap() {
+    var column = GrowingColumn(repeating: UInt8(0), count: 16 * 31)
+    for block in 0..<4 {
+      let border = 16 << (block + 1) - 16
+      column[border - 1] = 1
+      column[border] = 2
+      #expect(column[border - 1] == 1 && column[border] == 2)
+    }
+  }
+
+  @Test func smallerCountChangesNothing() {
+    var column = GrowingColumn(repeating: 7, count: 20)
+    column.grow(to: 3, filling: 1)
+    #expect(column.count == 20 && column[19] == 7)
+    let empty = GrowingColumn(repeating: 0, count: 0)
+    #expect(empty.count == 0)
+  }
+
+  @Test func noRowOutsideOfIt() async {
+    await #expect(processExitsWith: .failure) {
+      let column = GrowingColumn(repeating: 1, count: 17)
+      _ = column[17]
+    }
+    await #expect(processExitsWith: .failure) {
+      let column = GrowingColumn(repeating: 1, count: 17)
+      _ = column[-1]
+    }
+  }
+}
