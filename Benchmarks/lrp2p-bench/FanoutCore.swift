@@ -14,10 +14,14 @@ private struct QuickAgreement: CipherSuite {
     clear = ClearSuite(seed: seed)
   }
 
-  func seal(_ jobs: borrowing Column<AEADJob>, count: Int, in arena: inout Arena, keys: borrowing GrowingColumn<TrafficKey>) {
+  func seal(
+    _ jobs: borrowing Column<AEADJob>, count: Int, in arena: inout Arena, keys: borrowing GrowingColumn<TrafficKey>
+  ) {
     real.seal(jobs, count: count, in: &arena, keys: keys)
   }
-  func open(_ jobs: inout Column<AEADJob>, count: Int, in arena: inout Arena, keys: borrowing GrowingColumn<TrafficKey>) {
+  func open(
+    _ jobs: inout Column<AEADJob>, count: Int, in arena: inout Arena, keys: borrowing GrowingColumn<TrafficKey>
+  ) {
     real.open(&jobs, count: count, in: &arena, keys: keys)
   }
   func forget(_ row: Int) { real.forget(row) }
@@ -123,8 +127,8 @@ enum FanoutCore {
 
   static func run(_ job: Job) throws -> [Measurement] {
     var large = try EnginePair(job)
-    var small = try EnginePair(job.fanoutBaseline)
     try large.populate()
+    var small = try EnginePair(job.fanoutBaseline)
     try small.populate()
     let (first, firstSmall) = (large.datagrams, small.datagrams)
     let end = currentInstant() &+ job.length

@@ -40,7 +40,11 @@ extension Engine {
         startNextAttempt(slot)
       }
     case .established:
-      expireEstablished(slot, &handler)
+      if !peers.flows.contains(slot) {
+        if expireResting(slot, &handler) { return }
+      } else {
+        expireEstablished(slot, &handler)
+      }
     }
     touch(slot)
   }
@@ -111,7 +115,9 @@ extension Engine {
       return min(
         peers.handshakes[slot].nextAttempt, peers.handshakes[slot].started + configuration.handshakeTimeout)
     case .established:
-      var deadline = peers.flows[slot].nextDeadline(keepAlive: configuration.keepAlive, now: now)
+      if !peers.flows.contains(slot) { return restingDeadline(slot) }
+      var deadline = peers.flows[slot].nextDeadline(
+        keepAlive: configuration.keepAlive, restAfter: configuration.restAfter, now: now)
       if peers.rows[slot].isOriginal { deadline = min(deadline, peers.originals[slot].repeatDeadline) }
       guard peers.handshakes.contains(slot), !peers.rows[slot].isIncoming else { return deadline }
       return min(deadline, peers.handshakes[slot].started + configuration.handshakeTimeout)
@@ -129,7 +135,7 @@ extension Engine {
 
 extension Flow {
   /// The earliest deadline of an established peer.
-  package func nextDeadline(keepAlive: Nanoseconds, now: Instant) -> Instant {
+  package func nextDeadline(keepAlive: Nanoseconds, restAfter: Nanoseconds, now: Instant) -> Instant {
     var earliest = min(idleDeadline, lossDeadline, epochs.previousDeadline)
     // What has come already is `transmit`'s to do, which then sets the next one.
     func consider(_ deadline: Instant) {
@@ -141,6 +147,7 @@ extension Flow {
     consider(pacingDeadline)
     consider(path.deadline)
     consider(mtu.deadline)
+    consider(restDeadline(after: restAfter))
     return earliest
   }
 }

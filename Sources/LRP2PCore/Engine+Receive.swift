@@ -5,6 +5,7 @@ extension Engine {
   /// Takes a received batch: opens its datagrams in place and calls the handler with what they bring.
   package mutating func receive<H: Handler>(_ batch: inout DatagramBatch, now: Instant, handler: inout H) {
     self.now = max(self.now, now)
+    if configuration.prefetchesPeers { prefetch(batch) }
     for index in 0..<batch.count {
       let message = batch.messages[index]
       let size = max(message.segmentSize, 1)
@@ -46,14 +47,13 @@ extension Engine {
       if repeatsMessage2(batch.arena.bytes(offset, length), slot) { return }
       let packetNumber = batch.arena.bytes(offset + 8, 8).bigEndian64(0)
       guard peers.keys[PeerTable.openingRow(slot)].aead != 0 else { return }
-      guard peers.flows[slot].replay.accepts(packetNumber) else {
+      guard acceptsPacketNumber(packetNumber, slot) else {
         counters.replays &+= 1
         duplicateReceived(slot)
         return
       }
       var row = PeerTable.openingRow(slot)
-      let epoch = peers.flows[slot].epochs.epoch(of: packetNumber)
-      if epoch != peers.flows[slot].epochs.receiving {
+      if let epoch = otherEpoch(packetNumber, slot) {
         if scratchRowsUsed == PeerTable.scratchRows {
           openAndDispatch(&batch, &handler)
           // A callback may have ended the connection.
@@ -97,6 +97,7 @@ extension Engine {
         continue
       }
       let packetNumber = openJobs[index].packetNumber
+      if !peers.flows.contains(slot) { wake(slot) }
       guard peers.flows[slot].replay.accepts(packetNumber) else {
         counters.replays &+= 1
         continue
@@ -132,18 +133,6 @@ extension Engine {
     }
     openCount = 0
     wipeScratchRows()
-  }
-
-  private mutating func failedAuthentication(_ slot: Int) {
-    counters.authenticationFailures &+= 1
-    peers.flows[slot].authenticationFailures &+= 1
-    // RFC 9001, 6.6: the integrity limits of both AEADs, over the connection.
-    let limit: UInt64 = peers.flows[slot].aead == .aes256GCM ? 1 << 52 : 1 << 36
-    if peers.flows[slot].authenticationFailures > limit { touch(slot) }
-  }
-
-  private mutating func duplicateReceived(_ slot: Int) {
-    peers.flows[slot].ack.duplicate()
   }
 
   // MARK: 3. Segment
@@ -384,11 +373,14 @@ extension Engine {
       let slot = Int(entry)
       guard peers.rows[slot].isTouched else { continue }
       peers.rows[slot].isTouched = false
-      if peers.rows[slot].phase == .established {
-        let limit: UInt64 = peers.flows[slot].aead == .aes256GCM ? 1 << 52 : 1 << 36
-        if peers.flows[slot].authenticationFailures > limit { end(slot, .keyExhausted, &handler) }
+      if peers.rows[slot].phase == .established, isKeyExhausted(slot) {
+        wake(slot)
+        end(slot, .keyExhausted, &handler)
       }
-      guard peers.flows.contains(slot) else { continue }
+      guard peers.flows.contains(slot) else {
+        if peers.rows[slot].phase == .established { arm(slot) }
+        continue
+      }
       peers.flows[slot].growReplayWindow()
       if peers.flows[slot].mtu.wantsSearch, peers.rows[slot].phase == .established {
         peers.flows[slot].mtu.search(challenge: randomWord(), now: now)
@@ -399,6 +391,7 @@ extension Engine {
       }
       if peers.flows[slot].receive.reopened { peers.flows[slot].ack.demand() }
       if peers.flows[slot].hasWork(now: now) { makeReady(slot) }
+      if peers.rows[slot].phase == .established { _ = restIfQuiet(slot) }
       arm(slot)
     }
   }

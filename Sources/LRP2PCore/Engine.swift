@@ -43,6 +43,8 @@ public struct Engine: ~Copyable {
   var scratchRowsUsed = 0
   var scratchSlot = 0
   var scratchEpoch: UInt64 = 0
+  /// What `prefetch` has read: kept, so that the reading is not left out.
+  var glanced: UInt64 = 0
   /// For handshake payloads.
   var scratch = Arena(byteCount: Datagram.maximumLength)
 
@@ -95,14 +97,14 @@ public struct Engine: ~Copyable {
   /// acknowledged. An offset below an earlier one changes nothing; bytes offered after `finish` are a programming
   /// error.
   public mutating func offer(_ peer: Peer, upTo offset: UInt64) {
-    guard let slot = live(peer) else { return }
+    guard let slot = awake(peer) else { return }
     peers.flows[slot].send.offer(upTo: offset)
     makeReady(slot)
   }
 
   /// Ends the own direction behind what was offered. The peer's `Handler.finished` follows when it has everything.
   public mutating func finish(_ peer: Peer) {
-    guard let slot = live(peer) else { return }
+    guard let slot = awake(peer) else { return }
     peers.flows[slot].send.finish()
     makeReady(slot)
   }
@@ -113,7 +115,7 @@ public struct Engine: ~Copyable {
   ///   - code: for the peer's program.
   ///   - reason: for people, at most 1,000 bytes of UTF-8; the rest is cut off.
   public mutating func close(_ peer: Peer, code: UInt32, reason: String = "") {
-    guard let slot = live(peer), !peers.flows[slot].isClosedByUser else { return }
+    guard let slot = awake(peer), !peers.flows[slot].isClosedByUser else { return }
     peers.flows[slot].isClosedByUser = true
     peers.flows[slot].closeCode = code
     peers.flows[slot].closeReason = reason
@@ -122,13 +124,13 @@ public struct Engine: ~Copyable {
 
   /// Stops `Handler.received` for this peer: what arrives is kept, and the window closes when it is full.
   public mutating func pause(_ peer: Peer) {
-    guard let slot = live(peer) else { return }
+    guard let slot = awake(peer) else { return }
     peers.flows[slot].receive.isPaused = true
   }
 
   /// Goes on after `pause`: what was kept is handed over within the turn.
   public mutating func resume(_ peer: Peer) {
-    guard let slot = live(peer), peers.flows[slot].receive.isPaused else { return }
+    guard let slot = live(peer), !isResting(slot), peers.flows[slot].receive.isPaused else { return }
     peers.flows[slot].receive.isPaused = false
     peers.rows[slot].isResumed = true
     makeReady(slot)
@@ -143,14 +145,14 @@ public struct Engine: ~Copyable {
   /// - Parameter token: comes back with the answer: 1 … 65,535.
   public mutating func ping(_ peer: Peer, token: UInt16) {
     precondition(token != 0, "a PING's token is at least 1")
-    guard let slot = live(peer) else { return }
+    guard let slot = awake(peer) else { return }
     peers.flows[slot].pingToken = token
     makeReady(slot)
   }
 
   /// Has a connection go on with another congestion controller; one with the original peer stays with CUBIC.
   public mutating func setCongestion(_ peer: Peer, _ algorithm: CongestionAlgorithm) {
-    guard let slot = live(peer), !peers.rows[slot].isOriginal else { return }
+    guard let slot = awake(peer), !peers.rows[slot].isOriginal else { return }
     peers.flows[slot].exchangeCongestion(algorithm, now: now)
   }
 
@@ -158,7 +160,7 @@ public struct Engine: ~Copyable {
   /// the first round trip confirms it, goes on at all of it (draft-ietf-tsvwg-careful-resume). Has an effect only before
   /// the first data has left: call it right after `connect`, or from `Handler.connected`.
   public mutating func recall(_ peer: Peer, path: RememberedPath) {
-    guard let slot = live(peer), !peers.flows[slot].hasStarted else { return }
+    guard let slot = awake(peer), !peers.flows[slot].hasStarted else { return }
     peers.flows[slot].remembered = path
   }
 
@@ -167,7 +169,7 @@ public struct Engine: ~Copyable {
   /// What this connection has learnt of its path, for `recall` on a later one; `nil` as long as that is nothing.
   public func rememberedPath(of peer: Peer) -> RememberedPath? {
     guard let slot = live(peer) else { return nil }
-    return peers.flows[slot].learnt
+    return isResting(slot) ? peers.resting[slot].learnt : peers.flows[slot].learnt
   }
 
   /// Counters of all peers together.
@@ -181,6 +183,7 @@ public struct Engine: ~Copyable {
   /// Figures of one connection; `nil` when the handle is void.
   public func statistics(of peer: Peer) -> PeerStatistics? {
     guard let slot = live(peer) else { return nil }
+    if isResting(slot) { return restingStatistics(slot) }
     let address = peers.rows[slot].address
     return PeerStatistics(
       smoothedRTT: peers.flows[slot].roundTrip.smoothed,
@@ -212,6 +215,13 @@ public struct Engine: ~Copyable {
     case .dialling, .established: return slot
     case .free, .answering, .lingering, .forwarding: return nil
     }
+  }
+
+  /// The same, with a flow to act on.
+  mutating func awake(_ peer: Peer) -> Int? {
+    guard let slot = live(peer) else { return nil }
+    if isResting(slot) { wake(slot) }
+    return slot
   }
 
   mutating func makeReady(_ slot: Int) {

@@ -25,6 +25,8 @@ struct Chaos: ~Copyable {
     configuration.initialSequence = random.happens(0.4) ? UInt32.max - UInt32(random.below(3000)) : 0
     configuration.keyEpochBits = random.happens(0.4) ? 11 + random.below(4) : 24
     configuration.receivePoolBytes = random.happens(0.3) ? 1 << (16 + Int(random.below(4))) : 64 << 20
+    configuration.flowsAtLeisure = random.happens(0.5) ? 0 : 1024
+    configuration.restAfter = .milliseconds(1) + random.below(.seconds(2))
     configuration.receiveWindow = random.happens(0.3) ? 4 + Int(random.below(500)) : 0xFF_FFFF
     configuration.marksECN = random.happens(0.5)
     configuration.maximumDatagram = random.happens(0.2) ? 1200 + Int(random.below(2000)) : 1400
