@@ -99,7 +99,8 @@ enum HandshakeScaling {
     var report = Report()
     report.add("reactors", UInt64(reactors))
     report.add("handshakes_per_s", Double(handshakes) / Double(together[0][.elapsedNanoseconds]) * 1e9)
-    report.add("one_reactor_handshakes_per_s", Double(alone[0][.handshakes]) / Double(alone[0][.elapsedNanoseconds]) * 1e9)
+    report.add(
+      "one_reactor_handshakes_per_s", Double(alone[0][.handshakes]) / Double(alone[0][.elapsedNanoseconds]) * 1e9)
     report.add("handshakes_per_busiest_cpu_s", capacity)
     report.add("one_reactor_handshakes_per_cpu_s", capacityAlone)
     report.add("ratio_to_one_reactor", capacity / capacityAlone)

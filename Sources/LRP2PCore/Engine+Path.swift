@@ -119,7 +119,7 @@ extension Engine {
     var offset = peers.flows[slot].pieceNumber == segment.number ? peers.flows[slot].pieceOffset : 0
     while offset < segment.length {
       let length = min(most, segment.length - offset)
-      guard let place = batch.place(overhead + length, for: peers.rows[slot].address, id: peers.rows[slot].remoteID) else {
+      guard let place = append(overhead + length, slot, &batch) else {
         peers.flows[slot].pieceNumber = segment.number
         peers.flows[slot].pieceOffset = offset
         return nil

@@ -35,7 +35,8 @@ public struct Reactor: ~Copyable {
     do { try configuration.validate() } catch { throw .configuration(error) }
     let socket: UDPSocket
     do { socket = try UDPSocket(bind: address, configuration: configuration) } catch { throw .system(error) }
-    try self.init(configuration: configuration, secretKey: secretKey, suite: suite, socket: socket, ids: ConnectionIDs())
+    try self.init(
+      configuration: configuration, secretKey: secretKey, suite: suite, socket: socket, ids: ConnectionIDs())
   }
 
   /// - Parameter index: which of the group it is, 0 ..< `group.count`; each can be made once.

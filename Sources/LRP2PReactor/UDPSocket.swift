@@ -123,6 +123,12 @@ package struct UDPSocket: ~Copyable {
     return (configuration.segmentationOffload && hasGSO, gro)
   }
 
+  /// What the kernel has granted, in bytes that fit: it reports twice that, for its own bookkeeping.
+  package var receiveBuffer: Int? { option(SO_RCVBUF).map { $0 / 2 } }
+  package var sendBuffer: Int? { option(SO_SNDBUF).map { $0 / 2 } }
+
+  package var isDualStack: Bool { family == AF_INET6 }
+
   /// What the kernel granted for an integer option of SOL_SOCKET (it reports buffers doubled), or nil.
   package func option(_ option: Int32) -> Int? {
     var value: Int32 = 0

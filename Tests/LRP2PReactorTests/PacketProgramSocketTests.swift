@@ -154,7 +154,8 @@ import Testing
     var shapes = Shapes()
     let first = try UDPSocket(
       bind: bind, configuration: .init(), sharing: .first(.steering(shapes.tag, count: count)))
-    let second = try UDPSocket(bind: first.localAddress, configuration: .init(), family: first.family, sharing: .further)
+    let second = try UDPSocket(
+      bind: first.localAddress, configuration: .init(), family: first.family, sharing: .further)
     let third =
       count < 3
       ? nil
