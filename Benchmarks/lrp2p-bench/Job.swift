@@ -79,6 +79,8 @@ struct Job {
   var keepAlive = 60
   /// New connections a second.
   var rate = 0
+  /// That share the responder's port, each on a thread.
+  var reactors = 1
   var prefetch: Toggle?
   var filter = Toggle.off
   var flood: FloodKind?

@@ -47,6 +47,10 @@ extension Engine {
   mutating func receiveHandshake<H: Handler>(
     _ datagram: RawSpan, id: UInt64, from address: Address, _ handler: inout H
   ) {
+    guard ids.isSteeredHere(id) else {
+      counters.misdirected &+= 1
+      return
+    }
     let hash = peers.foreign.hash(id, address)
     if let slot = peers.foreign.find(hash, peers.rows, id: id, address: address) {
       if HandshakeParameters.isMessage1(datagram) || (peers.rows[slot].isOriginal && datagram.byteCount == 40) {
@@ -202,8 +206,13 @@ extension Engine {
     peers.flows[slot].agree(parameters, configuration: configuration)
     if !peers.handshakes[slot].isRepeated { sampleHandshake(slot) }
 
-    // Message 3 travels under the initiator's id, as the whole handshake does.
-    guard write(ownParameters(slot), slot, id: peers.rows[slot].connectionID) else {
+    // Message 3 travels under the initiator's id, as the whole handshake does; the responder's own stands behind it.
+    let payloadLength = writePayload(ownParameters(slot))
+    let suite = self.suite
+    guard
+      peers.handshakes[slot].write(
+        scratch, payloadLength, id: peers.rows[slot].connectionID, echo: peers.rows[slot].remoteID, suite: suite)
+    else {
       end(slot, .handshakeFailed, &handler)
       return
     }
@@ -239,7 +248,11 @@ extension Engine {
   // MARK: Message 3
 
   private mutating func receiveMessage3<H: Handler>(_ datagram: RawSpan, _ slot: Int, _ handler: inout H) {
-    let message = datagram.extracting(Self.headerLength..<datagram.byteCount)
+    guard datagram.bigEndian64(Self.headerLength) == peers.rows[slot].connectionID else {
+      counters.unknownConnection &+= 1
+      return
+    }
+    let message = datagram.extracting(Datagram.message3HeaderLength..<datagram.byteCount)
     guard peers.rows[slot].phase == .answering else {
       // Repeated: what the initiator lacks is a sealed datagram of ours.
       if peers.rows[slot].phase == .established, !peers.rows[slot].isConfirmed {

@@ -16,6 +16,8 @@ public struct Engine: ~Copyable {
   /// Who this side is.
   public let publicKey: PublicKey
 
+  /// How own ids are drawn, and which foreign ones belong here.
+  let ids: ConnectionIDs
   package var peers: PeerTable
   var pool: ReceivePool
   var wheel: TimerWheel
@@ -50,11 +52,15 @@ public struct Engine: ~Copyable {
 
   static var jobsPerBatch: Int { 1024 }
 
-  /// - Parameter seed: hashes the table of foreign ids; nobody outside may know it.
+  /// - Parameters:
+  ///   - seed: hashes the table of foreign ids; nobody outside may know it.
+  ///   - ids: what the kernel has been told to know own ids by.
   package init(
-    configuration: EngineConfiguration, secretKey: SecretKey, suite: any CipherSuite, seed: UInt64, now: Instant
+    configuration: EngineConfiguration, secretKey: SecretKey, suite: any CipherSuite, seed: UInt64, now: Instant,
+    ids: ConnectionIDs = ConnectionIDs()
   ) {
     self.now = now
+    self.ids = ids
     self.configuration = configuration
     self.suite = suite
     self.secretKey = secretKey
@@ -256,11 +262,10 @@ public struct Engine: ~Copyable {
   mutating func allocate(_ event: Phase.Event, address: Address) -> Int? {
     guard let slot = peers.allocate() else { return nil }
     if peers.slots > wheel.slots { wheel.grow(to: peers.slots) }
-    var random: UInt64
-    repeat { random = randomWord() & ~0xFF_FFFF } while random == 0
-    peers.rows[slot].connectionID = random | UInt64(slot)
+    let id = ids.draw(slot: slot, random: randomWord())
+    peers.rows[slot].connectionID = id
     peers.rows[slot].address = address
-    peers.flows.insert(Flow(configuration: configuration, seed: random, now: now), at: slot)
+    peers.flows.insert(Flow(configuration: configuration, seed: id & ~0xFF_FFFF, now: now), at: slot)
     move(slot, event)
     return slot
   }

@@ -33,6 +33,33 @@ public struct Reactor: ~Copyable {
     configuration: ReactorConfiguration, secretKey: SecretKey, suite: any CipherSuite, bind address: Address
   ) throws(ReactorError) {
     do { try configuration.validate() } catch { throw .configuration(error) }
+    let socket: UDPSocket
+    do { socket = try UDPSocket(bind: address, configuration: configuration) } catch { throw .system(error) }
+    try self.init(
+      configuration: configuration, secretKey: secretKey, suite: suite, socket: socket, ids: ConnectionIDs())
+  }
+
+  /// - Parameter index: which of the group it is, 0 ..< `group.count`; each can be made once.
+  package init(group: ReactorGroup, index: Int, secretKey: SecretKey, suite: any CipherSuite) throws(ReactorError) {
+    try self.init(
+      configuration: group.configuration, secretKey: secretKey, suite: suite, socket: group.takeSocket(index),
+      ids: group.ids(index))
+  }
+
+  /// - Parameter ids: how ids are drawn where the socket shares its port.
+  private init(
+    configuration: ReactorConfiguration, secretKey: SecretKey, suite: any CipherSuite, socket: consuming UDPSocket,
+    ids: ConnectionIDs
+  ) throws(ReactorError) {
+    var ids = ids
+    if configuration.socketFilter {
+      let tag = IDHash(key: (Self.random(suite), Self.random(suite)))
+      socket.attach(
+        filter: .filter(
+          tag, acceptsConnections: configuration.engine.acceptsConnections,
+          acceptsOriginal: configuration.engine.acceptsOriginal))
+      ids.mark(with: tag)
+    }
     let incoming = SelectedBackend.incomingBatch(
       configuration, messageCapacity: ReactorConfiguration.receiveMessageCapacity)
     let remote: ReactorRemote
@@ -40,8 +67,7 @@ public struct Reactor: ~Copyable {
     do {
       remote = try ReactorRemote()
       backend = try SelectedBackend(
-        configuration, socket: UDPSocket(bind: address, configuration: configuration), signal: remote.descriptor,
-        incoming: incoming)
+        configuration, socket: socket, signal: remote.descriptor, incoming: incoming)
     } catch {
       throw .system(error)
     }
@@ -54,11 +80,16 @@ public struct Reactor: ~Copyable {
       messages: configuration.sendMessages, messageCapacity: configuration.sendMessageCapacity)
     receiveBatchesPerTurn = configuration.receiveBatchesPerTurn
     sendBatchesPerTurn = configuration.sendBatchesPerTurn
-    var seed: UInt64 = 0
-    var seedBytes = unsafe MutableRawSpan(_unsafeStart: &seed, byteCount: 8)
-    suite.random(&seedBytes)
     engine = Engine(
-      configuration: configuration.engine, secretKey: secretKey, suite: suite, seed: seed, now: currentInstant())
+      configuration: configuration.engine, secretKey: secretKey, suite: suite, seed: Self.random(suite),
+      now: currentInstant(), ids: ids)
+  }
+
+  private static func random(_ suite: any CipherSuite) -> UInt64 {
+    var word: UInt64 = 0
+    var bytes = unsafe MutableRawSpan(_unsafeStart: &word, byteCount: 8)
+    suite.random(&bytes)
+    return word
   }
 
   /// An epoll descriptor to embed the reactor in another loop: it is readable when a turn has datagrams, room to send
@@ -75,7 +106,7 @@ public struct Reactor: ~Copyable {
   /// Why io_uring was asked for and epoll is used; nil otherwise.
   public var backendRefusal: SystemError? { backend.refusal }
 
-  /// Counters of the socket. Reading them costs a copy.
+  /// Counters of the socket. Reading them costs a copy and a system call.
   public var statistics: ReactorStatistics {
     var statistics = ReactorStatistics()
     backend.count(into: &statistics)

@@ -34,6 +34,10 @@ public struct ReactorConfiguration: Sendable {
   public var segmentationOffload = true
   /// Lets the kernel merge arriving datagrams of one sender (UDP_GRO) where it can.
   public var receiveOffload = true
+  /// Has the kernel drop what cannot be ours (SO_ATTACH_FILTER, classic BPF): datagrams that are too short, and those that
+  /// are neither for an id of ours nor the start of a handshake. What a flood of random datagrams, or of forged ids, then
+  /// costs is the kernel's way to the socket.
+  public var socketFilter = false
   /// Receive calls in one turn before timers and sending get their share: 1 … 1024.
   public var receiveBatchesPerTurn = 4
   /// Send calls in one turn before receiving gets its share: 1 … 1024.

@@ -984,7 +984,7 @@ class Initiator(Endpoint):
             print("failed: the peer has another key", file=sys.stderr)
             return
         self.message2 = datagram
-        self.message3 = self.my_id + trial.write(3, payload(3, self.my_id))
+        self.message3 = self.my_id + parameters[P_ID] + trial.write(3, payload(3, self.my_id))
         self.transmit(self.message3, address)
         self.connection = Connection(self, True, trial, self.my_id, parameters, address, self.stream, self.options, now, self.message3)
 
@@ -1040,9 +1040,12 @@ class Responder(Endpoint):
 
     def on_message3(self, datagram, key, now):
         _, noise, _, my_id, _ = self.open_handshakes[key]
+        if datagram[8:16] != my_id:
+            self.log("message 3 dropped: not for us")
+            return
         trial = copy.copy(noise)
         try:
-            parameters = read_payload(3, trial.read(3, datagram[8:]))
+            parameters = read_payload(3, trial.read(3, datagram[16:]))
             if parameters[P_ID] != key[0]:
                 raise Malformed("another id")
         except (crypto.Failed, Malformed) as reason:

@@ -8,6 +8,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <net/if.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -39,6 +40,12 @@
 #endif
 #ifndef SO_RXQ_OVFL
 #define SO_RXQ_OVFL 40
+#endif
+#ifndef SO_ATTACH_REUSEPORT_CBPF
+#define SO_ATTACH_REUSEPORT_CBPF 51
+#endif
+#ifndef SO_MEMINFO
+#define SO_MEMINFO 55
 #endif
 #ifndef SO_SNDBUFFORCE
 #define SO_SNDBUFFORCE 32
@@ -276,6 +283,24 @@ static inline int lrp2p_set_option(int fd, int level, int option, int value) {
 static inline int lrp2p_get_option(int fd, int level, int option, int *value) {
   socklen_t length = sizeof *value;
   return lrp2p_result(getsockopt(fd, level, option, value, &length));
+}
+
+/// Datagrams that the socket has lost so far, modulo 2^32: those its filter refused, and those its buffer had no room for.
+static inline int lrp2p_socket_drops(int fd, uint32_t *drops) {
+  // SK_MEMINFO_DROPS of linux/sock_diag.h.
+  enum { position = 8 };
+  uint32_t figures[position + 1];
+  socklen_t length = sizeof figures;
+  int result = lrp2p_result(getsockopt(fd, SOL_SOCKET, SO_MEMINFO, figures, &length));
+  if (result >= 0 && length < sizeof figures) return -ENOPROTOOPT;
+  if (result >= 0) *drops = figures[position];
+  return result;
+}
+
+/// Attaches a classic BPF program: `option` is SO_ATTACH_FILTER or SO_ATTACH_REUSEPORT_CBPF. The kernel copies it.
+static inline int lrp2p_attach_program(int fd, int option, const struct sock_filter *code, uint16_t count) {
+  struct sock_fprog program = {.len = count, .filter = (struct sock_filter *)code};
+  return lrp2p_result(setsockopt(fd, SOL_SOCKET, option, &program, sizeof program));
 }
 
 // MARK: Message ring

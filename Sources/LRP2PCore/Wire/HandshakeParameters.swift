@@ -58,9 +58,15 @@ package struct HandshakeParameters: BitwiseCopyable {
   package static func isMessage1(_ datagram: RawSpan) -> Bool {
     // Behind the id (8) and the ephemeral key (32): magic, then type and length of the receive id, then the id.
     guard datagram.byteCount >= Datagram.smallestPath else { return false }
-    return datagram.bigEndian32(40) == magic && datagram.bigEndian16(44) == Parameter.receiveID
-      && datagram.bigEndian16(46) == 8 && datagram.bigEndian64(48) == datagram.bigEndian64(0)
+    return datagram.bigEndian32(40) == magic && datagram.bigEndian32(44) == receiveIDHead
+      && datagram.bigEndian64(message1ReceiveID) == datagram.bigEndian64(0)
   }
+
+  /// Words that every message 1 has, and where: the magic, then type and length of the receive id.
+  package static var message1Words: [(offset: Int, word: UInt32)] { [(40, magic), (44, receiveIDHead)] }
+  private static var receiveIDHead: UInt32 { UInt32(Parameter.receiveID) << 16 | 8 }
+  /// Where message 1 has the receive id, which is the same as that of the datagram.
+  package static var message1ReceiveID: Int { 48 }
 
   package static func parse(_ bytes: RawSpan) throws(Malformed) -> HandshakeParameters {
     guard bytes.byteCount >= 4, bytes.bigEndian32(0) == magic else { throw Malformed() }
