@@ -83,6 +83,7 @@ extension Engine {
     peers.flows[slot].agree(parameters, configuration: configuration)
     var parametersOfOurs = ownParameters(slot)
     parametersOfOurs.offer(aead)
+    if let mark = ids.mark { parametersOfOurs.message3Length = UInt16(mark.message3Length(id)) }
     answer(slot, payloadLength: writePayload(parametersOfOurs))
   }
 
@@ -206,12 +207,12 @@ extension Engine {
     peers.flows[slot].agree(parameters, configuration: configuration)
     if !peers.handshakes[slot].isRepeated { sampleHandshake(slot) }
 
-    // Message 3 travels under the initiator's id, as the whole handshake does; the responder's own stands behind it.
-    let payloadLength = writePayload(ownParameters(slot))
-    let suite = self.suite
+    // Message 3 travels under the initiator's id, as the whole handshake does, and is as long as the responder asks.
+    let asked = min(Int(parameters.message3Length), Datagram.smallestPath)
     guard
-      peers.handshakes[slot].write(
-        scratch, payloadLength, id: peers.rows[slot].connectionID, echo: peers.rows[slot].remoteID, suite: suite)
+      write(
+        ownParameters(slot), slot, id: peers.rows[slot].connectionID,
+        paddedTo: asked - Self.headerLength - NoiseHandshake.message3Overhead)
     else {
       end(slot, .handshakeFailed, &handler)
       return
@@ -248,11 +249,7 @@ extension Engine {
   // MARK: Message 3
 
   private mutating func receiveMessage3<H: Handler>(_ datagram: RawSpan, _ slot: Int, _ handler: inout H) {
-    guard datagram.bigEndian64(Self.headerLength) == peers.rows[slot].connectionID else {
-      counters.unknownConnection &+= 1
-      return
-    }
-    let message = datagram.extracting(Datagram.message3HeaderLength..<datagram.byteCount)
+    let message = datagram.extracting(Self.headerLength..<datagram.byteCount)
     guard peers.rows[slot].phase == .answering else {
       // Repeated: what the initiator lacks is a sealed datagram of ours.
       if peers.rows[slot].phase == .established, !peers.rows[slot].isConfirmed {

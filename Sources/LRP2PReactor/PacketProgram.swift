@@ -110,10 +110,10 @@ extension PacketProgram {
   package static var udpHeaderLength: Int { 8 }
 
   /// Lets pass what may be for this socket: datagrams for ids with the mark, and the handshake messages that come under
-  /// foreign ids, as docs/protocol.md has their shapes. Message 3 names an id of ours behind the initiator's.
+  /// foreign ids, as docs/protocol.md has their shapes. Message 3 has the length that message 2 has asked for.
   ///
   /// What receive offload has merged is judged by its first datagram; the engine looks at each.
-  package static func filter(_ tag: IDHash, acceptsConnections: Bool, acceptsOriginal: Bool) -> PacketProgram {
+  package static func filter(_ mark: IDMark, acceptsConnections: Bool, acceptsOriginal: Bool) -> PacketProgram {
     let start = udpHeaderLength
     var program = PacketProgram()
     program.loadLength()
@@ -124,15 +124,25 @@ extension PacketProgram {
       program.end()
       return program
     }
-    program.acceptMarked(tag, at: start)
+    program.acceptMarked(mark.tag, at: start)
     if acceptsConnections {
-      program.acceptMarked(tag, at: start + Datagram.handshakeHeaderLength)
+      program.acceptMessage3(mark.lengths, at: start)
       program.acceptMessage1(at: start)
     } else {
       program.append(BPF_RET | BPF_K, 0)
     }
     program.end()
     return program
+  }
+
+  private mutating func acceptMessage3(_ lengths: IDHash, at start: Int) {
+    loadWord(start)
+    hash(lengths, low: start + 4)
+    compute(BPF_AND, IDMark.message3Mask)
+    compute(BPF_ADD, UInt32(start + IDMark.shortestMessage3))
+    copyToIndex()
+    loadLength()
+    branchOnIndex(yes: .accept, no: .next)
   }
 
   private mutating func acceptMessage1(at start: Int) {

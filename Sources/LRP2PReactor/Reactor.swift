@@ -53,12 +53,14 @@ public struct Reactor: ~Copyable {
   ) throws(ReactorError) {
     var ids = ids
     if configuration.socketFilter {
-      let tag = IDHash(key: (Self.random(suite), Self.random(suite)))
+      let mark = IDMark(
+        tag: IDHash(key: (Self.random(suite), Self.random(suite))),
+        lengths: IDHash(key: (Self.random(suite), Self.random(suite))))
       socket.attach(
         filter: .filter(
-          tag, acceptsConnections: configuration.engine.acceptsConnections,
+          mark, acceptsConnections: configuration.engine.acceptsConnections,
           acceptsOriginal: configuration.engine.acceptsOriginal))
-      ids.mark(with: tag)
+      ids.mark(with: mark)
     }
     let incoming = SelectedBackend.incomingBatch(
       configuration, messageCapacity: ReactorConfiguration.receiveMessageCapacity)

@@ -36,19 +36,18 @@ package struct HandshakeRow: ~Copyable {
 }
 
 extension HandshakeRow {
-  /// Writes the next Noise message behind the connection id and, in message 3, the responder's; `false` when the key
-  /// agreement gives zero. The payload are the first `length` bytes of `scratch`.
+  /// Writes the next Noise message behind the connection id; `false` when the key agreement gives zero. The payload
+  /// are the first `length` bytes of `scratch`.
   package mutating func write(
-    _ scratch: borrowing Arena, _ payloadLength: Int, id: UInt64, echo: UInt64? = nil, suite: any CipherSuite
+    _ scratch: borrowing Arena, _ payloadLength: Int, id: UInt64, suite: any CipherSuite
   ) -> Bool {
     let payload = scratch.bytes(0, payloadLength)
     // A copy of the Noise state, as the row's datagram is being written.
     var next = noise
     defer { next.wipe() }
-    let header = echo == nil ? Datagram.handshakeHeaderLength : Datagram.message3HeaderLength
+    let header = Datagram.handshakeHeaderLength
     var out = datagram.mutableBytes(0, header + next.overhead + payload.byteCount)
     out.setBigEndian64(0, id)
-    if let echo { out.setBigEndian64(Datagram.handshakeHeaderLength, echo) }
     var message = out._mutatingExtracting(header..<out.byteCount)
     guard let written = next.write(payload: payload, into: &message, suite: suite) else { return false }
     length = header + written

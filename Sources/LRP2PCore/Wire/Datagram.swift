@@ -7,8 +7,6 @@ package enum Datagram {
   package static let minimumLength = headerLength + Segment.dataLength + tagLength
   /// A handshake datagram has no packet number.
   package static let handshakeHeaderLength = 8
-  /// In version 1 the responder's id stands between the initiator's and the Noise message.
-  package static let message3HeaderLength = 16
   package static let maximumLength = 16_384
   /// What every path is taken to carry; message 1 is at least this long.
   package static let smallestPath = 1200

@@ -17,6 +17,7 @@ package struct HandshakeParameters: BitwiseCopyable {
     static let idleTimeout: UInt16 = 10
     static let maximumAckDelay: UInt16 = 11
     static let ackRatio: UInt16 = 12
+    static let message3Length: UInt16 = 13
   }
 
   /// The most bytes that `write` needs without padding.
@@ -41,6 +42,8 @@ package struct HandshakeParameters: BitwiseCopyable {
   package var maximumAckDelayMicroseconds: UInt32 = 25_000
   /// The sender of these parameters wants an ACK for every so many packets.
   package var ackRatio: UInt16 = 2
+  /// How long the datagram with message 3 has to be; 0 leaves it to the initiator.
+  package var message3Length: UInt16 = 0
   /// Whether to leave out what need not be public: message 1 travels in the clear.
   package var isPublic = false
   /// Sent as a parameter that means nothing; 0 sends none.
@@ -118,6 +121,9 @@ package struct HandshakeParameters: BitwiseCopyable {
     case Parameter.ackRatio:
       try expect(2)
       ackRatio = max(value.bigEndian16(0), 1)
+    case Parameter.message3Length:
+      try expect(2)
+      message3Length = value.bigEndian16(0)
     default:
       break
     }
@@ -153,6 +159,10 @@ package struct HandshakeParameters: BitwiseCopyable {
       bytes.setBigEndian32(at - 4, maximumAckDelayMicroseconds)
       begin(Parameter.ackRatio, 2, &bytes, &at)
       bytes.setBigEndian16(at - 2, ackRatio)
+    }
+    if message3Length != 0 {
+      begin(Parameter.message3Length, 2, &bytes, &at)
+      bytes.setBigEndian16(at - 2, message3Length)
     }
     if reservedType != 0 {
       begin(reservedType | 0x8000, 3, &bytes, &at)

@@ -18,7 +18,7 @@ import Testing
   @Test func ownIDsAreMarked() {
     var random = TestRandom(seed: 1)
     var ids = ConnectionIDs()
-    ids.mark(with: Self.hash(&random))
+    ids.mark(with: IDMark(tag: Self.hash(&random), lengths: Self.hash(&random)))
     for slot in [0, 1, 0xFF_FFFF] {
       for _ in 0..<1000 {
         let id = ids.draw(slot: slot, random: random.next())
@@ -31,7 +31,7 @@ import Testing
   @Test func othersAreMarkedByChanceOnly() {
     var random = TestRandom(seed: 2)
     var ids = ConnectionIDs()
-    ids.mark(with: Self.hash(&random))
+    ids.mark(with: IDMark(tag: Self.hash(&random), lengths: Self.hash(&random)))
     var guessed = 0
     for _ in 0..<64 << 16 where ids.isMarked(random.next()) { guessed += 1 }
     #expect((32...128).contains(guessed))
@@ -41,7 +41,7 @@ import Testing
   @Test func aSlotsIDsDiffer() {
     var random = TestRandom(seed: 3)
     var ids = ConnectionIDs()
-    ids.mark(with: Self.hash(&random))
+    ids.mark(with: IDMark(tag: Self.hash(&random), lengths: Self.hash(&random)))
     var seen: Set<UInt64> = []
     for _ in 0..<1000 { seen.insert(ids.draw(slot: 7, random: random.next())) }
     #expect(seen.count >= 999)
@@ -50,10 +50,10 @@ import Testing
   @Test(arguments: [1, 2, 3, 8, 64]) func ownIDsComeBackToTheirReactor(count: Int) {
     var random = TestRandom(seed: 4)
     let hash = Self.hash(&random)
-    let tag = Self.hash(&random)
+    let mark = IDMark(tag: Self.hash(&random), lengths: Self.hash(&random))
     for index in 0..<count {
       var ids = ConnectionIDs()
-      ids.mark(with: tag)
+      ids.mark(with: mark)
       ids.steer(by: hash, to: index, of: count)
       for _ in 0..<200 {
         let id = ids.draw(slot: 9, random: random.next())
