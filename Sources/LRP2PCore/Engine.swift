@@ -30,6 +30,15 @@ public struct Engine: ~Copyable {
   var halfOpenPrefixes: PrefixCounter
   /// Pays for repeats to original peers that have not proved their address.
   var repeatAllowance = RepeatAllowance()
+  var cookieKeys = CookieKeys()
+  var cookieReplies: CookieReplies
+  /// Cookies of others for dials to come.
+  var rememberedCookies = RememberedCookies()
+  /// Pays for message 1s of original peers beyond the mark.
+  var unprovedAllowance = RepeatAllowance()
+  /// Message 1s without a cookie that were answered at this time.
+  var unprovedInTurn = 0
+  var unprovedTurn: Instant = .never
   /// Datagrams that came ahead of message 3.
   var held = HeldDatagrams()
 
@@ -58,6 +67,7 @@ public struct Engine: ~Copyable {
     self.secretKey = secretKey
     publicKey = suite.publicKey(of: secretKey)
     halfOpenPrefixes = PrefixCounter(seed: ~seed)
+    cookieReplies = CookieReplies(perSecond: configuration.cookieRepliesPerSecond)
     peers = PeerTable(maximum: configuration.maximumPeers, seed: seed)
     pool = ReceivePool(
       cellBytes: max(configuration.maximumDatagram, 1400), maximumBytes: configuration.receivePoolBytes,
@@ -68,6 +78,7 @@ public struct Engine: ~Copyable {
   /// Overwrites all keys; the engine is of no use afterwards.
   package mutating func wipe() {
     secretKey.wipe()
+    cookieKeys.wipe()
     for slot in 0..<peers.slots where peers.rows[slot].phase != .free { release(slot) }
   }
 
@@ -197,7 +208,7 @@ public struct Engine: ~Copyable {
   /// When `expire` has something to do next; `.never` when nothing waits.
   package var nextDeadline: Instant { min(wheel.nextDeadline, userTimers.nextDeadline) }
   /// Whether `transmit` has something to do now.
-  package var hasReadyPeers: Bool { !ready.isEmpty }
+  package var hasReadyPeers: Bool { !ready.isEmpty || !cookieReplies.isEmpty }
 
   // MARK: Slots
 
