@@ -44,9 +44,9 @@ extension Engine {
   @discardableResult
   mutating func addAttempt(to leader: Int, length: Int) -> Bool {
     var index = 0
-    while index < peers.handshakes[leader].followers.count, peers.handshakes[leader].followers[index] != 0 { index += 1 }
-    guard index < peers.handshakes[leader].followers.count,
-      let slot = allocate(.dial, address: peers.rows[leader].address)
+    let followers = peers.handshakes[leader].followers
+    while index < followers.count, followers[index] != 0 { index += 1 }
+    guard index < followers.count, let slot = allocate(.dial, address: peers.rows[leader].address)
     else { return false }
     peers.rows[slot].remoteID = peers.rows[slot].connectionID
     let cookie = peers.handshakes[leader].cookie ?? rememberedCookies[peers.rows[leader].address]

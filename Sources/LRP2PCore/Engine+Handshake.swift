@@ -286,7 +286,8 @@ extension Engine {
     if !peers.handshakes[slot].isRepeated { sampleHandshake(slot) }
 
     // Message 3 travels under the initiator's id, as the whole handshake does.
-    guard write(ownParameters(slot), slot, id: peers.rows[slot].connectionID) else {
+    let parametersOfOurs = ownParameters(slot)
+    guard write(parametersOfOurs, slot, id: peers.rows[slot].connectionID) else {
       end(slot, .handshakeFailed, &handler)
       return
     }
@@ -362,7 +363,7 @@ extension Engine {
   // MARK: Shared steps
 
   /// What this side says of itself.
-  private func ownParameters(_ slot: Int) -> HandshakeParameters {
+  private mutating func ownParameters(_ slot: Int) -> HandshakeParameters {
     var parameters = HandshakeParameters()
     parameters.receiveID = peers.rows[slot].connectionID
     parameters.hasReceiveID = true

@@ -30,6 +30,7 @@ public struct Engine: ~Copyable {
   var halfOpenPrefixes: PrefixCounter
   /// Pays for repeats to original peers that have not proved their address.
   var repeatAllowance = RepeatAllowance()
+  private var randomWords = RandomWords()
   var cookieKeys = CookieKeys()
   var cookieReplies: CookieReplies
   /// Cookies of others for dials to come.
@@ -294,13 +295,7 @@ public struct Engine: ~Copyable {
     peers.flows[slot].reassembly?.releaseAll(to: &pool)
   }
 
-  func randomWord() -> UInt64 {
-    var words = InlineArray<8, UInt8>(repeating: 0)
-    var elements = words.mutableSpan
-    var bytes = unsafe elements.mutableBytes
-    suite.random(&bytes)
-    return bytes.bytes.bigEndian64(0)
-  }
+  mutating func randomWord() -> UInt64 { randomWords.next(suite) }
 
   func randomKey() -> SecretKey {
     var key = SecretKey(repeating: 0)

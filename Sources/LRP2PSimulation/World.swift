@@ -82,7 +82,9 @@ package struct World<H: Handler>: ~Copyable {
   }
 
   /// The handshake message that a dial of the first host has sent.
-  package func handshakeDatagram(ofFirst peer: Peer) -> [UInt8] { Self.handshakeDatagram(network.hosts[0].engine, peer) }
+  package func handshakeDatagram(ofFirst peer: Peer) -> [UInt8] {
+    Self.handshakeDatagram(network.hosts[0].engine, peer)
+  }
 
   private static func handshakeDatagram(_ engine: borrowing Engine, _ peer: Peer) -> [UInt8] {
     let slot = Int(peer.connectionID & 0xFF_FFFF)
