@@ -17,6 +17,6 @@ enum Knobs {
     configuration.socketFilter = toggle == .on
   }
 
-  /// Answers to message 1 that asked for a cookie, if they are counted.
-  static func cookieReplies(_ statistics: EngineStatistics) -> UInt64? { nil }
+  /// Answers to message 1 that told a cookie.
+  static func cookieReplies(_ statistics: EngineStatistics) -> UInt64? { statistics.cookieRepliesSent }
 }

@@ -5,11 +5,18 @@ extension Engine {
   static var maximumAttempts: Int { 5 }
   private static var firstRetry: Nanoseconds { .seconds(1) }
 
-  /// Message 1 of a dial or of one more attempt leaves now.
+  /// Message 1 of a dial or of one more attempt leaves with the next batch.
   mutating func sendMessage1(_ slot: Int) {
-    peers.handshakes[slot].sentAt = now
     peers.rows[slot].owesHandshake = true
     makeReady(slot)
+  }
+
+  /// Message 1 has been placed: from here on the dial has a clock.
+  mutating func message1Left(_ slot: Int) {
+    peers.handshakes[slot].sentAt = now
+    guard peers.handshakes[slot].started == .never else { return }
+    peers.handshakes[slot].started = now
+    if peers.handshakes[slot].leader == 0 { scheduleNextAttempt(slot) }
   }
 
   /// Sets when the dial's next attempt follows: 1, 2, 4 and 8 s after one another.
@@ -25,19 +32,31 @@ extension Engine {
   mutating func startNextAttempt(_ leader: Int) {
     scheduleNextAttempt(leader)
     // Without a slot to spare the first attempt's own message goes once more.
-    guard let slot = allocate(.dial, address: peers.rows[leader].address) else {
+    guard addAttempt(to: leader, length: Datagram.smallestPath) else {
       peers.handshakes[leader].isRepeated = true
       sendMessage1(leader)
       return
     }
+  }
+
+  /// One more attempt of a dial, with a message 1 of `length` bytes.
+  /// - Returns: false when there is no slot for it, or the dial has had all.
+  @discardableResult
+  mutating func addAttempt(to leader: Int, length: Int) -> Bool {
+    var index = 0
+    let followers = peers.handshakes[leader].followers
+    while index < followers.count, followers[index] != 0 { index += 1 }
+    guard index < followers.count, let slot = allocate(.dial, address: peers.rows[leader].address)
+    else { return false }
     peers.rows[slot].remoteID = peers.rows[slot].connectionID
+    let cookie = peers.handshakes[leader].cookie ?? rememberedCookies[peers.rows[leader].address]
     writeMessage1(
       slot, pinned: peers.handshakes[leader].pinned, versions: peers.handshakes[leader].versions,
-      token: peers.handshakes[leader].token, length: Datagram.smallestPath)
+      token: peers.handshakes[leader].token, cookie: cookie, length: length)
     peers.handshakes[slot].leader = peers.rows[leader].connectionID
-    let index = peers.handshakes[leader].attempts - 2
     peers.handshakes[leader].followers[index] = peers.rows[slot].connectionID
     sendMessage1(slot)
+    return true
   }
 
   /// An authentic message 2 has come for this attempt: it is the connection from here on, whatever follows; the others

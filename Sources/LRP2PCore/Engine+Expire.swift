@@ -34,7 +34,7 @@ extension Engine {
     case .dialling:
       // Only a dial's first attempt has a clock.
       if peers.handshakes[slot].leader != 0 { return }
-      if now >= peers.handshakes[slot].started + configuration.handshakeTimeout {
+      if peers.handshakes[slot].deadline(configuration.handshakeTimeout) <= now {
         end(slot, .handshakeTimeout, &handler)
       } else if peers.handshakes[slot].nextAttempt <= now {
         startNextAttempt(slot)
@@ -58,7 +58,7 @@ extension Engine {
     }
     // A responder that refuses our key is silent: without its first sealed datagram the handshake has failed.
     if peers.handshakes.contains(slot), !peers.rows[slot].isIncoming,
-      peers.handshakes[slot].started + configuration.handshakeTimeout <= now
+      peers.handshakes[slot].deadline(configuration.handshakeTimeout) <= now
     {
       end(slot, .handshakeTimeout, &handler)
       return
@@ -112,15 +112,14 @@ extension Engine {
       return peers.rows[slot].isOriginal ? min(deadline, peers.originals[slot].repeatDeadline) : deadline
     case .dialling:
       if peers.handshakes[slot].leader != 0 { return .never }
-      return min(
-        peers.handshakes[slot].nextAttempt, peers.handshakes[slot].started + configuration.handshakeTimeout)
+      return min(peers.handshakes[slot].nextAttempt, peers.handshakes[slot].deadline(configuration.handshakeTimeout))
     case .established:
       if !peers.flows.contains(slot) { return restingDeadline(slot) }
       var deadline = peers.flows[slot].nextDeadline(
         keepAlive: configuration.keepAlive, restAfter: configuration.restAfter, now: now)
       if peers.rows[slot].isOriginal { deadline = min(deadline, peers.originals[slot].repeatDeadline) }
       guard peers.handshakes.contains(slot), !peers.rows[slot].isIncoming else { return deadline }
-      return min(deadline, peers.handshakes[slot].started + configuration.handshakeTimeout)
+      return min(deadline, peers.handshakes[slot].deadline(configuration.handshakeTimeout))
     }
   }
 

@@ -10,17 +10,17 @@ extension Engine {
     counters.handshakesStarted &+= 1
     writeMessage1(
       slot, pinned: pinned, versions: versions, token: (randomWord(), randomWord()),
-      length: min(configuration.maximumDatagram, 1400))
+      cookie: rememberedCookies[peers.rows[slot].address], length: min(configuration.maximumDatagram, 1400))
     sendMessage1(slot)
-    scheduleNextAttempt(slot)
   }
 
   /// - Parameter length: of the datagram; what parameters do not need is padding.
   mutating func writeMessage1(
-    _ slot: Int, pinned: PublicKey?, versions: ProtocolVersions, token: (UInt64, UInt64), length: Int
+    _ slot: Int, pinned: PublicKey?, versions: ProtocolVersions, token: (UInt64, UInt64), cookie: Cookie?, length: Int
   ) {
     var noise = newNoise(initiator: true)
-    peers.handshakes.insert(HandshakeRow(noise: noise, byteCount: length, started: now), at: slot)
+    // Who dials between two turns knows no time; the next `transmit` does.
+    peers.handshakes.insert(HandshakeRow(noise: noise, byteCount: length, started: .never), at: slot)
     noise.wipe()
     peers.handshakes[slot].pinned = pinned
     peers.handshakes[slot].versions = versions
@@ -36,6 +36,7 @@ extension Engine {
       for aead in configuration.aeads where suite.supports(aead) { parameters.offer(aead) }
       parameters.attemptToken = token
       parameters.hasAttemptToken = true
+      parameters.cookie = cookie
       written = write(
         parameters, slot, id: peers.rows[slot].connectionID,
         paddedTo: length - Self.headerLength - NoiseHandshake.message1Overhead)
@@ -61,6 +62,7 @@ extension Engine {
         receiveMessage3(datagram, slot, &handler)
       }
     } else if configuration.acceptsConnections, HandshakeParameters.isMessage1(datagram) {
+      guard admitsMessage1(datagram, id: id, from: address) else { return }
       receiveMessage1(datagram, id: id, hash: hash, from: address)
     } else if configuration.acceptsConnections, configuration.acceptsOriginal, OriginalPeer.isMessage1(datagram) {
       receiveOriginalMessage1(datagram, id: id, hash: hash, from: address)
@@ -72,29 +74,52 @@ extension Engine {
   /// A new incoming connection: answers with message 2, which is shorter than a third of message 1.
   private mutating func receiveMessage1(_ datagram: RawSpan, id: UInt64, hash: UInt64, from address: Address) {
     let message = datagram.extracting(Self.headerLength..<datagram.byteCount)
-    var noise = newNoise(initiator: false)
-    defer { noise.wipe() }
-    guard let parameters = read(message, with: &noise), parameters.offersVersion1, let aead = choose(parameters) else {
+    // The payload is in the clear: whatever speaks against the message is found before any cryptography.
+    let payload = message.extracting(NoiseHandshake.message1Overhead..<message.byteCount)
+    guard let parameters = try? HandshakeParameters.parse(payload), parameters.offersVersion1,
+      let aead = choose(parameters)
+    else {
       counters.malformed &+= 1
       return
     }
-    guard let slot = admit(noise, message, id: id, hash: hash, from: address) else { return }
+    guard isWithinPrefixLimit(address) else { return }
+    var attempts = 0
+    var attemptHash: UInt64 = 0
+    if parameters.hasAttemptToken {
+      attemptHash = peers.attempts.hash(parameters.attemptToken.0 ^ parameters.attemptToken.1, address) | 1
+      guard let answered = makeRoomForAttempt(parameters.attemptToken, attemptHash, from: address) else { return }
+      attempts = answered
+    }
+    var noise = newNoise(initiator: false)
+    defer { noise.wipe() }
+    guard readPayload(message, with: &noise) != nil,
+      let slot = admit(noise, message, id: id, hash: hash, from: address)
+    else { return }
+    peers.handshakes[slot].attempts = attempts + 1
+    if attemptHash != 0 {
+      peers.handshakes[slot].token = parameters.attemptToken
+      peers.handshakes[slot].attemptHash = attemptHash
+      peers.attempts.insert(attemptHash, slot: slot)
+    }
     peers.flows[slot].aead = aead
     peers.flows[slot].agree(parameters, configuration: configuration)
     var parametersOfOurs = ownParameters(slot)
     parametersOfOurs.offer(aead)
     if let mark = ids.mark { parametersOfOurs.message3Length = UInt16(mark.message3Length(id)) }
+    parametersOfOurs.cookie = lastingCookie(for: address)
     answer(slot, payloadLength: writePayload(parametersOfOurs))
+  }
+
+  mutating func isWithinPrefixLimit(_ address: Address) -> Bool {
+    if halfOpenPrefixes[address] < configuration.maximumHalfOpenPerPrefix { return true }
+    counters.handshakesOverPrefixLimit &+= 1
+    return false
   }
 
   /// Takes a slot for a connection whose message 1 was read; `nil` when there is none.
   mutating func admit(
     _ noise: NoiseHandshake, _ message: RawSpan, id: UInt64, hash: UInt64, from address: Address
   ) -> Int? {
-    guard halfOpenPrefixes[address] < configuration.maximumHalfOpenPerPrefix else {
-      counters.handshakesOverPrefixLimit &+= 1
-      return nil
-    }
     makeRoomForHalfOpen()
     guard let slot = allocate(.message1, address: address) else {
       counters.handshakesFailed &+= 1
@@ -105,7 +130,6 @@ extension Engine {
     peers.rows[slot].isIncoming = true
     peers.handshakes.insert(HandshakeRow(noise: noise, byteCount: 512, started: now), at: slot)
     peers.handshakes[slot].answeredKey = PublicKey(bytes: message.extracting(0..<32))
-    peers.handshakes[slot].foreignHash = hash
     peers.foreign.insert(hash, slot: slot)
     halfOpen.append(peers.rows[slot].connectionID)
     return slot
@@ -145,6 +169,60 @@ extension Engine {
     makeReady(slot)
   }
 
+  /// Half-open handshakes that are kept of one dial. A newer attempt must not end the one before it at once: where the round
+  /// trip is longer than the time between them, message 3 of that is under way.
+  private static var attemptsKept: Int { 3 }
+  /// Attempts of one dial that are answered while any of them is half-open.
+  private static var attemptsAnswered: Int { 8 }
+
+  /// The oldest attempt of a dial gives way to a new one.
+  /// - Returns: how many attempts of the dial have been answered; `nil` when it has had all.
+  private mutating func makeRoomForAttempt(_ token: (UInt64, UInt64), _ hash: UInt64, from address: Address) -> Int? {
+    var answered = 0
+    var count = 0
+    var oldest = -1
+    var cursor = peers.attempts.cursor(hash)
+    while let slot = peers.attempts.next(hash, &cursor) {
+      guard peers.handshakes[slot].token == token, peers.rows[slot].address == address else { continue }
+      count += 1
+      answered = max(answered, peers.handshakes[slot].attempts)
+      if oldest < 0 || peers.handshakes[slot].attempts < peers.handshakes[oldest].attempts { oldest = slot }
+    }
+    if answered >= Self.attemptsAnswered {
+      counters.attemptsRefused &+= 1
+      return nil
+    }
+    if count >= Self.attemptsKept {
+      counters.halfOpenEvicted &+= 1
+      move(oldest, .abandoned)
+      free(oldest)
+    }
+    return answered
+  }
+
+  /// One attempt of a dial has become the connection.
+  private mutating func dropOtherAttempts(of slot: Int) {
+    let hash = peers.handshakes[slot].attemptHash
+    guard hash != 0 else { return }
+    let token = peers.handshakes[slot].token
+    peers.attempts.remove(hash, slot: slot)
+    peers.handshakes[slot].attemptHash = 0
+    var others = InlineArray<4, Int>(repeating: -1)
+    var count = 0
+    var cursor = peers.attempts.cursor(hash)
+    while let other = peers.attempts.next(hash, &cursor), count < others.count {
+      guard peers.handshakes[other].token == token, peers.rows[other].address == peers.rows[slot].address else {
+        continue
+      }
+      others[count] = other
+      count += 1
+    }
+    for index in 0..<count {
+      move(others[index], .abandoned)
+      free(others[index])
+    }
+  }
+
   private mutating func makeRoomForHalfOpen() {
     while halfOpenCount >= configuration.maximumHalfOpen, let id = halfOpen.popFirst() {
       guard let slot = peers.slot(of: id), peers.rows[slot].phase == .answering else { continue }
@@ -165,6 +243,10 @@ extension Engine {
   ) {
     guard peers.rows[slot].address == address else {
       counters.unknownConnection &+= 1
+      return
+    }
+    if datagram.byteCount == CookieReply.length {
+      receiveCookieReply(datagram, slot)
       return
     }
     let message = datagram.extracting(Self.headerLength..<datagram.byteCount)
@@ -205,13 +287,15 @@ extension Engine {
     peers.flows[slot].remoteKey = key
     peers.flows[slot].aead = aead
     peers.flows[slot].agree(parameters, configuration: configuration)
+    if let cookie = parameters.cookie { rememberedCookies[address] = cookie }
     if !peers.handshakes[slot].isRepeated { sampleHandshake(slot) }
 
     // Message 3 travels under the initiator's id, as the whole handshake does, and is as long as the responder asks.
     let asked = min(Int(parameters.message3Length), Datagram.smallestPath)
+    let parametersOfOurs = ownParameters(slot)
     guard
       write(
-        ownParameters(slot), slot, id: peers.rows[slot].connectionID,
+        parametersOfOurs, slot, id: peers.rows[slot].connectionID,
         paddedTo: asked - Self.headerLength - NoiseHandshake.message3Overhead)
     else {
       end(slot, .handshakeFailed, &handler)
@@ -281,13 +365,15 @@ extension Engine {
     peers.handshakes[slot].nextAttempt = .never
     peers.flows[slot].owesFirstAck = true
     if peers.handshakes[slot].held > 0 { held.isReady = true }
+    dropOtherAttempts(of: slot)
+    peers.dropHandshakeRow(slot)
     begin(slot, .message3, &handler)
   }
 
   // MARK: Shared steps
 
   /// What this side says of itself.
-  private func ownParameters(_ slot: Int) -> HandshakeParameters {
+  private mutating func ownParameters(_ slot: Int) -> HandshakeParameters {
     var parameters = HandshakeParameters()
     parameters.receiveID = peers.rows[slot].connectionID
     parameters.hasReceiveID = true
@@ -326,12 +412,6 @@ extension Engine {
   mutating func writeMessage(_ slot: Int, payloadLength: Int, id: UInt64) -> Bool {
     let suite = self.suite
     return peers.handshakes[slot].write(scratch, payloadLength, id: id, suite: suite)
-  }
-
-  /// Reads a handshake message whose payload must hold parameters.
-  private mutating func read(_ message: RawSpan, with noise: inout NoiseHandshake) -> HandshakeParameters? {
-    guard let length = readPayload(message, with: &noise) else { return nil }
-    return try? HandshakeParameters.parse(scratch.bytes(0, length))
   }
 
   /// Reads a handshake message; its payload stands at the start of `scratch`.

@@ -428,6 +428,8 @@ extension Engine {
       makeReady(slot)
     }
     releaseCells(slot)
+    // Whoever has been silent for so long is told nothing more.
+    if reason == .handshakeTimeout { peers.dropHandshake(slot) }
     peers.flows[slot].linger(wasDialling: wasDialling, now: now)
     if wasDialling { counters.handshakesFailed &+= 1 }
     touch(slot)

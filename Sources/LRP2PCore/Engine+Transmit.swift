@@ -6,6 +6,7 @@ extension Engine {
   package mutating func transmit<H: Handler>(into batch: inout DatagramBatch, now: Instant, handler: inout H) {
     self.now = max(self.now, now)
     batch.ecn = configuration.marksECN ? 2 : 0
+    sendCookieReplies(into: &batch)
     // Peers that get ready meanwhile have their turn in the next call.
     var turns = ready.count
     while turns > 0, batch.count < batch.messages.count, let entry = ready.popFirst() {
@@ -216,6 +217,7 @@ extension Engine {
     var bytes = batch.arena.mutableBytes(place, length)
     bytes.copy(peers.handshakes[slot].datagram.bytes(0, length), to: 0)
     peers.rows[slot].owesHandshake = false
+    if peers.rows[slot].phase == .dialling { message1Left(slot) }
     counters.datagramsSent &+= 1
     counters.bytesSent &+= UInt64(length)
     return true

@@ -32,6 +32,16 @@ public struct Engine: ~Copyable {
   var halfOpenPrefixes: PrefixCounter
   /// Pays for repeats to original peers that have not proved their address.
   var repeatAllowance = RepeatAllowance()
+  private var randomWords = RandomWords()
+  var cookieKeys = CookieKeys()
+  var cookieReplies: CookieReplies
+  /// Cookies of others for dials to come.
+  var rememberedCookies = RememberedCookies()
+  /// Pays for message 1s of original peers beyond the mark.
+  var unprovedAllowance = RepeatAllowance()
+  /// Message 1s without a cookie that were answered at this time.
+  var unprovedInTurn = 0
+  var unprovedTurn: Instant = .never
   /// Datagrams that came ahead of message 3.
   var held = HeldDatagrams()
 
@@ -66,6 +76,7 @@ public struct Engine: ~Copyable {
     self.secretKey = secretKey
     publicKey = suite.publicKey(of: secretKey)
     halfOpenPrefixes = PrefixCounter(seed: ~seed)
+    cookieReplies = CookieReplies(perSecond: configuration.cookieRepliesPerSecond)
     peers = PeerTable(maximum: configuration.maximumPeers, seed: seed)
     pool = ReceivePool(
       cellBytes: max(configuration.maximumDatagram, 1400), maximumBytes: configuration.receivePoolBytes,
@@ -76,6 +87,7 @@ public struct Engine: ~Copyable {
   /// Overwrites all keys; the engine is of no use afterwards.
   package mutating func wipe() {
     secretKey.wipe()
+    cookieKeys.wipe()
     for slot in 0..<peers.slots where peers.rows[slot].phase != .free { release(slot) }
   }
 
@@ -206,7 +218,7 @@ public struct Engine: ~Copyable {
   /// When `expire` has something to do next; `.never` when nothing waits.
   package var nextDeadline: Instant { min(wheel.nextDeadline, userTimers.nextDeadline) }
   /// Whether `transmit` has something to do now.
-  package var hasReadyPeers: Bool { !ready.isEmpty }
+  package var hasReadyPeers: Bool { !ready.isEmpty || !cookieReplies.isEmpty }
 
   // MARK: Slots
 
@@ -298,13 +310,7 @@ public struct Engine: ~Copyable {
     peers.flows[slot].reassembly?.releaseAll(to: &pool)
   }
 
-  func randomWord() -> UInt64 {
-    var words = InlineArray<8, UInt8>(repeating: 0)
-    var elements = words.mutableSpan
-    var bytes = unsafe elements.mutableBytes
-    suite.random(&bytes)
-    return bytes.bytes.bigEndian64(0)
-  }
+  mutating func randomWord() -> UInt64 { randomWords.next(suite) }
 
   func randomKey() -> SecretKey {
     var key = SecretKey(repeating: 0)

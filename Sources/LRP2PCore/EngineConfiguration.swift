@@ -6,7 +6,13 @@ public struct EngineConfiguration: Sendable {
   public var maximumPeers = 1 << 20
   /// Half-open (incoming) handshakes at the same time; the oldest gives way.
   public var maximumHalfOpen = 4096
-  /// Of these, from one network (IPv4 /24, IPv6 /48); further ones are not answered: 1 … 16,777,216.
+  /// From so many half-open handshakes on, strangers have to prove their address by a cookie, which takes them one more round
+  /// trip, before any work is done for them: 0 … 16,777,216.
+  public var halfOpenMark = 512
+  /// Answers a second that tell strangers a cookie, at most; each is 48 bytes long, a small part of what it answers:
+  /// 0 … 1,000,000.
+  public var cookieRepliesPerSecond = 10_000
+  /// Of the half-open, from one network (IPv4 /24, IPv6 /48); further ones are not answered: 1 … 16,777,216.
   public var maximumHalfOpenPerPrefix = 2048
   /// The most packets that the peer may send beyond what the reader has taken: 2 … 16,777,215. It is an allowance, not
   /// memory, and begins smaller: it doubles when the peer makes use of it and the reader keeps up.
@@ -73,6 +79,8 @@ public struct EngineConfiguration: Sendable {
     try check("maximumDatagram", maximumDatagram, 1200...16_384)
     try check("maximumPeers", maximumPeers, 1...(1 << 24))
     try check("maximumHalfOpen", maximumHalfOpen, 1...(1 << 24))
+    try check("halfOpenMark", halfOpenMark, 0...(1 << 24))
+    try check("cookieRepliesPerSecond", cookieRepliesPerSecond, 0...1_000_000)
     try check("maximumHalfOpenPerPrefix", maximumHalfOpenPerPrefix, 1...(1 << 24))
     try check("receiveWindow", receiveWindow, 2...0xFF_FFFF)
     try check("receivePoolBytes", receivePoolBytes, 1 << 16...1 << 40)

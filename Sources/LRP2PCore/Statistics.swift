@@ -32,6 +32,16 @@ public struct EngineStatistics: Sendable, BitwiseCopyable {
   public var handshakesOverPrefixLimit: UInt64 = 0
   /// Half-open handshakes that gave way to newer ones.
   public var halfOpenEvicted: UInt64 = 0
+  /// First messages beyond the eighth of one dial, which were not answered.
+  public var attemptsRefused: UInt64 = 0
+  /// First messages that were refused because of `halfOpenMark` as they had no valid cookie.
+  public var handshakesWithoutCookie: UInt64 = 0
+  /// Of these, the ones that were told a cookie; no more than `cookieRepliesPerSecond`.
+  public var cookieRepliesSent: UInt64 = 0
+  /// First messages beyond `halfOpenMark` with a valid cookie.
+  public var cookiesAccepted: UInt64 = 0
+  /// Cookies that were none of ours, too old, or for another address or dial.
+  public var cookiesInvalid: UInt64 = 0
   /// Connections that exist now, half-open ones included.
   public var peers: UInt64 = 0
   /// Bytes of the receive pool in use now.

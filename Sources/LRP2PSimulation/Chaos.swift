@@ -30,6 +30,7 @@ struct Chaos: ~Copyable {
     configuration.receiveWindow = random.happens(0.3) ? 4 + Int(random.below(500)) : 0xFF_FFFF
     configuration.marksECN = random.happens(0.5)
     configuration.maximumDatagram = random.happens(0.2) ? 1200 + Int(random.below(2000)) : 1400
+    configuration.halfOpenMark = random.happens(0.3) ? Int(random.below(3)) : 512
     network = SimulatedNetwork(seed: seed, largestDatagram: 4096)
     network.coalescing = random.happens(0.5) ? .microseconds(1 + random.below(200)) : 0
     network.checksAmplification = true

@@ -81,6 +81,17 @@ package struct World<H: Handler>: ~Copyable {
     unsafe network.inject(bytes.span.bytes, from: address, to: toSecond ? 1 : 0)
   }
 
+  /// The handshake message that a dial of the first host has sent.
+  package func handshakeDatagram(ofFirst peer: Peer) -> [UInt8] {
+    Self.handshakeDatagram(network.hosts[0].engine, peer)
+  }
+
+  private static func handshakeDatagram(_ engine: borrowing Engine, _ peer: Peer) -> [UInt8] {
+    let slot = Int(peer.connectionID & 0xFF_FFFF)
+    let bytes = engine.peers.handshakes[slot].datagram.bytes(0, engine.peers.handshakes[slot].length)
+    return (0..<bytes.byteCount).map { bytes.byte($0) }
+  }
+
   /// Seals `plaintext` as the next datagram of one side of an established connection and delivers it at once.
   /// Nothing happens when that side has no keys any more.
   package mutating func injectSealed(_ plaintext: [UInt8], fromFirst: Bool, peer: Peer) {

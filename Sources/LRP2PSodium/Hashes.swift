@@ -3,10 +3,15 @@ internal import LRP2PCore
 
 // BLAKE2b, plain and keyed, and HMAC over it.
 
+/// HMAC's block with BLAKE2b.
+private let blockLength = 128
+
 /// BLAKE2b of `first ‖ second`, keyed unless `key` is empty. A result shorter than 64 bytes is followed by zeros.
-private func blake2b(length: Int, key: RawSpan = RawSpan(), _ first: RawSpan, _ second: RawSpan)
-  -> InlineArray<64, UInt8>
-{
+///
+/// - Parameter isSecret: whether key or data are, so that the state must not be left on the stack.
+private func blake2b(
+  length: Int, key: RawSpan = RawSpan(), _ first: RawSpan, _ second: RawSpan, isSecret: Bool = true
+) -> InlineArray<64, UInt8> {
   precondition(length <= 64 && key.byteCount <= 64)
   var digest = InlineArray<64, UInt8>(repeating: 0)
   // Swift sees the state as an opaque type, for its alignment of 64; its size of 384 is part of libsodium's ABI. Only
@@ -30,8 +35,7 @@ private func blake2b(length: Int, key: RawSpan = RawSpan(), _ first: RawSpan, _ 
     result |= unsafe target.withUnsafeMutableBufferPointer { target in
       unsafe crypto_generichash_blake2b_final(state, target.baseAddress!, length)
     }
-    // Key and data may be secret.
-    unsafe sodium_memzero(memory.baseAddress!, memory.count)
+    if isSecret { unsafe sodium_memzero(memory.baseAddress!, memory.count) }
     return result
   }
   precondition(result == 0, "hashing failed")
@@ -40,25 +44,42 @@ private func blake2b(length: Int, key: RawSpan = RawSpan(), _ first: RawSpan, _ 
 
 extension SodiumSuite {
   package func hash(_ first: RawSpan, _ second: RawSpan) -> InlineArray<64, UInt8> {
-    blake2b(length: 64, first, second)
+    blake2b(length: 64, first, second, isSecret: false)
   }
 
   package func hmac(key: RawSpan, _ data: RawSpan) -> InlineArray<64, UInt8> {
-    var block = InlineArray<128, UInt8>(repeating: 0)
-    if key.byteCount > 128 {
+    if key.byteCount > blockLength {
       var short = blake2b(length: 64, key, RawSpan())
-      for index in 0..<64 { block[index] = short[index] }
-      short.wipe()
-    } else {
-      for index in 0..<key.byteCount { block[index] = key.byte(index) }
+      defer { short.wipe() }
+      return hmac(key: short.bytes, data)
     }
-    for index in 0..<128 { block[index] ^= 0x36 }
-    var inner = blake2b(length: 64, block.bytes, data)
-    for index in 0..<128 { block[index] ^= 0x36 ^ 0x5c }
-    let outer = blake2b(length: 64, block.bytes, inner.bytes)
-    block.wipe()
-    inner.wipe()
-    return outer
+    var digest = InlineArray<64, UInt8>(repeating: 0)
+    var target = digest.mutableSpan
+    // State and block side by side, so that one call wipes both. Bound: the state's place ends before 384 + 48.
+    let result = unsafe withUnsafeTemporaryAllocation(byteCount: 384 + 48 + 128, alignment: 16) { memory in
+      let state = unsafe OpaquePointer(memory.baseAddress!.alignedUp(toMultipleOf: 64))
+      let block = unsafe (memory.baseAddress! + 384 + 48).assumingMemoryBound(to: UInt8.self)
+      for index in 0..<key.byteCount { unsafe block[index] = key.byte(index) ^ 0x36 }
+      for index in key.byteCount..<blockLength { unsafe block[index] = 0x36 }
+      let result = unsafe target.withUnsafeMutableBufferPointer { digest in
+        var result = unsafe crypto_generichash_blake2b_init(state, nil, 0, 64)
+        result |= unsafe crypto_generichash_blake2b_update(state, block, UInt64(blockLength))
+        result |= unsafe data.withUnsafeBytes { data in
+          unsafe crypto_generichash_blake2b_update(
+            state, data.baseAddress?.assumingMemoryBound(to: UInt8.self), UInt64(data.count))
+        }
+        result |= unsafe crypto_generichash_blake2b_final(state, digest.baseAddress!, 64)
+        for index in 0..<blockLength { unsafe block[index] ^= 0x36 ^ 0x5c }
+        result |= unsafe crypto_generichash_blake2b_init(state, nil, 0, 64)
+        result |= unsafe crypto_generichash_blake2b_update(state, block, UInt64(blockLength))
+        result |= unsafe crypto_generichash_blake2b_update(state, digest.baseAddress!, 64)
+        return unsafe result | crypto_generichash_blake2b_final(state, digest.baseAddress!, 64)
+      }
+      unsafe sodium_memzero(memory.baseAddress!, memory.count)
+      return result
+    }
+    precondition(result == 0, "hashing failed")
+    return digest
   }
 
   package func keyedHash(key: RawSpan, _ data: RawSpan) -> InlineArray<32, UInt8> {

@@ -40,6 +40,7 @@ struct PacketMachine {
       case BPF_ALU | BPF_XOR | BPF_X: accumulator ^= index
       case BPF_ALU | BPF_MUL | BPF_K: accumulator &*= step.k
       case BPF_ALU | BPF_ADD | BPF_X: accumulator &+= index
+      case BPF_ALU | BPF_ADD | BPF_K: accumulator &+= step.k
       case BPF_ALU | BPF_AND | BPF_K: accumulator &= step.k
       case BPF_ALU | BPF_RSH | BPF_K: accumulator >>= step.k
       case BPF_ALU | BPF_MOD | BPF_K: accumulator %= step.k

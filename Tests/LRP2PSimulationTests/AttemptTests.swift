@@ -59,6 +59,46 @@ import Testing
     #expect(world.second.statistics.handshakesStarted == 3 && world.second.statistics.handshakesCompleted == 1)
   }
 
+  /// When one attempt has become the connection, the responder keeps nothing of the others.
+  @Test func attemptsThatLostAreForgottenAtOnce() throws {
+    var link = Link()
+    link.delay = .milliseconds(1800)
+    var world = LifecycleTests.world(link: link, sends: nil)
+    _ = try world.first.connect(to: StreamWorld.secondAddress)
+    _ = world.run(for: .milliseconds(5300))
+    #expect(world.second.statistics.peers == 3 && world.secondHandler.peers.isEmpty)
+    #expect(world.run(for: .milliseconds(200)) { !$0.secondHandler.peers.isEmpty })
+    #expect(world.second.statistics.peers == 1)
+  }
+
+  /// The engine has slept since its last turn when its user dials.
+  @Test func aDialsClockStartsWhenItsFirstMessageLeaves() throws {
+    var link = Link()
+    link.isDown = true
+    var world = LifecycleTests.world(link: link)
+    _ = world.run(for: .seconds(100))
+    let peer = try world.first.connect(to: StreamWorld.secondAddress)
+    _ = world.run(for: .milliseconds(999))
+    #expect(world.carried == 1 && world.firstHandler.closedCount == 0)
+    _ = world.run(for: .milliseconds(2))
+    #expect(world.carried == 2)
+    #expect(world.run(for: .milliseconds(15_000)) { $0.firstHandler.closedCount == 1 })
+    #expect(world.firstHandler.peers[peer]?.closed == .handshakeTimeout)
+  }
+
+  /// An initiator that has nothing to say proves nothing, but what the handshake needed is gone.
+  @Test func aSilentInitiatorCostsNoHandshake() throws {
+    var world = LifecycleTests.world(sends: nil)
+    _ = try world.first.connect(to: StreamWorld.secondAddress)
+    #expect(world.run(for: .seconds(1)) { !$0.secondHandler.peers.isEmpty })
+    _ = world.run(for: .milliseconds(100))
+    #expect(world.second.peers.handshakes.inUse == 0 && world.first.peers.handshakes.inUse == 0)
+    #expect(world.second.peers.foreign.count == 1, "message 3 may come again")
+    // Its keep-alive is the first that opens.
+    _ = world.run(for: .seconds(25))
+    #expect(world.second.peers.foreign.count == 0 && world.second.statistics.peers == 1)
+  }
+
   @Test func closingEndsAllAttempts() throws {
     var link = Link()
     link.isDown = true

@@ -14,6 +14,7 @@ extension Engine {
 
   /// 40 bytes earn 104: more than three times as much is never sent, as repeats are paid from one allowance.
   mutating func receiveOriginalMessage1(_ datagram: RawSpan, id: UInt64, hash: UInt64, from address: Address) {
+    guard admitsOriginalMessage1(), isWithinPrefixLimit(address) else { return }
     let message = datagram.extracting(Datagram.handshakeHeaderLength..<datagram.byteCount)
     var noise = newNoise(initiator: false)
     defer { noise.wipe() }
@@ -50,8 +51,6 @@ extension Engine {
     sampleHandshake(slot)
     agreeOriginalKeys(slot)
     peers.originals[slot].stopRepeating()
-    // The entry in the foreign table stays: this peer never learns another id.
-    peers.handshakes[slot].foreignHash = 0
     peers.rows[slot].isConfirmed = true
     peers.dropHandshake(slot)
     begin(slot, .message3, &handler)

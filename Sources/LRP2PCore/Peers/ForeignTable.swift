@@ -33,6 +33,18 @@ package struct ForeignTable: ~Copyable {
     return nil
   }
 
+  /// Where to look for the slots with this hash; `next` then gives one after the other, if nothing changes meanwhile.
+  package func cursor(_ hash: UInt64) -> Int { place(hash) }
+
+  package func next(_ hash: UInt64, _ cursor: inout Int) -> Int? {
+    while entries[cursor].slot >= 0 {
+      let entry = entries[cursor]
+      cursor = (cursor + 1) & (entries.count - 1)
+      if entry.hash == hash { return Int(entry.slot) }
+    }
+    return nil
+  }
+
   package mutating func insert(_ hash: UInt64, slot: Int) {
     if (count + 1) * 2 > entries.count { grow() }
     var at = place(hash)

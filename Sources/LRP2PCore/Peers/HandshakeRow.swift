@@ -4,25 +4,30 @@ package struct HandshakeRow: ~Copyable {
   /// The datagram to send, and to send again: message 1, 2 or 3 behind its connection id.
   package var datagram: Arena
   package var length = 0
-  /// Attempts of the dial so far; kept by its first.
+  /// Timed attempts of the dial so far; kept by its first. Of a responder: attempts of the dial that it has answered.
   package var attempts = 0
   /// The same message 1 has left more than once: what answers it says nothing of the round trip.
   package var isRepeated = false
   /// The id of the dial's first attempt; 0 for that one, and for responders.
   package var leader: UInt64 = 0
   /// The ids of the further attempts; kept by the first.
-  package var followers = InlineArray<4, UInt64>(repeating: 0)
+  package var followers = InlineArray<9, UInt64>(repeating: 0)
+  /// The newest cookie that the responder has asked for; kept by the first.
+  package var cookie: Cookie?
+  /// A cookie was asked for in answer to this attempt.
+  package var isRefused = false
   /// Common to all attempts of a dial.
   package var token: (UInt64, UInt64) = (0, 0)
   /// Datagrams held back that came ahead of message 3.
   package var held = 0
+  /// Of an initiator: when message 1 has left for the first time, `.never` before that.
   package var started: Instant
   package var sentAt: Instant = 0
   package var nextAttempt: Instant = .never
   /// The ephemeral key of the message that was answered: a repeat of it gets the same answer.
   package var answeredKey = PublicKey()
-  /// Hash of the foreign table's entry; responders only.
-  package var foreignHash: UInt64 = 0
+  /// Hash of the entry in the table of attempts, 0 for none; responders only.
+  package var attemptHash: UInt64 = 0
   /// What was judged: the initiator's pin, if any.
   package var pinned: PublicKey?
   /// What a dial offers.
@@ -33,6 +38,9 @@ package struct HandshakeRow: ~Copyable {
     self.started = started
     datagram = Arena(byteCount: byteCount)
   }
+
+  /// When the handshake is given up.
+  package func deadline(_ timeout: Nanoseconds) -> Instant { started == .never ? .never : started + timeout }
 }
 
 extension HandshakeRow {

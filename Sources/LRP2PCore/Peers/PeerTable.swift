@@ -10,6 +10,8 @@ package struct PeerTable: ~Copyable {
   /// Connections with the original peer.
   package var originals: Slots<OriginalPeer>
   package var foreign: ForeignTable
+  /// Half-open handshakes of others by what all attempts of one dial have in common.
+  package var attempts: ForeignTable
   private var freeSlots = Queue<UInt32>(minimumCapacity: 16, filler: 0)
   private let maximum: Int
   package private(set) var inUse = 0
@@ -24,6 +26,7 @@ package struct PeerTable: ~Copyable {
     handshakes = Slots(count: count)
     originals = Slots(count: count)
     foreign = ForeignTable(seed: seed)
+    attempts = ForeignTable(seed: ~seed)
     for slot in 0..<count { freeSlots.append(UInt32(slot)) }
   }
 
@@ -96,8 +99,17 @@ package struct PeerTable: ~Copyable {
 
   /// The handshake is confirmed, or over.
   package mutating func dropHandshake(_ slot: Int) {
+    // An original peer's entry stays: it never learns another id.
+    if rows[slot].isIncoming, !rows[slot].isOriginal {
+      foreign.remove(foreign.hash(rows[slot].remoteID, rows[slot].address), slot: slot)
+    }
+    dropHandshakeRow(slot)
+  }
+
+  /// The keys are agreed; what is left to recognise message 3 by, should it come again, is the entry in the foreign table.
+  package mutating func dropHandshakeRow(_ slot: Int) {
     guard handshakes.contains(slot) else { return }
-    if handshakes[slot].foreignHash != 0 { foreign.remove(handshakes[slot].foreignHash, slot: slot) }
+    if handshakes[slot].attemptHash != 0 { attempts.remove(handshakes[slot].attemptHash, slot: slot) }
     handshakes[slot].noise.wipe()
     handshakes.remove(at: slot)
     rows[slot].owesHandshake = false

@@ -79,7 +79,7 @@ package protocol CipherSuite {
   func publicKey(of secret: SecretKey) -> PublicKey
   /// X25519; `nil` when the result is all zero.
   func agree(_ secret: SecretKey, _ peer: PublicKey) -> SecretKey?
-  /// BLAKE2b, 64 bytes, of `first ‖ second`.
+  /// BLAKE2b, 64 bytes, of `first ‖ second`, which are no secrets.
   func hash(_ first: RawSpan, _ second: RawSpan) -> InlineArray<64, UInt8>
   /// HMAC-BLAKE2b (RFC 2104, block 128, output 64) of `data` under `key`.
   func hmac(key: RawSpan, _ data: RawSpan) -> InlineArray<64, UInt8>

@@ -12,6 +12,7 @@ package struct HandshakeParameters: BitwiseCopyable {
     static let maximumDatagram: UInt16 = 3
     static let initialWindow: UInt16 = 4
     static let aeads: UInt16 = 5
+    static let cookie: UInt16 = 6
     static let attemptToken: UInt16 = 7
     static let padding: UInt16 = 8
     static let idleTimeout: UInt16 = 10
@@ -37,6 +38,8 @@ package struct HandshakeParameters: BitwiseCopyable {
   /// Common to all attempts of one dial.
   package var attemptToken: (UInt64, UInt64) = (0, 0)
   package var hasAttemptToken = false
+  /// In message 1 proof that its sender receives at its address, in message 2 one for later dials.
+  package var cookie: Cookie?
   /// 0: none.
   package var idleTimeoutMilliseconds: UInt32 = 0
   package var maximumAckDelayMicroseconds: UInt32 = 25_000
@@ -70,6 +73,30 @@ package struct HandshakeParameters: BitwiseCopyable {
   private static var receiveIDHead: UInt32 { UInt32(Parameter.receiveID) << 16 | 8 }
   /// Where message 1 has the receive id, which is the same as that of the datagram.
   package static var message1ReceiveID: Int { 48 }
+
+  /// The cookie of a message 1: it stands right behind the receive id, or does not count.
+  package static func cookie(ofMessage1 datagram: RawSpan) -> Cookie? {
+    guard datagram.byteCount >= Datagram.smallestPath, datagram.bigEndian16(56) == Parameter.cookie,
+      Int(datagram.bigEndian16(58)) == Cookie.length
+    else { return nil }
+    return Cookie(datagram.extracting(60..<60 + Cookie.length))
+  }
+
+  /// The attempt token of a message 1 if it is among the first parameters, else zeros.
+  package static func token(ofMessage1 datagram: RawSpan) -> (UInt64, UInt64) {
+    var at = 56
+    for _ in 0..<16 {
+      guard at + 4 <= datagram.byteCount else { break }
+      let type = datagram.bigEndian16(at)
+      let length = Int(datagram.bigEndian16(at + 2))
+      at += 4
+      if type == Parameter.attemptToken, length == 16, at + length <= datagram.byteCount {
+        return (datagram.bigEndian64(at), datagram.bigEndian64(at + 8))
+      }
+      at += length
+    }
+    return (0, 0)
+  }
 
   package static func parse(_ bytes: RawSpan) throws(Malformed) -> HandshakeParameters {
     guard bytes.byteCount >= 4, bytes.bigEndian32(0) == magic else { throw Malformed() }
@@ -108,6 +135,9 @@ package struct HandshakeParameters: BitwiseCopyable {
     case Parameter.aeads:
       aeadCount = min(value.byteCount, 8)
       for index in 0..<aeadCount { aeads[index] = value.byte(index) }
+    case Parameter.cookie:
+      // Another length may be another implementation's, and is of use to that alone.
+      if value.byteCount == Cookie.length { cookie = Cookie(value) }
     case Parameter.attemptToken:
       try expect(16)
       attemptToken = (value.bigEndian64(0), value.bigEndian64(8))
@@ -138,6 +168,10 @@ package struct HandshakeParameters: BitwiseCopyable {
     if hasReceiveID {
       begin(Parameter.receiveID, 8, &bytes, &at)
       bytes.setBigEndian64(at - 8, receiveID)
+    }
+    if let cookie {
+      begin(Parameter.cookie, Cookie.length, &bytes, &at)
+      cookie.write(into: &bytes, at: at - Cookie.length)
     }
     begin(Parameter.versions, 1, &bytes, &at)
     bytes.setByte(at - 1, Self.version)

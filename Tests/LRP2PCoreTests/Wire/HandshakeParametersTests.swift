@@ -221,7 +221,7 @@ import Testing
     let after = bytes(Self.privateHex)
     let expected = try parse(before + after)
     var random = SplitMix(state: 10)
-    let known: Set<UInt16> = [1, 2, 3, 4, 5, 7, 10, 11, 12]
+    let known: Set<UInt16> = [1, 2, 3, 4, 5, 6, 7, 10, 11, 12, 13]
     var wrong = 0
     for type in UInt16.min...UInt16.max where !known.contains(type) {
       let value = random.bytes(random.below(20))

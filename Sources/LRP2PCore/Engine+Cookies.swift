@@ -1,0 +1,87 @@
+// Cookies, on both sides. A responder with many half-open handshakes asks for proof of the address before it does any key
+// agreement, as WireGuard (section 5.3 of its paper) and QUIC's Retry (RFC 9000, 8.1.2) do, and keeps nothing meanwhile.
+
+extension Engine {
+  /// Message 1s without a cookie that are answered in one turn at most, so that a burst of them holds nobody else up.
+  private static var unprovedPerTurn: Int { 128 }
+
+  // MARK: Responder
+
+  /// Whether to work on a new message 1: below the mark always, beyond it only with a cookie. If not, it may be told one.
+  mutating func admitsMessage1(_ datagram: RawSpan, id: UInt64, from address: Address) -> Bool {
+    if now != unprovedTurn {
+      unprovedTurn = now
+      unprovedInTurn = 0
+    }
+    if halfOpenCount < configuration.halfOpenMark, unprovedInTurn < Self.unprovedPerTurn {
+      unprovedInTurn += 1
+      return true
+    }
+    if let cookie = HandshakeParameters.cookie(ofMessage1: datagram) {
+      let token = HandshakeParameters.token(ofMessage1: datagram)
+      if cookieKeys.accepts(cookie, from: address, token: token, now: now, suite: suite) {
+        counters.cookiesAccepted &+= 1
+        return true
+      }
+      counters.cookiesInvalid &+= 1
+    }
+    counters.handshakesWithoutCookie &+= 1
+    guard cookieReplies.mayAppend(now: now) else { return false }
+    var reply = CookieReply()
+    reply.address = address
+    reply.id = id
+    reply.echo = (datagram.bigEndian64(8), datagram.bigEndian64(16))
+    reply.attemptToken = HandshakeParameters.token(ofMessage1: datagram)
+    cookieReplies.append(reply)
+    return false
+  }
+
+  /// The same for a message 1 of the original peer, which knows no cookies: beyond the mark so many a second for all.
+  mutating func admitsOriginalMessage1() -> Bool {
+    if halfOpenCount < configuration.halfOpenMark || unprovedAllowance.take(now: now) { return true }
+    counters.handshakesWithoutCookie &+= 1
+    return false
+  }
+
+  /// Writes replies into up to half of an outgoing batch: the rest is for peers.
+  mutating func sendCookieReplies(into batch: inout DatagramBatch) {
+    let limit = batch.count + max(batch.messages.count / 2, 1)
+    while !cookieReplies.isEmpty, batch.count < limit {
+      let reply = cookieReplies.first
+      guard let place = batch.place(CookieReply.length, for: reply.address, id: reply.id) else { return }
+      let cookie = cookieKeys.issue(
+        isLasting: false, to: reply.address, token: reply.attemptToken, now: now, suite: suite)
+      var bytes = batch.arena.mutableBytes(place, CookieReply.length)
+      reply.write(cookie, into: &bytes)
+      cookieReplies.removeFirst()
+      counters.cookieRepliesSent &+= 1
+      counters.datagramsSent &+= 1
+      counters.bytesSent &+= UInt64(CookieReply.length)
+    }
+  }
+
+  /// The cookie that message 2 carries, for dials to come.
+  mutating func lastingCookie(for address: Address) -> Cookie {
+    cookieKeys.issue(isLasting: true, to: address, token: (0, 0), now: now, suite: suite)
+  }
+
+  // MARK: Initiator
+
+  /// An answer to message 1 that asks for it once more, with a cookie. It goes in an attempt of its own, and the one that was
+  /// refused stays open: a forged cookie costs nothing but that.
+  mutating func receiveCookieReply(_ datagram: RawSpan, _ slot: Int) {
+    guard peers.handshakes[slot].versions != .original, !peers.handshakes[slot].isRefused,
+      let cookie = CookieReply.cookie(
+        datagram, answering: peers.handshakes[slot].datagram.bytes(0, peers.handshakes[slot].length))
+    else {
+      counters.unknownConnection &+= 1
+      return
+    }
+    peers.handshakes[slot].isRefused = true
+    let leader = peers.slot(of: peers.handshakes[slot].leader) ?? slot
+    guard peers.rows[leader].phase == .dialling else { return }
+    peers.handshakes[leader].cookie = cookie
+    // The path has carried this length.
+    addAttempt(to: leader, length: peers.handshakes[slot].length)
+  }
+}

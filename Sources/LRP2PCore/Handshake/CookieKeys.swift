@@ -1,0 +1,101 @@
+/// What a responder makes cookies with: secrets that change, each also accepted for as long again as it was in use. Nothing is kept
+/// of a cookie that was issued.
+package struct CookieKeys: BitwiseCopyable {
+  /// One for a dial that is under way.
+  package static var period: Nanoseconds { .seconds(60) }
+  /// One for later dials from the same host.
+  package static var lastingPeriod: Nanoseconds { .seconds(12 * 3600) }
+
+  private struct Secrets: BitwiseCopyable {
+    var current = SecretKey(repeating: 0)
+    var previous = SecretKey(repeating: 0)
+    var generation: UInt64 = 0
+    /// When the current secret came into use; `.never` while there is none.
+    var since: Instant = .never
+  }
+
+  private var brief = Secrets()
+  private var lasting = Secrets()
+
+  package init() {}
+
+  /// - Parameter token: of the dial; for a lasting cookie it does not count, and neither does the address's port.
+  package mutating func issue(
+    isLasting: Bool, to address: Address, token: (UInt64, UInt64), now: Instant, suite: any CipherSuite
+  ) -> Cookie {
+    rotate(isLasting: isLasting, now: now, suite: suite)
+    let secrets = isLasting ? lasting : brief
+    var cookie = Cookie()
+    cookie.generation = secrets.generation << 1 | (isLasting ? 1 : 0)
+    cookie.tag = Self.tag(secrets.current, cookie, address, token, suite)
+    return cookie
+  }
+
+  /// Whether a cookie is ours, not too old, and for this address and dial.
+  package mutating func accepts(
+    _ cookie: Cookie, from address: Address, token: (UInt64, UInt64), now: Instant, suite: any CipherSuite
+  ) -> Bool {
+    rotate(isLasting: cookie.isLasting, now: now, suite: suite)
+    let secrets = cookie.isLasting ? lasting : brief
+    let age = secrets.generation &- cookie.generation >> 1
+    guard age <= 1, age <= secrets.generation else { return false }
+    let tag = Self.tag(age == 0 ? secrets.current : secrets.previous, cookie, address, token, suite)
+    // In a time that does not depend on where they differ.
+    return (tag.0 ^ cookie.tag.0) | (tag.1 ^ cookie.tag.1) == 0
+  }
+
+  package mutating func wipe() {
+    brief.current.wipe()
+    brief.previous.wipe()
+    lasting.current.wipe()
+    lasting.previous.wipe()
+  }
+
+  private mutating func rotate(isLasting: Bool, now: Instant, suite: any CipherSuite) {
+    let period = isLasting ? Self.lastingPeriod : Self.period
+    let since = isLasting ? lasting.since : brief.since
+    guard since == .never || now >= since + period else { return }
+    if isLasting {
+      Self.rotate(&lasting, period: period, now: now, suite)
+    } else {
+      Self.rotate(&brief, period: period, now: now, suite)
+    }
+  }
+
+  private static func rotate(_ secrets: inout Secrets, period: Nanoseconds, now: Instant, _ suite: any CipherSuite) {
+    let isPreviousCurrent = secrets.since != .never && now < secrets.since + 2 * period
+    // A generation that was left out had no cookies: its secret was never known to anyone.
+    secrets.previous = isPreviousCurrent ? secrets.current : random(suite)
+    secrets.current = random(suite)
+    secrets.generation += 1
+    secrets.since = isPreviousCurrent ? secrets.since + period : now
+  }
+
+  private static func random(_ suite: any CipherSuite) -> SecretKey {
+    var key = SecretKey(repeating: 0)
+    var elements = key.mutableSpan
+    var bytes = unsafe elements.mutableBytes
+    suite.random(&bytes)
+    return key
+  }
+
+  /// The first half of keyed BLAKE2b-32 of `generation 8 ‖ address 16 ‖ scope 4 ‖ port 2 ‖ token 16`.
+  private static func tag(
+    _ secret: SecretKey, _ cookie: Cookie, _ address: Address, _ token: (UInt64, UInt64), _ suite: any CipherSuite
+  ) -> (UInt64, UInt64) {
+    var input = InlineArray<46, UInt8>(repeating: 0)
+    var elements = input.mutableSpan
+    var bytes = unsafe elements.mutableBytes
+    bytes.setBigEndian64(0, cookie.generation)
+    bytes.setBigEndian64(8, address.high)
+    bytes.setBigEndian64(16, address.low)
+    bytes.setBigEndian32(24, address.scope)
+    if !cookie.isLasting {
+      bytes.setBigEndian16(28, address.port)
+      bytes.setBigEndian64(30, token.0)
+      bytes.setBigEndian64(38, token.1)
+    }
+    let hash = suite.keyedHash(key: secret.bytes, bytes.bytes)
+    return (hash.bytes.bigEndian64(0), hash.bytes.bigEndian64(8))
+  }
+}
