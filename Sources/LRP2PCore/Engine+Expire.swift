@@ -85,10 +85,9 @@ extension Engine {
     if peers.flows[slot].send.packetsInFlight > 0 {
       peers.flows[slot].probesOwed = 2
       // RFC 9002, 7.6: silence for three probe timeouts is persistent congestion.
-      if peers.flows[slot].probeCount == 3 {
-        peers.flows[slot].congestion.persistentCongestion()
-        if peers.flows[slot].mtu.fallBack() { peers.flows[slot].pathSizeChanged() }
-      }
+      if peers.flows[slot].probeCount == 3 { peers.flows[slot].congestion.persistentCongestion() }
+      // Or a black hole, at each further one too: the search may have found the path longer in between.
+      if peers.flows[slot].probeCount >= 3, peers.flows[slot].mtu.fallBack() { peers.flows[slot].pathSizeChanged() }
     } else {
       peers.flows[slot].owesPing = true
     }
