@@ -69,7 +69,7 @@ extension Engine {
     if peers.flows[slot].pacingDeadline <= now { peers.flows[slot].pacingDeadline = 0 }
     if peers.flows[slot].epochs.previousDeadline <= now { peers.flows[slot].epochs.wipePrevious() }
     expirePath(slot, &handler)
-    if peers.flows[slot].probeDeadline <= now { probe(slot) }
+    if peers.flows[slot].probeDeadline(handshakeTimeout: configuration.handshakeTimeout) <= now { probe(slot) }
     if peers.flows[slot].keepAliveDeadline(configuration.keepAlive) <= now {
       peers.flows[slot].owesPing = true
       peers.flows[slot].send.shrink()
@@ -110,7 +110,8 @@ extension Engine {
       return min(
         peers.handshakes[slot].nextAttempt, peers.handshakes[slot].started + configuration.handshakeTimeout)
     case .established:
-      var deadline = peers.flows[slot].nextDeadline(keepAlive: configuration.keepAlive, now: now)
+      var deadline = peers.flows[slot].nextDeadline(
+        keepAlive: configuration.keepAlive, handshakeTimeout: configuration.handshakeTimeout, now: now)
       if peers.rows[slot].isOriginal { deadline = min(deadline, peers.originals[slot].repeatDeadline) }
       guard peers.handshakes.contains(slot), !peers.rows[slot].isIncoming else { return deadline }
       return min(deadline, peers.handshakes[slot].started + configuration.handshakeTimeout)
@@ -128,14 +129,14 @@ extension Engine {
 
 extension Flow {
   /// The earliest deadline of an established peer.
-  package func nextDeadline(keepAlive: Nanoseconds, now: Instant) -> Instant {
+  package func nextDeadline(keepAlive: Nanoseconds, handshakeTimeout: Nanoseconds, now: Instant) -> Instant {
     var earliest = min(idleDeadline, lossDeadline, epochs.previousDeadline)
     // What has come already is `transmit`'s to do, which then sets the next one.
     func consider(_ deadline: Instant) {
       if deadline > now { earliest = min(earliest, deadline) }
     }
     consider(keepAliveDeadline(keepAlive))
-    consider(probeDeadline)
+    consider(probeDeadline(handshakeTimeout: handshakeTimeout))
     consider(ack.deadline)
     consider(pacingDeadline)
     consider(path.deadline)
