@@ -20,6 +20,7 @@ public struct Reactor: ~Copyable {
   private var tasks: [@Sendable (inout Engine) -> Void] = []
   private let receiveBatchesPerTurn: Int
   private let sendBatchesPerTurn: Int
+  private var spin: AdaptiveSpin
   private var turns: UInt64 = 0
   private var isStopped = false
   private var descriptors: DescriptorSet?
@@ -54,6 +55,7 @@ public struct Reactor: ~Copyable {
       messages: configuration.sendMessages, messageCapacity: configuration.sendMessageCapacity)
     receiveBatchesPerTurn = configuration.receiveBatchesPerTurn
     sendBatchesPerTurn = configuration.sendBatchesPerTurn
+    spin = AdaptiveSpin(longest: configuration.longestSpin)
     var seed: UInt64 = 0
     var seedBytes = unsafe MutableRawSpan(_unsafeStart: &seed, byteCount: 8)
     suite.random(&seedBytes)
@@ -80,6 +82,8 @@ public struct Reactor: ~Copyable {
     var statistics = ReactorStatistics()
     backend.count(into: &statistics)
     statistics.turns = turns
+    statistics.spins = spin.spins
+    statistics.spinsInVain = spin.inVain
     return statistics
   }
 
@@ -132,7 +136,7 @@ public struct Reactor: ~Copyable {
   {
     turns &+= 1
     let ownTimeout = Self.timeout(backend, engine, isPending: outgoing.count > 0)
-    let wake = try backend.wait(min(timeout ?? .never, ownTimeout))
+    let wake = try spin.wait(min(timeout ?? .never, ownTimeout), on: &backend)
     let now = currentInstant()
     if wake.isReadable {
       try Self.receive(
