@@ -1,4 +1,5 @@
 import CBenchSystem
+import CLinux
 import LRP2PCore
 
 /// The two ends of every kind of run.
@@ -53,6 +54,7 @@ enum Ends {
 
   /// Left alone, the scheduler likes to bring two processes that talk over loopback together on one core.
   static func pin(to cpu: Int32) throws {
+    lrp2p_refuse_timer_slack()
     try check(bench_pin(cpu), "run on CPU \(cpu)\(cpu == 0 ? "" : " (--one-core does without)")")
   }
 }

@@ -109,6 +109,8 @@ struct Job {
     configuration.engine.maximumPeers = maximumPeers
     configuration.engine.congestion = congestion
     configuration.aeadProvider = aeadProvider
+    // Longer than any round trip: it never comes to sleep.
+    if spin { configuration.longestSpin = .milliseconds(10) }
     return configuration
   }
 

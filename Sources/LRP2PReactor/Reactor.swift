@@ -20,6 +20,7 @@ public struct Reactor: ~Copyable {
   private var tasks: [@Sendable (inout Engine) -> Void] = []
   private let receiveBatchesPerTurn: Int
   private let sendBatchesPerTurn: Int
+  private var spin: AdaptiveSpin
   private var turns: UInt64 = 0
   private var isStopped = false
   private var descriptors: DescriptorSet?
@@ -82,6 +83,7 @@ public struct Reactor: ~Copyable {
       messages: configuration.sendMessages, messageCapacity: configuration.sendMessageCapacity)
     receiveBatchesPerTurn = configuration.receiveBatchesPerTurn
     sendBatchesPerTurn = configuration.sendBatchesPerTurn
+    spin = AdaptiveSpin(longest: configuration.longestSpin)
     engine = Engine(
       configuration: configuration.engine, secretKey: secretKey, suite: suite, seed: Self.random(suite),
       now: currentInstant(), ids: ids)
@@ -113,6 +115,8 @@ public struct Reactor: ~Copyable {
     var statistics = ReactorStatistics()
     backend.count(into: &statistics)
     statistics.turns = turns
+    statistics.spins = spin.spins
+    statistics.spinsInVain = spin.inVain
     return statistics
   }
 
@@ -165,7 +169,7 @@ public struct Reactor: ~Copyable {
   {
     turns &+= 1
     let ownTimeout = Self.timeout(backend, engine, isPending: outgoing.count > 0)
-    let wake = try backend.wait(min(timeout ?? .never, ownTimeout))
+    let wake = try spin.wait(min(timeout ?? .never, ownTimeout), on: &backend)
     let now = currentInstant()
     if wake.isReadable {
       try Self.receive(

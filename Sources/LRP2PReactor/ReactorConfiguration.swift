@@ -42,6 +42,9 @@ public struct ReactorConfiguration: Sendable {
   public var receiveBatchesPerTurn = 4
   /// Send calls in one turn before receiving gets its share: 1 … 1024.
   public var sendBatchesPerTurn = 16
+  /// How long a wait polls before it sleeps, in nanoseconds: 0 … 10,000,000. 0 is never. It takes the core that it polls
+  /// on, but stops by itself, and comes back, as events tend to arrive within that time or later.
+  public var longestSpin: Nanoseconds = 0
   /// Whose code seals and opens datagrams.
   public var aeadProvider = AEADProvider.automatic
 
@@ -62,6 +65,7 @@ public struct ReactorConfiguration: Sendable {
     try check("socketSendBuffer", socketSendBuffer, 4096...(1 << 30))
     try check("receiveBatchesPerTurn", receiveBatchesPerTurn, 1...1024)
     try check("sendBatchesPerTurn", sendBatchesPerTurn, 1...1024)
+    try check("longestSpin", Int(clamping: longestSpin), 0...10_000_000)
   }
 
   /// The largest message the kernel can merge is 65,535 bytes; this keeps the places aligned to cache lines.

@@ -3,6 +3,9 @@ public struct ReactorStatistics: Sendable, BitwiseCopyable {
   /// What moves the datagrams.
   public var backend = ReactorBackend.epoll
   public var turns: UInt64 = 0
+  /// Waits that polled before they slept (`ReactorConfiguration.longestSpin`), and those of them that slept after all.
+  public var spins: UInt64 = 0
+  public var spinsInVain: UInt64 = 0
   /// System calls that received or sent.
   public var receiveCalls: UInt64 = 0
   public var sendCalls: UInt64 = 0

@@ -87,6 +87,9 @@ static inline int lrp2p_eventfd_clear(int fd) {
 /// Names the calling thread; what is beyond 15 bytes is cut off.
 static inline void lrp2p_name_thread(const char *name) { prctl(PR_SET_NAME, name, 0, 0, 0); }
 
+/// Has the calling thread's sleeps end when their time has come, not up to 50 µs later.
+static inline void lrp2p_refuse_timer_slack(void) { prctl(PR_SET_TIMERSLACK, 1); }
+
 // MARK: Clock
 
 /// Nanoseconds since boot, suspend included.
@@ -112,11 +115,12 @@ static inline int lrp2p_epoll_control(int epoll, int operation, int fd, uint32_t
 static inline int lrp2p_epoll_wait(
     int epoll, uint64_t timeout, uint32_t *events0, uint32_t *events1, uint32_t *events2) {
   struct epoll_event events[3];
-  int count = -ENOSYS;
+  // A poll needs no timer, and is a third faster without.
+  int count = timeout == 0 ? lrp2p_result(epoll_pwait(epoll, events, 3, 0, NULL)) : -ENOSYS;
 #ifdef SYS_epoll_pwait2
   // The system call's own layout: 64-bit fields on every architecture.
   struct { int64_t seconds, nanoseconds; } t = {(int64_t)(timeout / 1000000000u), (int64_t)(timeout % 1000000000u)};
-  count = lrp2p_result(
+  if (timeout != 0) count = lrp2p_result(
       syscall(SYS_epoll_pwait2, epoll, events, 3, timeout == UINT64_MAX ? NULL : (void *)&t, NULL, (size_t)0));
 #endif
   // Before Linux 5.11 (and behind filters that refuse what they do not know): milliseconds, rounded up.

@@ -116,10 +116,12 @@ package struct ReceiveWindow: ~Copyable {
   }
 
   /// The segment that `accept` called direct has been handed over.
-  package mutating func deliveredDirectly() {
+  /// - Returns: whether stored ones, or the end of the stream, may be in order now.
+  package mutating func deliveredDirectly() -> Bool {
     next &+= 1
     delivered &+= 1
     absorbEarly()
+    return hasFin || delivered != next
   }
 
   /// The next stored segment that is in order, to be handed over; `nil` while the reader has stopped.

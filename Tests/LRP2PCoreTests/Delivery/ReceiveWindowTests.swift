@@ -65,7 +65,7 @@ private struct Checked: ~Copyable {
       highest = max(highest, number + 1)
       if isFin { fin = number }
       if arrival == .direct {
-        window.deliveredDirectly()
+        _ = window.deliveredDirectly()
         delivered += 1
         next += 1
       } else {
