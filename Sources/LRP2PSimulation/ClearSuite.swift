@@ -13,7 +13,9 @@ package final class ClearSuite: CipherSuite {
   /// replay window is there to prevent.
   package var remembersOpened = false
   package private(set) var openedTwice = 0
-  private var opened: Set<OpenedDatagram> = []
+  /// The batch that each was opened in.
+  private var opened: [OpenedDatagram: UInt32] = [:]
+  private var batches: UInt32 = 0
   /// For each key row: the key's first word and the last packet number sealed under it.
   private var lastSealed: [(key: UInt64, packetNumber: UInt64)] = []
 
@@ -57,12 +59,12 @@ package final class ClearSuite: CipherSuite {
 
   /// Within a batch a copy is told apart only after it was opened.
   private func remember(_ jobs: borrowing Column<AEADJob>, _ count: Int, _ keys: borrowing GrowingColumn<TrafficKey>) {
-    var batch: Set<OpenedDatagram> = []
+    batches += 1
     for index in 0..<count where jobs[index].opened {
       let key = keys[jobs[index].key].bytes.bytes.bigEndian64(0)
-      batch.insert(OpenedDatagram(key: key, packetNumber: jobs[index].packetNumber))
+      let datagram = OpenedDatagram(key: key, packetNumber: jobs[index].packetNumber)
+      if let before = opened.updateValue(batches, forKey: datagram), before != batches { openedTwice += 1 }
     }
-    for datagram in batch where !opened.insert(datagram).inserted { openedTwice += 1 }
   }
 
   @_lifetime(bytes: copy bytes)
