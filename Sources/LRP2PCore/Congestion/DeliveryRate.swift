@@ -44,10 +44,15 @@ package struct DeliveryRate: ~Copyable {
 
   package init() {}
 
-  /// Of a connection that goes on behind a rest, in the memory of another.
-  package init(bytesPerSecond: UInt64, memory: consuming DeliveryRate) {
-    snapshots = memory.snapshots
+  /// Becomes that of a connection that goes on behind a rest, in the memory of another.
+  package mutating func restart(bytesPerSecond: UInt64) {
     snapshots.removeAll()
+    delivered = 0
+    deliveredTime = 0
+    firstSent = 0
+    lost = 0
+    applicationLimitedUntil = 0
+    newest = Snapshot()
     self.bytesPerSecond = bytesPerSecond
   }
 

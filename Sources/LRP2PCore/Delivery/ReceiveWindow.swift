@@ -231,21 +231,29 @@ package struct ReceiveWindow: ~Copyable {
     return rest
   }
 
-  /// The window of a connection that goes on, in the memory of another.
-  package init(from rest: Rest, maximum: UInt32, memory: consuming ReceiveWindow) {
-    early = memory.early
-    stored = memory.stored
+  /// Becomes the window of a connection that goes on, in the memory of another; `maximum` is the same for all.
+  package mutating func restart(from rest: Rest) {
     next = rest.next
     delivered = rest.next
     highest = rest.next
+    early.removeAll()
+    earlyRuns = 0
+    gapsOpened = 0
+    filled = SequenceRange()
+    hasFilled = false
+    filledBefore = rest.next
+    if stored.count > 4 { stored = Column(repeating: Stored(), count: 4) }
+    finNumber = 0
+    hasFin = false
+    isFinDelivered = false
+    isPaused = false
     window = rest.window
-    self.maximum = maximum
+    periodStart = 0
     periodNumber = rest.next
+    acksInPeriod = 0
+    acksPerRoundTrip = 16
     promisedEdge = rest.promisedEdge
     rotation = rest.next
-    filledBefore = rest.next
-    early.removeAll()
-    if stored.count > 4 { stored = Column(repeating: Stored(), count: 4) }
   }
 
   /// Gives back what a large window took, if nothing is stored.

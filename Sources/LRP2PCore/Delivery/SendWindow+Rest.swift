@@ -23,6 +23,33 @@ extension SendWindow {
     return rest
   }
 
+  /// Becomes the window of a connection that goes on behind a rest, in the memory of another; `first` is the same for all.
+  package mutating func restart(from rest: Rest) {
+    if ring.count > Self.smallestRing { ring = Column(repeating: Sent(), count: Self.smallestRing) }
+    base = rest.next
+    next = rest.next
+    nextOffset = rest.nextOffset
+    acknowledgedOffset = rest.nextOffset
+    offered = rest.nextOffset
+    finRequested = false
+    finSent = false
+    finAcknowledged = false
+    edge = rest.edge
+    acknowledged.removeAll()
+    settled.removeAll()
+    lostQueue.removeAll()
+    resends.removeAll()
+    suspectCount = 0
+    packetThreshold = rest.packetThreshold
+    lossesAtThreshold = 0
+    packetsInFlight = 0
+    bytesInFlight = 0
+    lostPending = 0
+    doublesPending = 0
+    mayDouble = true
+    doublingCredit = Int(rest.doublingCredit)
+  }
+
   /// Gives back what a large window took, if nothing is outstanding.
   package mutating func shrink() {
     guard base == next, ring.count > Self.smallestRing else { return }

@@ -100,29 +100,6 @@ package struct SendWindow: ~Copyable {
     ring = Column(repeating: Sent(), count: Self.smallestRing)
   }
 
-  /// The window of a connection that goes on behind a rest, in the memory of another.
-  package init(from rest: Rest, first: UInt32, memory: consuming SendWindow) {
-    ring = memory.ring
-    acknowledged = memory.acknowledged
-    settled = memory.settled
-    lostQueue = memory.lostQueue
-    resends = memory.resends
-    self.first = first
-    base = rest.next
-    next = rest.next
-    nextOffset = rest.nextOffset
-    acknowledgedOffset = rest.nextOffset
-    offered = rest.nextOffset
-    edge = rest.edge
-    packetThreshold = rest.packetThreshold
-    doublingCredit = Int(rest.doublingCredit)
-    acknowledged.removeAll()
-    settled.removeAll()
-    lostQueue.removeAll()
-    resends.removeAll()
-    if ring.count > Self.smallestRing { ring = Column(repeating: Sent(), count: Self.smallestRing) }
-  }
-
   // MARK: Commands
 
   /// The peer has said, in the handshake, how many packets it takes before its first ACK.

@@ -41,16 +41,14 @@ extension Flow {
     return row
   }
 
-  /// A connection goes on behind a rest, in the memory of another flow. Its congestion controller starts anew, from what
-  /// was learnt of the path (docs/congestion.md).
-  package init(
-    from row: RestingRow, memory: consuming Flow, configuration: EngineConfiguration, seed: UInt64, now: Instant
-  ) {
-    send = SendWindow(from: row.send, first: configuration.initialSequence, memory: memory.send)
-    receive = ReceiveWindow(
-      from: row.receive, maximum: UInt32(configuration.receiveWindow), memory: memory.receive)
-    replay = ReplayWindow(from: row.replay, memory: memory.replay)
-    rate = DeliveryRate(bytesPerSecond: row.deliveryRate, memory: memory.rate)
+  /// Becomes the flow of a connection that goes on behind a rest, in the memory of one that rests: its flow was quiet, so
+  /// what `isQuiet` asks for need not be set. The congestion controller starts anew, from what was learnt of the path
+  /// (docs/congestion.md).
+  package mutating func restart(from row: RestingRow, configuration: EngineConfiguration, seed: UInt64) {
+    send.restart(from: row.send)
+    receive.restart(from: row.receive)
+    replay.restart(from: row.replay)
+    rate.restart(bytesPerSecond: row.deliveryRate)
     roundTrip = RoundTripEstimate(from: row.roundTrip)
     ack = AckSchedule(from: row.ack)
     epochs = row.epochs(bits: configuration.keyEpochBits)
@@ -59,7 +57,15 @@ extension Flow {
     capacity = Self.capacity(datagram: mtu.datagram)
     congestion = CongestionControl(
       row.congestion, segment: mtu.datagram, initialWindow: configuration.initialWindow, seed: seed)
+    trains = PacketTrains()
+    pacer = Pacer()
+    tail = TailRepetition()
+    reassembly = nil
+    pieceNumber = 0
+    pieceOffset = 0
     remembered = row.learnt
+    hasStarted = false
+    handshakeRepeats = 0
     handle = row.handle
     remoteKey = row.remoteKey
     aead = row.aead
@@ -69,6 +75,12 @@ extension Flow {
     lastReceived = row.lastReceived
     lastSent = row.lastSent
     lastElicitingSent = row.lastSent
+    lossDeadline = .never
+    pacingDeadline = .never
+    sendNotBefore = 0
+    probeCount = 0
+    pongToken = 0
+    isCongestionLimited = false
     highestAcknowledged = row.highestAcknowledged
     highestCE = row.highestCE
     retransmissions = row.retransmissions

@@ -76,12 +76,12 @@ package struct PeerTable: ~Copyable {
   package mutating func wake(_ slot: Int, configuration: EngineConfiguration, now: Instant) {
     let row = resting[slot]
     let seed = rows[slot].connectionID &+ now
-    let isRenewed = flows.insert(at: slot) { memory in
-      Flow(from: row, memory: memory, configuration: configuration, seed: seed, now: now)
+    let isRenewed = flows.insert(at: slot) { flow in
+      flow.restart(from: row, configuration: configuration, seed: seed)
     }
     guard !isRenewed else { return }
-    let fresh = Flow(configuration: configuration, seed: seed, now: now)
-    flows.insert(Flow(from: row, memory: fresh, configuration: configuration, seed: seed, now: now), at: slot)
+    flows.insert(Flow(configuration: configuration, seed: seed, now: now), at: slot)
+    flows[slot].restart(from: row, configuration: configuration, seed: seed)
   }
 
   /// Gives a slot back and wipes its keys.

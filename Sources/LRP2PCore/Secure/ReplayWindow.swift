@@ -100,9 +100,8 @@ package struct ReplayWindow: ~Copyable {
     return rest
   }
 
-  /// The window of a connection that goes on, in the memory of another; what `rest` does not know of counts as seen.
-  package init(from rest: Rest, memory: consuming ReplayWindow) {
-    words = memory.words
+  /// Becomes the window of a connection that goes on, in the memory of another; what `rest` does not know of counts as seen.
+  package mutating func restart(from rest: Rest) {
     if words.count != Self.usualBits / 64 { words = Column(repeating: 0, count: Self.usualBits / 64) }
     newest = rest.newest
     isEmpty = rest.isEmpty

@@ -69,16 +69,15 @@ package struct Slots<Row: ~Copyable>: ~Copyable {
     inUse -= 1
   }
 
-  /// Puts what `renew` makes of a retired row into a slot.
+  /// Puts a retired row, which `renew` makes another of in place, into a slot.
   /// - Returns: `false` if there is no such row.
   @inline(__always)
-  package mutating func insert(at slot: Int, renewing renew: (consuming Row) -> Row) -> Bool {
+  package mutating func insert(at slot: Int, renewing renew: (inout Row) -> Void) -> Bool {
     precondition(!contains(slot), "slot in use")
     guard reserved > 0 else { return false }
     reserved -= 1
     guard let place = unsafe reserve[reserved] else { return false }
-    let renewed = renew(unsafe place.move())
-    unsafe place.initialize(to: renewed)
+    renew(&(unsafe place.pointee))
     unsafe rows[slot] = place
     inUse += 1
     return true

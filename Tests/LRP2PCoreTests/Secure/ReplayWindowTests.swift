@@ -85,7 +85,9 @@ private struct Model {
       if random.happens(percent: 80) { window.insert(number - UInt64(random.below(Int(min(number, 40)) + 1))) }
     }
     let rest = window.rest
-    let woken = ReplayWindow(from: rest, memory: ReplayWindow(bits: 4096))
+    var woken = ReplayWindow(bits: 4096)
+    woken.insert(7)
+    woken.restart(from: rest)
     #expect(woken.highest == window.highest && woken.bits == 1024)
     let highest = window.highest!
     var wrong = 0

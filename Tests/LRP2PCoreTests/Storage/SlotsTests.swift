@@ -76,17 +76,13 @@ private struct Row: ~Copyable {
     let lives = Lives()
     do {
       var slots = Slots<Row>(count: 4, reserve: 2)
-      let isEarly = slots.insert(at: 0) { $0 }
+      let isEarly = slots.insert(at: 0) { $0.value = 0 }
       #expect(!isEarly)
       for slot in 0..<3 { slots.insert(Row(slot, lives), at: slot) }
       for slot in 0..<3 { slots.retire(slot) }
       let inUse = slots.inUse
       #expect(inUse == 0 && lives.count == 2)
-      let isRenewed = slots.insert(at: 3) { row in
-        var row = row
-        row.value += 10
-        return row
-      }
+      let isRenewed = slots.insert(at: 3) { $0.value += 10 }
       let value = slots[3].value
       #expect(isRenewed && value == 11 && lives.count == 2)
     }
