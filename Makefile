@@ -23,9 +23,9 @@ run: build
 test: setup
 	swift test -c release --no-parallel
 
+# All scenarios in turn, into docs/benchmarks.md and pictures; make bench BENCH="--rounds 3" for less.
 bench: build
-	bin/lrp2p-bench throughput --ceiling --tcp
-	bin/lrp2p-bench echo
+	scripts/bench $(BENCH)
 
 # The profiles in virtual time, and pictures of them in docs/pictures/.
 sim: build

@@ -67,6 +67,14 @@ int bench_pin(int cpu) {
   return lrp2p_result(sched_setaffinity(0, sizeof set, &set));
 }
 
+int bench_processors(void) { return (int)sysconf(_SC_NPROCESSORS_ONLN); }
+
+uint64_t bench_thread_cpu_time(void) {
+  struct timespec time;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
+}
+
 uint64_t bench_cpu_time(void) {
   struct rusage usage;
   getrusage(RUSAGE_SELF, &usage);

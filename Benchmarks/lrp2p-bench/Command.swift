@@ -11,7 +11,8 @@ struct Command: ParsableCommand {
       that everything was measured and every byte was right.
       """,
     subcommands: [
-      ThroughputCommand.self, EchoCommand.self, AEADCommand.self, HandshakesCommand.self, IdleCommand.self,
+      ThroughputCommand.self, EchoCommand.self, AEADCommand.self, CoreCommand.self, HandshakesCommand.self,
+      IdleCommand.self,
       FanoutCommand.self, FloodCommand.self, ChurnCommand.self, WindowCommand.self, PatternCommand.self,
       WorkerCommand.self,
     ])

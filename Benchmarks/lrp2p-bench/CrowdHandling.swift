@@ -156,7 +156,7 @@ extension Job {
       configuration.receiveMessages = 64
       configuration.sendMessages = 64
     }
-    if let prefetch { try Knobs.setPrefetch(prefetch, &configuration) }
+    if let prefetch { Knobs.setPrefetch(prefetch, &configuration) }
     return configuration
   }
 

@@ -110,7 +110,7 @@ struct EchoClient: ~Copyable {
     }
     let deadline = start &+ plan.slice &+ EchoPlan.silence
     while !caller.isDone {
-      try reactor.turn(&caller, timeout: job.spin ? 0 : .milliseconds(100))
+      try reactor.turn(&caller, timeout: .milliseconds(100))
       if let reason = caller.closeReason { throw Failure("connection to \(target): \(reason)") }
       if currentInstant() > deadline {
         throw Failure("\(target) does not answer \(caller.isConnected ? "a request" : "the handshake")")

@@ -11,7 +11,7 @@ struct EchoCommand: ParsableCommand {
 
   @OptionGroup var common: CommonOptions
 
-  @Flag(help: "Poll without ever blocking.")
+  @Flag(help: "Poll and never sleep: reactors by their own knob for it, longestSpin.")
   var spin = false
 
   @Flag(help: "Leave the protocol itself out.")

@@ -52,7 +52,7 @@ enum EchoServer {
     var responder = EchoResponder()
     var patience = job.patience
     for _ in 0..<EchoPlan.sizes.count * EchoPlan.alternations {
-      if !job.baselinesOnly { try serve(&ends.reactor, &responder, spin: job.spin, patience: patience) }
+      if !job.baselinesOnly { try serve(&ends.reactor, &responder, patience: patience) }
       patience = EchoPlan.silence
       try serve(&ends.raw)
     }
@@ -81,12 +81,12 @@ enum EchoServer {
 
   /// Answers one connection until it is over.
   private static func serve(
-    _ reactor: inout Reactor, _ responder: inout EchoResponder, spin: Bool, patience: Nanoseconds
+    _ reactor: inout Reactor, _ responder: inout EchoResponder, patience: Nanoseconds
   ) throws {
     responder.reset()
     let deadline = patience == .never ? .never : currentInstant() &+ patience
     while !responder.isClosed {
-      try reactor.turn(&responder, timeout: spin ? 0 : .milliseconds(100))
+      try reactor.turn(&responder, timeout: .milliseconds(100))
       if responder.hasOverflown { throw Failure("the client does not acknowledge what it receives") }
       if responder.connected == 0, currentInstant() > deadline { throw Failure("nobody connected") }
     }

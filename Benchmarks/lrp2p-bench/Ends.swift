@@ -1,4 +1,5 @@
 import CBenchSystem
+import CLinux
 import LRP2PCore
 
 /// The two ends of every kind of run.
@@ -6,6 +7,8 @@ enum Ends {
   /// The end that waits to be called: it receives, or answers.
   /// - Parameter announce: told where it listens, once it does.
   static func listen(_ job: Job, at address: Address, announce: (Address) -> Void) throws -> [Measurement] {
+    // Threads that each have a processor of their own.
+    if job.reactors > 1 { return try HandshakeGroup.run(job, at: address, announce: announce) }
     try pin(to: job.oneCore ? 0 : 1)
     switch job.kind {
     case .transfer: return [try ThroughputReceiver.run(job, at: address, announce: announce)]
@@ -23,7 +26,8 @@ enum Ends {
 
   /// The end that calls: it sends, or asks.
   static func connect(_ job: Job, to address: Address) throws -> [Measurement] {
-    try pin(to: 0)
+    // Several reactors leave no processor free: the scheduler puts this process where there is room.
+    if job.reactors == 1 { try pin(to: 0) }
     switch job.kind {
     case .transfer: return [try ThroughputSender.run(job, to: address)]
     case .ceiling: return [try CeilingSender.run(job, to: address)]
@@ -49,7 +53,8 @@ enum Ends {
   }
 
   /// Left alone, the scheduler likes to bring two processes that talk over loopback together on one core.
-  private static func pin(to cpu: Int32) throws {
+  static func pin(to cpu: Int32) throws {
+    lrp2p_refuse_timer_slack()
     try check(bench_pin(cpu), "run on CPU \(cpu)\(cpu == 0 ? "" : " (--one-core does without)")")
   }
 }

@@ -1,45 +1,6 @@
 import LRP2P
 import LRP2PCore
 import LRP2PReactor
-import LRP2PSimulation
-
-/// Real AEADs, but a key agreement that costs nothing: connections between two engines of one process, of which only
-/// what follows the handshake is measured.
-private struct QuickAgreement: CipherSuite {
-  private let real: any CipherSuite
-  private let clear: ClearSuite
-
-  init(seed: UInt64) throws {
-    real = try CipherSuites.make(.automatic)
-    clear = ClearSuite(seed: seed)
-  }
-
-  func seal(_ jobs: borrowing Column<AEADJob>, count: Int, in arena: inout Arena, keys: borrowing GrowingColumn<TrafficKey>) {
-    real.seal(jobs, count: count, in: &arena, keys: keys)
-  }
-  func open(_ jobs: inout Column<AEADJob>, count: Int, in arena: inout Arena, keys: borrowing GrowingColumn<TrafficKey>) {
-    real.open(&jobs, count: count, in: &arena, keys: keys)
-  }
-  func forget(_ row: Int) { real.forget(row) }
-  func supports(_ aead: AEAD) -> Bool { real.supports(aead) }
-  @_lifetime(bytes: copy bytes)
-  func random(_ bytes: inout MutableRawSpan) { clear.random(&bytes) }
-  func publicKey(of secret: SecretKey) -> PublicKey { clear.publicKey(of: secret) }
-  func agree(_ secret: SecretKey, _ peer: PublicKey) -> SecretKey? { clear.agree(secret, peer) }
-  func hash(_ first: RawSpan, _ second: RawSpan) -> InlineArray<64, UInt8> { clear.hash(first, second) }
-  func hmac(key: RawSpan, _ data: RawSpan) -> InlineArray<64, UInt8> { clear.hmac(key: key, data) }
-  func keyedHash(key: RawSpan, _ data: RawSpan) -> InlineArray<32, UInt8> { clear.keyedHash(key: key, data) }
-  @_lifetime(out: copy out)
-  func sealMessage(
-    key: SecretKey, counter: UInt64, associated: RawSpan, plaintext: RawSpan, into out: inout MutableRawSpan
-  ) { clear.sealMessage(key: key, counter: counter, associated: associated, plaintext: plaintext, into: &out) }
-  @_lifetime(out: copy out)
-  func openMessage(
-    key: SecretKey, counter: UInt64, associated: RawSpan, ciphertext: RawSpan, into out: inout MutableRawSpan
-  ) -> Bool {
-    clear.openMessage(key: key, counter: counter, associated: associated, ciphertext: ciphertext, into: &out)
-  }
-}
 
 /// A responder and a crowd in one process that hand each other their batches. Only the responder's verbs are timed.
 private struct EnginePair: ~Copyable {
@@ -57,7 +18,10 @@ private struct EnginePair: ~Copyable {
   init(_ job: Job) throws {
     let ours = try job.crowdConfiguration(isResponder: false).engine
     let theirs = try job.crowdConfiguration(isResponder: true).engine
-    let suites = (try QuickAgreement(seed: 1), try QuickAgreement(seed: 2))
+    let suites = (
+      QuickAgreement(seed: 1, ciphers: try CipherSuites.make(.automatic)),
+      QuickAgreement(seed: 2, ciphers: try CipherSuites.make(.automatic))
+    )
     let now = currentInstant()
     crowd = Engine(
       configuration: ours, secretKey: Identity().secretKey, suite: suites.0, seed: 1, now: now)

@@ -13,12 +13,22 @@ struct HandshakesCommand: ParsableCommand {
       connections are left open. The responder's processor time is that of its process, kernel included; ratio_to_bound \
       divides it by three X25519 multiplications and one key generation, timed before and behind on the same core. The first \
       second is not measured.
+
+      --reactors N has N reactors on one port, each on a thread and a processor, and takes turns with one reactor alone; \
+      --seconds is the length of each of four runs. A handshake costs the dialling side as much as the responder, so where both \
+      share the processors handshakes_per_s cannot grow with N. What N processors would do is told from processor time: \
+      handshakes_per_busiest_cpu_s divides all handshakes by the processor time of the busiest reactor's thread, so that \
+      whatever the reactors cost each other, and any uneven share, counts against it; ratio_to_one_reactor compares it with one \
+      reactor's.
       """)
 
   @OptionGroup var common: CommonOptions
 
   @Option(help: ArgumentHelp("Handshakes on their way at the same time.", valueName: "n"))
   var inFlight = 256
+
+  @Option(help: ArgumentHelp("Reactors on the responder's port.", valueName: "n"))
+  var reactors = 1
 
   func run() throws {
     try common.check()
@@ -27,6 +37,12 @@ struct HandshakesCommand: ParsableCommand {
     let aead = try common.oneAEAD()
     var job = common.job(.handshakes, aead: aead)
     job.active = inFlight
+    if !(1...16).contains(reactors) { throw Failure("--reactors must be 1 … 16") }
+    if reactors > 1 {
+      try common.checkNoSingleEnd()
+      common.show([try HandshakeScaling.measure(job, reactors: reactors)])
+      return
+    }
     var runner = try common.runner()
     let results = try runner.run(job) {
       Output.line("listening on \($0)", to: common.json ? Output.error : Output.standard)

@@ -79,6 +79,8 @@ struct Job {
   var keepAlive = 60
   /// New connections a second.
   var rate = 0
+  /// That share the responder's port, each on a thread.
+  var reactors = 1
   var prefetch: Toggle?
   var filter = Toggle.off
   var flood: FloodKind?
@@ -107,6 +109,8 @@ struct Job {
     configuration.engine.maximumPeers = maximumPeers
     configuration.engine.congestion = congestion
     configuration.aeadProvider = aeadProvider
+    // Longer than any round trip: it never comes to sleep.
+    if spin { configuration.longestSpin = .milliseconds(10) }
     return configuration
   }
 

@@ -20,6 +20,8 @@ enum Quantity: Int, CaseIterable {
   /// New connections of honest peers during a flood: begun, and done in time.
   case connectsBegun, connectsDone
   case cookieReplies
+  /// Datagrams that came to the wrong one of several reactors.
+  case misdirected
 
   private enum Merging { case sum, maximum }
 
@@ -37,7 +39,7 @@ enum Quantity: Int, CaseIterable {
 
 /// One number for each quantity that was measured. It needs no allocation, so taking one does not disturb the count.
 struct Measurement {
-  private var values = InlineArray<31, UInt64>(repeating: 0)
+  private var values = InlineArray<32, UInt64>(repeating: 0)
   /// One bit for each quantity that has a value.
   private var present: UInt64 = 0
 

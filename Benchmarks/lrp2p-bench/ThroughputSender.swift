@@ -106,6 +106,7 @@ extension Measurement {
     self[.bytesReceived] = engine.bytesReceived
     self[.handshakes] = engine.handshakesCompleted
     self[.kernelDrops] = socket.kernelDrops
+    self[.misdirected] = engine.misdirected
     if let replies = Knobs.cookieReplies(engine) { self[.cookieReplies] = replies }
   }
 }

@@ -142,7 +142,7 @@ private struct WindowRun: ~Copyable {
     largest = max(largest, packet.number)
     switch Self.accept(packet.sequence, payload, &receive, &pool) {
     case .direct:
-      receive.deliveredDirectly()
+      _ = receive.deliveredDirectly()
       drain()
     case .storedInOrder:
       drain()

@@ -22,6 +22,7 @@ struct WorkerCommand: ParsableCommand {
   @Option var active = 0
   @Option var keepAlive = 0
   @Option var rate = 0
+  @Option var reactors = 1
   @Option var prefetch: Toggle?
   @Option var filter = Toggle.off
   @Option var flood: FloodKind?
@@ -45,7 +46,10 @@ struct WorkerCommand: ParsableCommand {
     if job.oneCore { arguments.append("--one-core") }
     if job.baselinesOnly { arguments.append("--baselines-only") }
     arguments += ["--peers", "\(job.peers)", "--active", "\(job.active)", "--keep-alive", "\(job.keepAlive)"]
-    arguments += ["--rate", "\(job.rate)", "--filter", job.filter.rawValue, "--start", "\(job.start)"]
+    arguments += [
+      "--reactors", "\(job.reactors)", "--rate", "\(job.rate)", "--filter", job.filter.rawValue, "--start",
+      "\(job.start)",
+    ]
     if let prefetch = job.prefetch { arguments += ["--prefetch", prefetch.rawValue] }
     if let flood = job.flood { arguments += ["--flood", flood.rawValue] }
     if job.isBare { arguments.append("--is-bare") }
@@ -64,7 +68,8 @@ struct WorkerCommand: ParsableCommand {
         oneCore: oneCore, congestion: congestion, aeadProvider: aeadProvider, backend: backend,
         baselinesOnly: baselinesOnly,
         peers: peers, active: active,
-        keepAlive: keepAlive, rate: rate, prefetch: prefetch, filter: filter, flood: flood, isBare: isBare,
+        keepAlive: keepAlive, rate: rate, reactors: reactors, prefetch: prefetch, filter: filter, flood: flood,
+        isBare: isBare,
         isAstray: isAstray, start: start, aside: aside.flatMap { Address($0) })
       if let address = listen.flatMap({ Address($0) }) {
         ProcessGroup.report(try Ends.listen(job, at: address, announce: ProcessGroup.announce))

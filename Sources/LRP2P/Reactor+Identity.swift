@@ -17,4 +17,17 @@ extension Reactor {
     do { suite = try CipherSuites.make(configuration.aeadProvider) } catch { throw .configuration(error) }
     try self.init(configuration: configuration, secretKey: identity.secretKey, suite: suite, bind: address)
   }
+
+  /// One of several reactors on one port, each on a thread of its own.
+  ///
+  /// - Parameters:
+  ///   - identity: who this side is: the same for all of a group, as peers do not choose whom they meet.
+  ///   - group: has bound the sockets, and holds the configuration.
+  ///   - index: which of them this is: 0 ..< `group.count`, each once.
+  /// - Throws: a configuration beyond this machine, or no descriptors left.
+  public init(identity: Identity, group: ReactorGroup, index: Int) throws(ReactorError) {
+    let suite: any CipherSuite
+    do { suite = try CipherSuites.make(group.configuration.aeadProvider) } catch { throw .configuration(error) }
+    try self.init(group: group, index: index, secretKey: identity.secretKey, suite: suite)
+  }
 }

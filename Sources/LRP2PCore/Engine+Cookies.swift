@@ -48,7 +48,7 @@ extension Engine {
     let limit = batch.count + max(batch.messages.count / 2, 1)
     while !cookieReplies.isEmpty, batch.count < limit {
       let reply = cookieReplies.first
-      guard let place = batch.place(CookieReply.length, for: reply.address) else { return }
+      guard let place = batch.place(CookieReply.length, for: reply.address, id: reply.id) else { return }
       let cookie = cookieKeys.issue(
         isLasting: false, to: reply.address, token: reply.attemptToken, now: now, suite: suite)
       var bytes = batch.arena.mutableBytes(place, CookieReply.length)

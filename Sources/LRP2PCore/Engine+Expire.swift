@@ -40,7 +40,11 @@ extension Engine {
         startNextAttempt(slot)
       }
     case .established:
-      expireEstablished(slot, &handler)
+      if !peers.flows.contains(slot) {
+        if expireResting(slot, &handler) { return }
+      } else {
+        expireEstablished(slot, &handler)
+      }
     }
     touch(slot)
   }
@@ -69,7 +73,7 @@ extension Engine {
     if peers.flows[slot].pacingDeadline <= now { peers.flows[slot].pacingDeadline = 0 }
     if peers.flows[slot].epochs.previousDeadline <= now { peers.flows[slot].epochs.wipePrevious() }
     expirePath(slot, &handler)
-    if peers.flows[slot].probeDeadline <= now { probe(slot) }
+    if peers.flows[slot].probeDeadline(handshakeTimeout: configuration.handshakeTimeout) <= now { probe(slot) }
     if peers.flows[slot].keepAliveDeadline(configuration.keepAlive) <= now {
       peers.flows[slot].owesPing = true
       peers.flows[slot].send.shrink()
@@ -85,10 +89,9 @@ extension Engine {
     if peers.flows[slot].send.packetsInFlight > 0 {
       peers.flows[slot].probesOwed = 2
       // RFC 9002, 7.6: silence for three probe timeouts is persistent congestion.
-      if peers.flows[slot].probeCount == 3 {
-        peers.flows[slot].congestion.persistentCongestion()
-        if peers.flows[slot].mtu.fallBack() { peers.flows[slot].pathSizeChanged() }
-      }
+      if peers.flows[slot].probeCount == 3 { peers.flows[slot].congestion.persistentCongestion() }
+      // Or a black hole, at each further one too: the search may have found the path longer in between.
+      if peers.flows[slot].probeCount >= 3, peers.flows[slot].mtu.fallBack() { peers.flows[slot].pathSizeChanged() }
     } else {
       peers.flows[slot].owesPing = true
     }
@@ -110,7 +113,10 @@ extension Engine {
       if peers.handshakes[slot].leader != 0 { return .never }
       return min(peers.handshakes[slot].nextAttempt, peers.handshakes[slot].deadline(configuration.handshakeTimeout))
     case .established:
-      var deadline = peers.flows[slot].nextDeadline(keepAlive: configuration.keepAlive, now: now)
+      if !peers.flows.contains(slot) { return restingDeadline(slot) }
+      var deadline = peers.flows[slot].nextDeadline(
+        keepAlive: configuration.keepAlive, restAfter: configuration.restAfter,
+        handshakeTimeout: configuration.handshakeTimeout, now: now)
       if peers.rows[slot].isOriginal { deadline = min(deadline, peers.originals[slot].repeatDeadline) }
       guard peers.handshakes.contains(slot), !peers.rows[slot].isIncoming else { return deadline }
       return min(deadline, peers.handshakes[slot].deadline(configuration.handshakeTimeout))
@@ -128,18 +134,21 @@ extension Engine {
 
 extension Flow {
   /// The earliest deadline of an established peer.
-  package func nextDeadline(keepAlive: Nanoseconds, now: Instant) -> Instant {
+  package func nextDeadline(
+    keepAlive: Nanoseconds, restAfter: Nanoseconds, handshakeTimeout: Nanoseconds, now: Instant
+  ) -> Instant {
     var earliest = min(idleDeadline, lossDeadline, epochs.previousDeadline)
     // What has come already is `transmit`'s to do, which then sets the next one.
     func consider(_ deadline: Instant) {
       if deadline > now { earliest = min(earliest, deadline) }
     }
     consider(keepAliveDeadline(keepAlive))
-    consider(probeDeadline)
+    consider(probeDeadline(handshakeTimeout: handshakeTimeout))
     consider(ack.deadline)
     consider(pacingDeadline)
     consider(path.deadline)
     consider(mtu.deadline)
+    consider(restDeadline(after: restAfter))
     return earliest
   }
 }

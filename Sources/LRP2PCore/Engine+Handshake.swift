@@ -48,6 +48,10 @@ extension Engine {
   mutating func receiveHandshake<H: Handler>(
     _ datagram: RawSpan, id: UInt64, from address: Address, _ handler: inout H
   ) {
+    guard ids.isSteeredHere(id) else {
+      counters.misdirected &+= 1
+      return
+    }
     let hash = peers.foreign.hash(id, address)
     if let slot = peers.foreign.find(hash, peers.rows, id: id, address: address) {
       if HandshakeParameters.isMessage1(datagram) || (peers.rows[slot].isOriginal && datagram.byteCount == 40) {
@@ -101,6 +105,7 @@ extension Engine {
     peers.flows[slot].agree(parameters, configuration: configuration)
     var parametersOfOurs = ownParameters(slot)
     parametersOfOurs.offer(aead)
+    if let mark = ids.mark { parametersOfOurs.message3Length = UInt16(mark.message3Length(id)) }
     parametersOfOurs.cookie = lastingCookie(for: address)
     answer(slot, payloadLength: writePayload(parametersOfOurs))
   }
@@ -285,9 +290,14 @@ extension Engine {
     if let cookie = parameters.cookie { rememberedCookies[address] = cookie }
     if !peers.handshakes[slot].isRepeated { sampleHandshake(slot) }
 
-    // Message 3 travels under the initiator's id, as the whole handshake does.
+    // Message 3 travels under the initiator's id, as the whole handshake does, and is as long as the responder asks.
+    let asked = min(Int(parameters.message3Length), Datagram.smallestPath)
     let parametersOfOurs = ownParameters(slot)
-    guard write(parametersOfOurs, slot, id: peers.rows[slot].connectionID) else {
+    guard
+      write(
+        parametersOfOurs, slot, id: peers.rows[slot].connectionID,
+        paddedTo: asked - Self.headerLength - NoiseHandshake.message3Overhead)
+    else {
       end(slot, .handshakeFailed, &handler)
       return
     }

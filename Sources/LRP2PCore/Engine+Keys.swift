@@ -7,7 +7,7 @@ extension Engine {
     // Datagrams of a new epoch come in bursts: those of a batch share one derivation.
     if scratchRowsUsed > 0, scratchSlot == slot, scratchEpoch == epoch { return scratchRowsUsed - 1 }
     guard
-      let key = peers.flows[slot].epochs.openingKey(
+      let key = epochs(of: slot).openingKey(
         epoch, current: peers.keys[PeerTable.openingRow(slot)], suite: suite)
     else { return nil }
     peers.keys[scratchRowsUsed] = key

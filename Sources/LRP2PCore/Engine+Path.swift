@@ -97,7 +97,7 @@ extension Engine {
   private mutating func sendChallenge(
     _ slot: Int, _ kind: UInt16, _ value: UInt64, to address: Address, length: Int, _ batch: inout DatagramBatch
   ) -> Bool {
-    guard let place = batch.place(length, for: address) else { return false }
+    guard let place = batch.place(length, for: address, id: peers.rows[slot].remoteID) else { return false }
     _ = begin(slot, place, length, &batch)
     let body = length - Datagram.headerLength - Datagram.tagLength
     var bytes = batch.arena.mutableBytes(place + Datagram.headerLength, body)
@@ -119,7 +119,7 @@ extension Engine {
     var offset = peers.flows[slot].pieceNumber == segment.number ? peers.flows[slot].pieceOffset : 0
     while offset < segment.length {
       let length = min(most, segment.length - offset)
-      guard let place = batch.place(overhead + length, for: peers.rows[slot].address) else {
+      guard let place = append(overhead + length, slot, &batch) else {
         peers.flows[slot].pieceNumber = segment.number
         peers.flows[slot].pieceOffset = offset
         return nil

@@ -5,6 +5,7 @@ extension Engine {
   /// Takes a received batch: opens its datagrams in place and calls the handler with what they bring.
   package mutating func receive<H: Handler>(_ batch: inout DatagramBatch, now: Instant, handler: inout H) {
     self.now = max(self.now, now)
+    if configuration.prefetchesPeers { prefetch(batch) }
     for index in 0..<batch.count {
       let message = batch.messages[index]
       let size = max(message.segmentSize, 1)
@@ -43,17 +44,16 @@ extension Engine {
     case .dialling:
       receiveMessage2(batch.arena.bytes(offset, length), slot, from: message.address, &handler)
     case .established, .lingering:
-      if repeatsMessage2(batch.arena.bytes(offset, length), slot) { return }
+      if !peers.rows[slot].isConfirmed, repeatsMessage2(batch.arena.bytes(offset, length), slot) { return }
       let packetNumber = batch.arena.bytes(offset + 8, 8).bigEndian64(0)
       guard peers.keys[PeerTable.openingRow(slot)].aead != 0 else { return }
-      guard peers.flows[slot].replay.accepts(packetNumber) else {
+      guard acceptsPacketNumber(packetNumber, slot) else {
         counters.replays &+= 1
         duplicateReceived(slot)
         return
       }
       var row = PeerTable.openingRow(slot)
-      let epoch = peers.flows[slot].epochs.epoch(of: packetNumber)
-      if epoch != peers.flows[slot].epochs.receiving {
+      if let epoch = otherEpoch(packetNumber, slot) {
         if scratchRowsUsed == PeerTable.scratchRows {
           openAndDispatch(&batch, &handler)
           // A callback may have ended the connection.
@@ -97,15 +97,14 @@ extension Engine {
         continue
       }
       let packetNumber = openJobs[index].packetNumber
-      guard peers.flows[slot].replay.accepts(packetNumber) else {
+      if !peers.flows.contains(slot) { wake(slot) }
+      guard peers.flows[slot].authenticated(packetNumber, now: now) else {
         counters.replays &+= 1
         continue
       }
-      peers.flows[slot].replay.insert(packetNumber)
       if openJobs[index].key < PeerTable.scratchRows {
         adoptKey(slot, epoch: peers.flows[slot].epochs.epoch(of: packetNumber), row: openJobs[index].key)
       }
-      peers.flows[slot].lastReceived = now
       touch(slot)
       let source = batch.messages[Int(arrival.message)].address
       if source != peers.rows[slot].address {
@@ -134,18 +133,6 @@ extension Engine {
     wipeScratchRows()
   }
 
-  private mutating func failedAuthentication(_ slot: Int) {
-    counters.authenticationFailures &+= 1
-    peers.flows[slot].authenticationFailures &+= 1
-    // RFC 9001, 6.6: the integrity limits of both AEADs, over the connection.
-    let limit: UInt64 = peers.flows[slot].aead == .aes256GCM ? 1 << 52 : 1 << 36
-    if peers.flows[slot].authenticationFailures > limit { touch(slot) }
-  }
-
-  private mutating func duplicateReceived(_ slot: Int) {
-    peers.flows[slot].ack.duplicate()
-  }
-
   // MARK: 3. Segment
 
   /// One authentic plaintext of an established peer.
@@ -158,10 +145,9 @@ extension Engine {
       return
     }
     if segment.isAckEliciting {
-      peers.flows[slot].ack.received(
-        packetNumber: packetNumber, ecn: ecn, ratio: ackRatio(slot), maximumDelay: configuration.maximumAckDelay,
-        roundTrip: peers.flows[slot].roundTrip.shortest, now: now)
-      if segment.has(SegmentFlag.ackNow) || segment.has(SegmentFlag.fin) { peers.flows[slot].ack.demand() }
+      peers.flows[slot].owesAck(
+        packetNumber, ecn: ecn, atOnce: segment.has(SegmentFlag.ackNow) || segment.has(SegmentFlag.fin),
+        maximumDelay: configuration.maximumAckDelay, now: now)
     }
     let payload = plaintext.extracting(segment.payloadOffset..<plaintext.byteCount)
     switch segment.kind {
@@ -170,7 +156,7 @@ extension Engine {
     case .ack:
       receiveAck(lastInOrder: segment.number, window: segment.window, payload, slot, &handler)
     case .control:
-      receiveControl(segment, payload, slot, from: source, &handler)
+      receiveControl(segment.controlKind, token: segment.token, payload, slot, from: source, &handler)
     }
     if segment.ackOptionLength > 0, peers.rows[slot].phase == .established {
       let option = plaintext.extracting(
@@ -181,19 +167,16 @@ extension Engine {
     }
   }
 
-  /// A connection acknowledges more often while it is young: its sender's window is still small.
-  private func ackRatio(_ slot: Int) -> Int {
-    let ratio = peers.flows[slot].peerAckRatio
-    return peers.flows[slot].ack.elicitingReceived < 256 ? min(ratio, 8) : ratio
-  }
-
   // MARK: 4. Data
 
+  @inline(__always)
   private mutating func receiveData<H: Handler>(
     _ segment: Segment, _ payload: RawSpan, _ slot: Int, _ handler: inout H
   ) {
     if segment.fragmentTotal > 0 {
-      receivePiece(segment, payload, slot, &handler)
+      receivePiece(
+        segment.number, isFin: segment.has(SegmentFlag.fin), offset: Int(segment.fragmentOffset),
+        total: Int(segment.fragmentTotal), payload, slot, &handler)
       return
     }
     // A segment that does not fit a cell of the pool was never allowed.
@@ -206,9 +189,9 @@ extension Engine {
 
   /// Nothing is acknowledged before the whole segment is there.
   private mutating func receivePiece<H: Handler>(
-    _ segment: Segment, _ payload: RawSpan, _ slot: Int, _ handler: inout H
+    _ number: UInt32, isFin: Bool, offset: Int, total: Int, _ payload: RawSpan, _ slot: Int, _ handler: inout H
   ) {
-    switch peers.flows[slot].receive.need(segment.number) {
+    switch peers.flows[slot].receive.need(number) {
     case .wanted: break
     case .duplicate:
       counters.duplicates &+= 1
@@ -218,17 +201,13 @@ extension Engine {
       counters.beyondWindow &+= 1
       return
     }
-    let total = Int(segment.fragmentTotal)
-    switch peers.flows[slot].reassemble(
-      segment.number, offset: Int(segment.fragmentOffset), total: total, payload, pool: &pool)
-    {
+    switch peers.flows[slot].reassemble(number, offset: offset, total: total, payload, pool: &pool) {
     case .incomplete: break
     case .malformed: counters.malformed &+= 1
     case .poolExhausted: counters.poolExhausted &+= 1
     case .complete(let cell):
       // The cell stays in use until the callback has returned.
-      _ = receiveSegment(
-        segment.number, isFin: segment.has(SegmentFlag.fin), unsafe pool.bytes(cell, total), slot, &handler)
+      _ = receiveSegment(number, isFin: isFin, unsafe pool.bytes(cell, total), slot, &handler)
       pool.release(cell)
     }
   }
@@ -242,8 +221,7 @@ extension Engine {
     case .direct:
       if payload.byteCount > 0 { handler.received(peer(slot), payload, engine: &self) }
       guard peers.rows[slot].phase == .established else { return true }
-      peers.flows[slot].receive.deliveredDirectly()
-      deliverStored(slot, &handler)
+      if peers.flows[slot].receive.deliveredDirectly() { deliverStored(slot, &handler) }
     case .storedInOrder:
       deliverStored(slot, &handler)
     case .storedEarly(let opensGap):
@@ -323,17 +301,17 @@ extension Engine {
   // MARK: 6. CONTROL
 
   private mutating func receiveControl<H: Handler>(
-    _ segment: Segment, _ body: RawSpan, _ slot: Int, from source: Address, _ handler: inout H
+    _ kind: UInt16, token: UInt16, _ body: RawSpan, _ slot: Int, from source: Address, _ handler: inout H
   ) {
-    switch segment.controlKind {
+    switch kind {
     case Control.ping:
       // Token 0 asks for an ACK only.
-      if segment.token != 0 {
+      if token != 0 {
         peers.flows[slot].owesPong = true
-        peers.flows[slot].pongToken = segment.token
+        peers.flows[slot].pongToken = token
       }
     case Control.pong:
-      if segment.token != 0 { handler.pong(peer(slot), token: segment.token, engine: &self) }
+      if token != 0 { handler.pong(peer(slot), token: token, engine: &self) }
     case Control.challenge:
       guard body.byteCount >= Control.challengeLength else {
         counters.malformed &+= 1
@@ -384,11 +362,14 @@ extension Engine {
       let slot = Int(entry)
       guard peers.rows[slot].isTouched else { continue }
       peers.rows[slot].isTouched = false
-      if peers.rows[slot].phase == .established {
-        let limit: UInt64 = peers.flows[slot].aead == .aes256GCM ? 1 << 52 : 1 << 36
-        if peers.flows[slot].authenticationFailures > limit { end(slot, .keyExhausted, &handler) }
+      if peers.rows[slot].phase == .established, isKeyExhausted(slot) {
+        wake(slot)
+        end(slot, .keyExhausted, &handler)
       }
-      guard peers.flows.contains(slot) else { continue }
+      guard peers.flows.contains(slot) else {
+        if peers.rows[slot].phase == .established { arm(slot) }
+        continue
+      }
       peers.flows[slot].growReplayWindow()
       if peers.flows[slot].mtu.wantsSearch, peers.rows[slot].phase == .established {
         peers.flows[slot].mtu.search(challenge: randomWord(), now: now)
@@ -399,6 +380,7 @@ extension Engine {
       }
       if peers.flows[slot].receive.reopened { peers.flows[slot].ack.demand() }
       if peers.flows[slot].hasWork(now: now) { makeReady(slot) }
+      if peers.rows[slot].phase == .established { _ = restIfQuiet(slot) }
       arm(slot)
     }
   }

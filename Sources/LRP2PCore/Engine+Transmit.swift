@@ -89,7 +89,7 @@ extension Engine {
         guard let last = sendPieces(segment, flags: flags, slot, into: &batch, &handler) else { return false }
         packetNumber = last
       } else {
-        guard let place = batch.place(length, for: peers.rows[slot].address) else { return false }
+        guard let place = append(length, slot, &batch) else { return false }
         packetNumber = begin(slot, place, length, &batch)
         var bytes = batch.arena.mutableBytes(
           place + Datagram.headerLength, Segment.dataLength + segment.length)
@@ -130,14 +130,16 @@ extension Engine {
     // Nothing tells that an ACK was too long for the path, so none is longer than what every path carries.
     let bound = PathMTU.base
     // Written at the end of what is used, then placed: an ACK is as long as what it tells.
-    guard let space = batch.room(bound, for: peers.rows[slot].address) else { return false }
+    guard let space = batch.room(bound, for: peers.rows[slot].address, id: peers.rows[slot].remoteID) else {
+      return false
+    }
     let header = peers.flows[slot].ack.header(now: now)
     let roundTrip = peers.flows[slot].roundTrip.smoothed
     peers.flows[slot].receive.tune(roundTrip: roundTrip == 0 ? .milliseconds(100) : roundTrip, now: now)
     var block = batch.arena.mutableBytes(space + Datagram.headerLength + Segment.ackLength, bound - overhead)
     let blockLength = peers.flows[slot].receive.writeRuns(header: header, into: &block)
     let length = overhead + blockLength
-    guard let place = batch.place(length, for: peers.rows[slot].address) else { return false }
+    guard let place = append(length, slot, &batch) else { return false }
     precondition(place == space, "an ACK stands where it was written")
     _ = begin(slot, place, length, &batch)
     var bytes = batch.arena.mutableBytes(place + Datagram.headerLength, Segment.ackLength)
@@ -178,7 +180,7 @@ extension Engine {
     _ slot: Int, _ kind: UInt16, token: UInt16, flags: UInt8, into batch: inout DatagramBatch
   ) -> Bool {
     let length = Datagram.headerLength + Segment.controlLength + Datagram.tagLength
-    guard let place = batch.place(length, for: peers.rows[slot].address) else { return false }
+    guard let place = append(length, slot, &batch) else { return false }
     _ = begin(slot, place, length, &batch)
     var bytes = batch.arena.mutableBytes(place + Datagram.headerLength, Segment.controlLength)
     Segment.writeControl(flags: flags, kind: kind, token: token, into: &bytes)
@@ -190,7 +192,7 @@ extension Engine {
     let reasonLength = min(reason.utf8.count, Control.longestReason)
     let length =
       Datagram.headerLength + Segment.controlLength + 4 + reasonLength + Datagram.tagLength
-    guard let place = batch.place(length, for: peers.rows[slot].address) else { return false }
+    guard let place = append(length, slot, &batch) else { return false }
     _ = begin(slot, place, length, &batch)
     var bytes = batch.arena.mutableBytes(
       place + Datagram.headerLength, Segment.controlLength + 4 + reasonLength)
@@ -209,7 +211,9 @@ extension Engine {
 
   private mutating func sendHandshake(_ slot: Int, into batch: inout DatagramBatch) -> Bool {
     let length = peers.handshakes[slot].length
-    guard let place = batch.place(length, for: peers.rows[slot].address) else { return false }
+    // A dial's messages travel under its own id, not under the one that its data goes to.
+    let id = peers.rows[slot].isIncoming ? peers.rows[slot].remoteID : peers.rows[slot].connectionID
+    guard let place = batch.place(length, for: peers.rows[slot].address, id: id) else { return false }
     var bytes = batch.arena.mutableBytes(place, length)
     bytes.copy(peers.handshakes[slot].datagram.bytes(0, length), to: 0)
     peers.rows[slot].owesHandshake = false
@@ -231,6 +235,12 @@ extension Engine {
   }
 
   // MARK: Datagram
+
+  /// Where a sealed datagram of `length` bytes for the peer stands in the batch; `nil` when it is full.
+  @inline(__always)
+  func append(_ length: Int, _ slot: Int, _ batch: inout DatagramBatch) -> Int? {
+    batch.place(length, for: peers.rows[slot].address, id: peers.rows[slot].remoteID)
+  }
 
   /// Writes the header and takes the next packet number; the datagram will be sealed with the batch.
   @inline(__always)

@@ -16,6 +16,8 @@ public struct Engine: ~Copyable {
   /// Who this side is.
   public let publicKey: PublicKey
 
+  /// How own ids are drawn, and which foreign ones belong here.
+  let ids: ConnectionIDs
   package var peers: PeerTable
   var pool: ReceivePool
   var wheel: TimerWheel
@@ -53,16 +55,22 @@ public struct Engine: ~Copyable {
   var scratchRowsUsed = 0
   var scratchSlot = 0
   var scratchEpoch: UInt64 = 0
+  /// What `prefetch` has read: kept, so that the reading is not left out.
+  var glanced: UInt64 = 0
   /// For handshake payloads.
   var scratch = Arena(byteCount: Datagram.maximumLength)
 
   static var jobsPerBatch: Int { 1024 }
 
-  /// - Parameter seed: hashes the table of foreign ids; nobody outside may know it.
+  /// - Parameters:
+  ///   - seed: hashes the table of foreign ids; nobody outside may know it.
+  ///   - ids: what the kernel has been told to know own ids by.
   package init(
-    configuration: EngineConfiguration, secretKey: SecretKey, suite: any CipherSuite, seed: UInt64, now: Instant
+    configuration: EngineConfiguration, secretKey: SecretKey, suite: any CipherSuite, seed: UInt64, now: Instant,
+    ids: ConnectionIDs = ConnectionIDs()
   ) {
     self.now = now
+    self.ids = ids
     self.configuration = configuration
     self.suite = suite
     self.secretKey = secretKey
@@ -107,14 +115,14 @@ public struct Engine: ~Copyable {
   /// acknowledged. An offset below an earlier one changes nothing; bytes offered after `finish` are a programming
   /// error.
   public mutating func offer(_ peer: Peer, upTo offset: UInt64) {
-    guard let slot = live(peer) else { return }
+    guard let slot = awake(peer) else { return }
     peers.flows[slot].send.offer(upTo: offset)
     makeReady(slot)
   }
 
   /// Ends the own direction behind what was offered. The peer's `Handler.finished` follows when it has everything.
   public mutating func finish(_ peer: Peer) {
-    guard let slot = live(peer) else { return }
+    guard let slot = awake(peer) else { return }
     peers.flows[slot].send.finish()
     makeReady(slot)
   }
@@ -125,7 +133,7 @@ public struct Engine: ~Copyable {
   ///   - code: for the peer's program.
   ///   - reason: for people, at most 1,000 bytes of UTF-8; the rest is cut off.
   public mutating func close(_ peer: Peer, code: UInt32, reason: String = "") {
-    guard let slot = live(peer), !peers.flows[slot].isClosedByUser else { return }
+    guard let slot = awake(peer), !peers.flows[slot].isClosedByUser else { return }
     peers.flows[slot].isClosedByUser = true
     peers.flows[slot].closeCode = code
     peers.flows[slot].closeReason = reason
@@ -134,13 +142,13 @@ public struct Engine: ~Copyable {
 
   /// Stops `Handler.received` for this peer: what arrives is kept, and the window closes when it is full.
   public mutating func pause(_ peer: Peer) {
-    guard let slot = live(peer) else { return }
+    guard let slot = awake(peer) else { return }
     peers.flows[slot].receive.isPaused = true
   }
 
   /// Goes on after `pause`: what was kept is handed over within the turn.
   public mutating func resume(_ peer: Peer) {
-    guard let slot = live(peer), peers.flows[slot].receive.isPaused else { return }
+    guard let slot = live(peer), !isResting(slot), peers.flows[slot].receive.isPaused else { return }
     peers.flows[slot].receive.isPaused = false
     peers.rows[slot].isResumed = true
     makeReady(slot)
@@ -155,14 +163,14 @@ public struct Engine: ~Copyable {
   /// - Parameter token: comes back with the answer: 1 … 65,535.
   public mutating func ping(_ peer: Peer, token: UInt16) {
     precondition(token != 0, "a PING's token is at least 1")
-    guard let slot = live(peer) else { return }
+    guard let slot = awake(peer) else { return }
     peers.flows[slot].pingToken = token
     makeReady(slot)
   }
 
   /// Has a connection go on with another congestion controller; one with the original peer stays with CUBIC.
   public mutating func setCongestion(_ peer: Peer, _ algorithm: CongestionAlgorithm) {
-    guard let slot = live(peer), !peers.rows[slot].isOriginal else { return }
+    guard let slot = awake(peer), !peers.rows[slot].isOriginal else { return }
     peers.flows[slot].exchangeCongestion(algorithm, now: now)
   }
 
@@ -170,7 +178,7 @@ public struct Engine: ~Copyable {
   /// the first round trip confirms it, goes on at all of it (draft-ietf-tsvwg-careful-resume). Has an effect only before
   /// the first data has left: call it right after `connect`, or from `Handler.connected`.
   public mutating func recall(_ peer: Peer, path: RememberedPath) {
-    guard let slot = live(peer), !peers.flows[slot].hasStarted else { return }
+    guard let slot = awake(peer), !peers.flows[slot].hasStarted else { return }
     peers.flows[slot].remembered = path
   }
 
@@ -179,7 +187,7 @@ public struct Engine: ~Copyable {
   /// What this connection has learnt of its path, for `recall` on a later one; `nil` as long as that is nothing.
   public func rememberedPath(of peer: Peer) -> RememberedPath? {
     guard let slot = live(peer) else { return nil }
-    return peers.flows[slot].learnt
+    return isResting(slot) ? peers.resting[slot].learnt : peers.flows[slot].learnt
   }
 
   /// Counters of all peers together.
@@ -193,6 +201,7 @@ public struct Engine: ~Copyable {
   /// Figures of one connection; `nil` when the handle is void.
   public func statistics(of peer: Peer) -> PeerStatistics? {
     guard let slot = live(peer) else { return nil }
+    if isResting(slot) { return restingStatistics(slot) }
     let address = peers.rows[slot].address
     return PeerStatistics(
       smoothedRTT: peers.flows[slot].roundTrip.smoothed,
@@ -224,6 +233,13 @@ public struct Engine: ~Copyable {
     case .dialling, .established: return slot
     case .free, .answering, .lingering, .forwarding: return nil
     }
+  }
+
+  /// The same, with a flow to act on.
+  mutating func awake(_ peer: Peer) -> Int? {
+    guard let slot = live(peer) else { return nil }
+    if isResting(slot) { wake(slot) }
+    return slot
   }
 
   mutating func makeReady(_ slot: Int) {
@@ -258,11 +274,10 @@ public struct Engine: ~Copyable {
   mutating func allocate(_ event: Phase.Event, address: Address) -> Int? {
     guard let slot = peers.allocate() else { return nil }
     if peers.slots > wheel.slots { wheel.grow(to: peers.slots) }
-    var random: UInt64
-    repeat { random = randomWord() & ~0xFF_FFFF } while random == 0
-    peers.rows[slot].connectionID = random | UInt64(slot)
+    let id = ids.draw(slot: slot, random: randomWord())
+    peers.rows[slot].connectionID = id
     peers.rows[slot].address = address
-    peers.flows.insert(Flow(configuration: configuration, seed: random, now: now), at: slot)
+    peers.flows.insert(Flow(configuration: configuration, seed: id & ~0xFF_FFFF, now: now), at: slot)
     move(slot, event)
     return slot
   }

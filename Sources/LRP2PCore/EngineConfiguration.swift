@@ -28,6 +28,9 @@ public struct EngineConfiguration: Sendable {
   public var idleTimeout: Nanoseconds = .seconds(30)
   /// Sends a PING when nothing was sent for so long; 0 never does.
   public var keepAlive: Nanoseconds = .seconds(20)
+  /// A connection over which nothing has moved for so long, and at least a probe timeout, gives up its congestion state and
+  /// buffers: it costs a few hundred bytes until the next data starts anew from what was learnt of the path. 0 never does.
+  public var restAfter: Nanoseconds = .seconds(1)
   /// Gives an outgoing handshake up.
   public var handshakeTimeout: Nanoseconds = .seconds(16)
   /// How long the peer may at most wait to acknowledge.
@@ -45,6 +48,10 @@ public struct EngineConfiguration: Sendable {
   package var initialSequence: UInt32 = 0
   /// Bits of a packet number within one key epoch; for tests of the change. Both peers must agree on it.
   package var keyEpochBits: UInt64 = 24
+  /// Connections that may hold their flows until `restAfter` has passed; beyond it they rest as soon as they can.
+  package var flowsAtLeisure = 1024
+  /// The rows of a batch's peers are read ahead of their use, all at once; for benchmarks of what that saves.
+  package var prefetchesPeers = true
   /// Datagrams are sent as ECN-capable, ECT(0).
   package var marksECN = false
   /// The window before anything is known of the path; for simulations that leave the start out.

@@ -6,6 +6,9 @@ public struct EngineStatistics: Sendable, BitwiseCopyable {
   public var bytesSent: UInt64 = 0
   /// Datagrams for no connection of ours that are no valid message 1 either.
   public var unknownConnection: UInt64 = 0
+  /// Datagrams that belong to another reactor of a `ReactorGroup`: dropped. More than single ones mean that the kernel does
+  /// not steer, or that datagrams of several connections were merged on their way (docs/tuning.md).
+  public var misdirected: UInt64 = 0
   /// Datagrams that failed authentication.
   public var authenticationFailures: UInt64 = 0
   public var replays: UInt64 = 0

@@ -8,6 +8,8 @@ package struct Wake: BitwiseCopyable {
   package var isSignalled = false
   /// Descriptors of the user are ready.
   package var hasDescriptors = false
+
+  package var hasEvent: Bool { isReadable || isSignalled || hasDescriptors }
 }
 
 /// What moves batches between the kernel and the reactor. A backend delivers and takes *completed* batches, so that

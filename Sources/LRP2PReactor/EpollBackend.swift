@@ -82,9 +82,10 @@ package struct EpollBackend: Backend, ~Copyable {
   package var sendDeadline: Instant { sendState.deadline }
 
   package func count(into statistics: inout ReactorStatistics) {
-    receiver.tally.count(into: &statistics)
+    receiver.tally.count(into: &statistics, drops: socket.drops)
     sender.count(into: &statistics)
     statistics.receiveOffload = socket.receiveOffload
+    statistics.socketFilter = socket.isFiltered
   }
 
   private func watch(_ events: UInt32) throws(SystemError) {

@@ -20,6 +20,7 @@ public struct Reactor: ~Copyable {
   private var tasks: [@Sendable (inout Engine) -> Void] = []
   private let receiveBatchesPerTurn: Int
   private let sendBatchesPerTurn: Int
+  private var spin: AdaptiveSpin
   private var turns: UInt64 = 0
   private var isStopped = false
   private var descriptors: DescriptorSet?
@@ -33,6 +34,35 @@ public struct Reactor: ~Copyable {
     configuration: ReactorConfiguration, secretKey: SecretKey, suite: any CipherSuite, bind address: Address
   ) throws(ReactorError) {
     do { try configuration.validate() } catch { throw .configuration(error) }
+    let socket: UDPSocket
+    do { socket = try UDPSocket(bind: address, configuration: configuration) } catch { throw .system(error) }
+    try self.init(
+      configuration: configuration, secretKey: secretKey, suite: suite, socket: socket, ids: ConnectionIDs())
+  }
+
+  /// - Parameter index: which of the group it is, 0 ..< `group.count`; each can be made once.
+  package init(group: ReactorGroup, index: Int, secretKey: SecretKey, suite: any CipherSuite) throws(ReactorError) {
+    try self.init(
+      configuration: group.configuration, secretKey: secretKey, suite: suite, socket: group.takeSocket(index),
+      ids: group.ids(index))
+  }
+
+  /// - Parameter ids: how ids are drawn where the socket shares its port.
+  private init(
+    configuration: ReactorConfiguration, secretKey: SecretKey, suite: any CipherSuite, socket: consuming UDPSocket,
+    ids: ConnectionIDs
+  ) throws(ReactorError) {
+    var ids = ids
+    if configuration.socketFilter {
+      let mark = IDMark(
+        tag: IDHash(key: (Self.random(suite), Self.random(suite))),
+        lengths: IDHash(key: (Self.random(suite), Self.random(suite))))
+      socket.attach(
+        filter: .filter(
+          mark, acceptsConnections: configuration.engine.acceptsConnections,
+          acceptsOriginal: configuration.engine.acceptsOriginal))
+      ids.mark(with: mark)
+    }
     let incoming = SelectedBackend.incomingBatch(
       configuration, messageCapacity: ReactorConfiguration.receiveMessageCapacity)
     let remote: ReactorRemote
@@ -40,8 +70,7 @@ public struct Reactor: ~Copyable {
     do {
       remote = try ReactorRemote()
       backend = try SelectedBackend(
-        configuration, socket: UDPSocket(bind: address, configuration: configuration), signal: remote.descriptor,
-        incoming: incoming)
+        configuration, socket: socket, signal: remote.descriptor, incoming: incoming)
     } catch {
       throw .system(error)
     }
@@ -54,11 +83,17 @@ public struct Reactor: ~Copyable {
       messages: configuration.sendMessages, messageCapacity: configuration.sendMessageCapacity)
     receiveBatchesPerTurn = configuration.receiveBatchesPerTurn
     sendBatchesPerTurn = configuration.sendBatchesPerTurn
-    var seed: UInt64 = 0
-    var seedBytes = unsafe MutableRawSpan(_unsafeStart: &seed, byteCount: 8)
-    suite.random(&seedBytes)
+    spin = AdaptiveSpin(longest: configuration.longestSpin)
     engine = Engine(
-      configuration: configuration.engine, secretKey: secretKey, suite: suite, seed: seed, now: currentInstant())
+      configuration: configuration.engine, secretKey: secretKey, suite: suite, seed: Self.random(suite),
+      now: currentInstant(), ids: ids)
+  }
+
+  private static func random(_ suite: any CipherSuite) -> UInt64 {
+    var word: UInt64 = 0
+    var bytes = unsafe MutableRawSpan(_unsafeStart: &word, byteCount: 8)
+    suite.random(&bytes)
+    return word
   }
 
   /// An epoll descriptor to embed the reactor in another loop: it is readable when a turn has datagrams, room to send
@@ -75,11 +110,13 @@ public struct Reactor: ~Copyable {
   /// Why io_uring was asked for and epoll is used; nil otherwise.
   public var backendRefusal: SystemError? { backend.refusal }
 
-  /// Counters of the socket. Reading them costs a copy.
+  /// Counters of the socket. Reading them costs a copy and a system call.
   public var statistics: ReactorStatistics {
     var statistics = ReactorStatistics()
     backend.count(into: &statistics)
     statistics.turns = turns
+    statistics.spins = spin.spins
+    statistics.spinsInVain = spin.inVain
     return statistics
   }
 
@@ -132,7 +169,7 @@ public struct Reactor: ~Copyable {
   {
     turns &+= 1
     let ownTimeout = Self.timeout(backend, engine, isPending: outgoing.count > 0)
-    let wake = try backend.wait(min(timeout ?? .never, ownTimeout))
+    let wake = try spin.wait(min(timeout ?? .never, ownTimeout), on: &backend)
     let now = currentInstant()
     if wake.isReadable {
       try Self.receive(

@@ -34,10 +34,17 @@ public struct ReactorConfiguration: Sendable {
   public var segmentationOffload = true
   /// Lets the kernel merge arriving datagrams of one sender (UDP_GRO) where it can.
   public var receiveOffload = true
+  /// Has the kernel drop what cannot be ours (SO_ATTACH_FILTER, classic BPF): datagrams that are too short, and those that
+  /// are neither for an id of ours nor the start of a handshake. What a flood of random datagrams, or of forged ids, then
+  /// costs is the kernel's way to the socket.
+  public var socketFilter = false
   /// Receive calls in one turn before timers and sending get their share: 1 … 1024.
   public var receiveBatchesPerTurn = 4
   /// Send calls in one turn before receiving gets its share: 1 … 1024.
   public var sendBatchesPerTurn = 16
+  /// How long a wait polls before it sleeps, in nanoseconds: 0 … 10,000,000. 0 is never. It takes the core that it polls
+  /// on, but stops by itself, and comes back, as events tend to arrive within that time or later.
+  public var longestSpin: Nanoseconds = 0
   /// Whose code seals and opens datagrams.
   public var aeadProvider = AEADProvider.automatic
 
@@ -58,6 +65,7 @@ public struct ReactorConfiguration: Sendable {
     try check("socketSendBuffer", socketSendBuffer, 4096...(1 << 30))
     try check("receiveBatchesPerTurn", receiveBatchesPerTurn, 1...1024)
     try check("sendBatchesPerTurn", sendBatchesPerTurn, 1...1024)
+    try check("longestSpin", Int(clamping: longestSpin), 0...10_000_000)
   }
 
   /// The largest message the kernel can merge is 65,535 bytes; this keeps the places aligned to cache lines.

@@ -3,6 +3,9 @@ public struct ReactorStatistics: Sendable, BitwiseCopyable {
   /// What moves the datagrams.
   public var backend = ReactorBackend.epoll
   public var turns: UInt64 = 0
+  /// Waits that polled before they slept (`ReactorConfiguration.longestSpin`), and those of them that slept after all.
+  public var spins: UInt64 = 0
+  public var spinsInVain: UInt64 = 0
   /// System calls that received or sent.
   public var receiveCalls: UInt64 = 0
   public var sendCalls: UInt64 = 0
@@ -13,8 +16,8 @@ public struct ReactorStatistics: Sendable, BitwiseCopyable {
   /// Bytes of UDP payload.
   public var bytesReceived: UInt64 = 0
   public var bytesSent: UInt64 = 0
-  /// Datagrams the kernel dropped because the socket's receive buffer was full, as far as it has told: it does so
-  /// with the next datagram that arrives.
+  /// Datagrams the kernel dropped because the socket's receive buffer was full or because of the socket filter; it does not tell
+  /// the two apart, and counts what receive offload has merged as one.
   public var kernelDrops: UInt64 = 0
   /// Messages dropped as useless: without a byte, or longer than their place.
   public var receiveDrops: UInt64 = 0
@@ -34,6 +37,8 @@ public struct ReactorStatistics: Sendable, BitwiseCopyable {
   public var segmentationOffload = false
   /// Whether the kernel merges arriving datagrams.
   public var receiveOffload = false
+  /// Whether the kernel drops what cannot be ours: `ReactorConfiguration.socketFilter`, where it can.
+  public var socketFilter = false
 
   package init() {}
 }

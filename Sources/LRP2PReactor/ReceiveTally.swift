@@ -7,7 +7,7 @@ package struct ReceiveTally: BitwiseCopyable {
   package private(set) var messages: UInt64 = 0
   package private(set) var datagrams: UInt64 = 0
   package private(set) var bytes: UInt64 = 0
-  /// Datagrams the kernel dropped because the socket's buffer was full.
+  /// Datagrams the kernel dropped because the socket's buffer was full, or its filter refused them.
   package private(set) var overflow: UInt64 = 0
   /// Messages dropped because they were longer than their place.
   package private(set) var truncated: UInt64 = 0
@@ -50,12 +50,13 @@ package struct ReceiveTally: BitwiseCopyable {
     }
   }
 
-  func count(into statistics: inout ReactorStatistics) {
+  /// - Parameter drops: what the socket says now; messages tell only with the next one that arrives.
+  package func count(into statistics: inout ReactorStatistics, drops: UInt32?) {
     statistics.receiveCalls = calls
     statistics.messagesReceived = messages
     statistics.datagramsReceived = datagrams
     statistics.bytesReceived = bytes
-    statistics.kernelDrops = overflow
+    statistics.kernelDrops = overflow &+ UInt64((drops ?? lastOverflow) &- lastOverflow)
     statistics.receiveDrops = truncated &+ empty
     statistics.receiveFailures = failures
   }

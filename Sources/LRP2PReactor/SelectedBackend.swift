@@ -44,6 +44,21 @@ package struct SelectedBackend: Backend, ~Copyable {
     self.refusal = refusal
   }
 
+  /// Why io_uring cannot be had here; nil when it can.
+  package static func uringRefusal(_ configuration: ReactorConfiguration, bind address: Address) -> SystemError? {
+    var configuration = configuration
+    configuration.backend = .ioUring
+    do throws(SystemError) {
+      let remote = try ReactorRemote()
+      defer { remote.retire() }
+      let incoming = incomingBatch(configuration, messageCapacity: ReactorConfiguration.receiveMessageCapacity)
+      let socket = try UDPSocket(bind: address, configuration: configuration)
+      return try SelectedBackend(configuration, socket: socket, signal: remote.descriptor, incoming: incoming).refusal
+    } catch {
+      return error
+    }
+  }
+
   package var localAddress: Address {
     switch uring {
     case .some(let uring): return uring.socket.localAddress

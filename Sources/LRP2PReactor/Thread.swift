@@ -27,6 +27,7 @@ package struct Thread: Sendable, Equatable {
       { argument in
         let start = unsafe Unmanaged<Start>.fromOpaque(argument!).takeRetainedValue()
         unsafe start.name.withCString { unsafe lrp2p_name_thread($0) }
+        lrp2p_refuse_timer_slack()
         start.body()
         return nil
       }, opaque.toOpaque())

@@ -15,17 +15,29 @@ package struct UDPSocket: ~Copyable {
   /// Whether the kernel has UDP_SEGMENT and UDP_GRO, and the configuration wants them.
   package let segmentationOffload: Bool
   package let receiveOffload: Bool
+  /// Whether `attach(filter:)` has succeeded.
+  package private(set) var isFiltered = false
+
+  /// How a socket comes to a port that it shares.
+  package enum Sharing {
+    /// The port is this socket's alone.
+    case alone
+    /// The first of those that share it. The port must be nobody's; the kernel steers by this program.
+    case first(PacketProgram)
+    /// One of the others.
+    case further
+  }
 
   /// - Parameter family: AF_INET leaves IPv6 out, as if the system had none.
   /// - Throws: the failure of `socket` (EMFILE, ENFILE) or `bind` (EADDRINUSE, EADDRNOTAVAIL, EACCES), with the
   ///   address in its text.
-  package init(bind address: Address, configuration: ReactorConfiguration, family: Int32 = AF_INET6)
-    throws(SystemError)
-  {
-    var opened = try Self.open(address, family: family)
+  package init(
+    bind address: Address, configuration: ReactorConfiguration, family: Int32 = AF_INET6, sharing: Sharing = .alone
+  ) throws(SystemError) {
+    var opened = try Self.open(address, family: family, sharing)
     // No IPv6 in the kernel, or none on any interface. An IPv6 address cannot be had without it.
     if opened.failure == EAFNOSUPPORT || opened.failure == EADDRNOTAVAIL, address.isIPv4 || address.isUnspecified {
-      opened = try Self.open(address, family: AF_INET)
+      opened = try Self.open(address, family: AF_INET, sharing)
     }
     if opened.failure != 0 { throw SystemError(code: opened.failure, operation: opened.operation) }
     let descriptor = FileDescriptor(owning: opened.raw)
@@ -44,7 +56,7 @@ package struct UDPSocket: ~Copyable {
     var operation = ""
   }
 
-  private static func open(_ address: Address, family: Int32) throws(SystemError) -> Opened {
+  private static func open(_ address: Address, family: Int32, _ sharing: Sharing) throws(SystemError) -> Opened {
     let raw = lrp2p_udp_socket(family)
     if raw == -EAFNOSUPPORT { return Opened(family: family, failure: -raw, operation: "open socket for \(address)") }
     let descriptor = FileDescriptor(owning: try check(raw, "open socket for \(address)"))
@@ -53,9 +65,38 @@ package struct UDPSocket: ~Copyable {
         lrp2p_set_option(descriptor.raw, Int32(LRP2P_SOL_IPV6.rawValue), IPV6_V6ONLY, 0),
         "set IPV6_V6ONLY for \(address)")
     }
+    try share(descriptor.raw, sharing, address)
     let result = lrp2p_bind(descriptor.raw, family, address.native)
     if result < 0 { return Opened(family: family, failure: -result, operation: "bind \(address)") }
     return Opened(raw: descriptor.release(), family: family)
+  }
+
+  /// A socket that has its program before it is bound gets a port that no other socket has, or EADDRINUSE.
+  private static func share(_ raw: Int32, _ sharing: Sharing, _ address: Address) throws(SystemError) {
+    if case .alone = sharing { return }
+    _ = try check(
+      lrp2p_set_option(raw, Int32(LRP2P_SOL_SOCKET.rawValue), SO_REUSEPORT, 1), "share the port of \(address)")
+    guard case .first(let program) = sharing else { return }
+    _ = try check(
+      attach(program, as: SO_ATTACH_REUSEPORT_CBPF, to: raw), "steer among the sockets of \(address)")
+  }
+
+  private static func attach(_ program: PacketProgram, as option: Int32, to raw: Int32) -> Int32 {
+    // Bound: the kernel reads as many instructions as the array has, inside the call.
+    unsafe program.code.withUnsafeBufferPointer {
+      unsafe lrp2p_attach_program(raw, option, $0.baseAddress!, UInt16($0.count))
+    }
+  }
+
+  /// Has the kernel drop what `program` does not accept. Where it cannot, everything comes, as without.
+  package mutating func attach(filter program: PacketProgram) {
+    isFiltered = Self.attach(program, as: SO_ATTACH_FILTER, to: descriptor.raw) >= 0
+  }
+
+  /// Datagrams lost so far, modulo 2^32, as `ReactorStatistics.kernelDrops` has them; nil where the kernel does not tell.
+  package var drops: UInt32? {
+    var drops: UInt32 = 0
+    return unsafe lrp2p_socket_drops(descriptor.raw, &drops) < 0 ? nil : drops
   }
 
   /// Sets what improves the socket. A kernel that lacks an option still has a working socket, so failures only
@@ -81,6 +122,12 @@ package struct UDPSocket: ~Copyable {
     let gro = configuration.receiveOffload && set(LRP2P_SOL_UDP, UDP_GRO, 1)
     return (configuration.segmentationOffload && hasGSO, gro)
   }
+
+  /// What the kernel has granted, in bytes that fit: it reports twice that, for its own bookkeeping.
+  package var receiveBuffer: Int? { option(SO_RCVBUF).map { $0 / 2 } }
+  package var sendBuffer: Int? { option(SO_SNDBUF).map { $0 / 2 } }
+
+  package var isDualStack: Bool { family == AF_INET6 }
 
   /// What the kernel granted for an integer option of SOL_SOCKET (it reports buffers doubled), or nil.
   package func option(_ option: Int32) -> Int? {

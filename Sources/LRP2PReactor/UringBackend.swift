@@ -130,10 +130,11 @@ package struct UringBackend: Backend, ~Copyable {
   package var sendDeadline: Instant { sendState.deadline }
 
   package func count(into statistics: inout ReactorStatistics) {
-    receiver.tally.count(into: &statistics)
+    receiver.tally.count(into: &statistics, drops: socket.drops)
     statistics.receivePlacesExhausted = receiver.exhausted
     sender.count(into: &statistics)
     statistics.receiveOffload = socket.receiveOffload
+    statistics.socketFilter = socket.isFiltered
     statistics.backend = .ioUring
   }
 

@@ -33,6 +33,11 @@ public struct BulkHandler: Handler {
   /// Each connection sends up to so many bytes, drawn anew; 0 leaves it to `bytesToSend`.
   package var mostBytes: UInt64 = 0
   package var random = SeededRandom(seed: 0)
+  /// How probable it is, at each call of `received`, that the reader stops: until its timer fires, or some other callback has it
+  /// go on.
+  package var pauses = 0.0
+  package private(set) var pauseCount: UInt64 = 0
+  private var paused: [Peer] = []
   /// What accepted, and dialled, connections send; they finish behind it unless it is `nil`.
   public var bytesToSend: UInt64?
   public var remembered: RememberedPath?
@@ -119,6 +124,29 @@ public struct BulkHandler: Handler {
       at += 1
     }
     streams[index].received += UInt64(bytes.byteCount)
+    if pauses > 0 {
+      resumeSome(engine: &engine)
+      pauseSometimes(peer, engine: &engine)
+    }
+  }
+
+  private mutating func pauseSometimes(_ peer: Peer, engine: inout Engine) {
+    guard random.happens(pauses) else { return }
+    engine.pause(peer)
+    if paused.isEmpty { engine.setTimer(at: engine.now + random.below(.milliseconds(200)), token: 0) }
+    paused.append(peer)
+    pauseCount += 1
+  }
+
+  /// From within a batch, so that what comes next in it finds what was stored and not yet handed over.
+  private mutating func resumeSome(engine: inout Engine) {
+    guard !paused.isEmpty, random.happens(0.05) else { return }
+    engine.resume(paused.remove(at: Int(random.below(UInt64(paused.count)))))
+  }
+
+  public mutating func timerFired(token: UInt64, engine: inout Engine) {
+    for peer in paused { engine.resume(peer) }
+    paused = []
   }
 
   public mutating func finished(_ peer: Peer, engine: inout Engine) {
@@ -155,6 +183,7 @@ public struct BulkHandler: Handler {
       return
     }
     streams[index].acknowledged = offset
+    if pauses > 0 { resumeSome(engine: &engine) }
   }
 
   public mutating func closed(_ peer: Peer, reason: CloseReason, engine: inout Engine) {

@@ -9,6 +9,13 @@ package final class ClearSuite: CipherSuite {
   package var protectedBytes = Int.max
   /// Packet numbers that were used twice under a key, which must never be.
   package private(set) var reusedPacketNumbers = 0
+  /// Whether datagrams that are opened are remembered, and how many of them had been opened in an earlier batch: what the
+  /// replay window is there to prevent.
+  package var remembersOpened = false
+  package private(set) var openedTwice = 0
+  /// The batch that each was opened in.
+  private var opened: [OpenedDatagram: UInt32] = [:]
+  private var batches: UInt32 = 0
   /// For each key row: the key's first word and the last packet number sealed under it.
   private var lastSealed: [(key: UInt64, packetNumber: UInt64)] = []
 
@@ -46,6 +53,17 @@ package final class ClearSuite: CipherSuite {
       let tag = Self.tag(keys[job.key], job.packetNumber, arena.bytes(job.offset, min(text, protectedBytes)))
       let found = arena.bytes(job.offset + text, 16)
       jobs[index].opened = found.bigEndian64(0) == tag && found.bigEndian64(8) == ~tag
+    }
+    if remembersOpened { remember(jobs, count, keys) }
+  }
+
+  /// Within a batch a copy is told apart only after it was opened.
+  private func remember(_ jobs: borrowing Column<AEADJob>, _ count: Int, _ keys: borrowing GrowingColumn<TrafficKey>) {
+    batches += 1
+    for index in 0..<count where jobs[index].opened {
+      let key = keys[jobs[index].key].bytes.bytes.bigEndian64(0)
+      let datagram = OpenedDatagram(key: key, packetNumber: jobs[index].packetNumber)
+      if let before = opened.updateValue(batches, forKey: datagram), before != batches { openedTwice += 1 }
     }
   }
 
@@ -138,4 +156,10 @@ package final class ClearSuite: CipherSuite {
     }
     return out
   }
+}
+
+/// A datagram, by the first word of its key and its packet number.
+private struct OpenedDatagram: Hashable {
+  var key: UInt64
+  var packetNumber: UInt64
 }

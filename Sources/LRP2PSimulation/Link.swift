@@ -22,6 +22,8 @@ public struct Link: Sendable {
   public var burstEnds = 0.25
   public var burstLoss = 0.5
   public var duplication = 0.0
+  /// Added to a copy's delay at random, up to this: somebody repeats what he has seen some time ago.
+  public var copyDelay: Nanoseconds = 0
   /// How probable it is that a bit is turned over.
   public var corruption = 0.0
   /// Bits per second of UDP payload; 0 is unlimited.
@@ -51,6 +53,8 @@ public struct LinkCounters: Sendable, BitwiseCopyable {
   public var overflowedBytes: UInt64 = 0
   public var reordered: UInt64 = 0
   public var duplicated: UInt64 = 0
+  /// Of these, the copies that came more than the jitter later.
+  public var copiedLate: UInt64 = 0
   public var corrupted: UInt64 = 0
   public var marked: UInt64 = 0
   public var tooLong: UInt64 = 0
@@ -64,8 +68,8 @@ public struct LinkCounters: Sendable, BitwiseCopyable {
   public var faults: [String: UInt64] {
     [
       "loss": lost, "burst_loss": lostInBursts, "queue_drop": overflowed, "reordering": reordered,
-      "duplication": duplicated, "corruption": corrupted, "ecn_mark": marked, "mtu_drop": tooLong,
-      "blackout": whileDown,
+      "duplication": duplicated, "late_copy": copiedLate, "corruption": corrupted, "ecn_mark": marked,
+      "mtu_drop": tooLong, "blackout": whileDown,
     ]
   }
 }
@@ -142,7 +146,9 @@ struct LinkState: ~Copyable {
     var copyAt: Instant?
     if random.happens(link.duplication) {
       counters.duplicated += 1
-      copyAt = departure + link.delay + random.below(link.jitter)
+      let late = random.below(link.copyDelay)
+      if late > link.jitter { counters.copiedLate += 1 }
+      copyAt = departure + link.delay + random.below(link.jitter) + late
     }
     return .arrives(at: arrival, isMarked: isMarked, isCorrupted: isCorrupted, copyAt: copyAt)
   }

@@ -18,6 +18,8 @@ public struct SimulatedNetwork<H: Handler>: ~Copyable {
   /// Whether amplification is checked, and how often more than three times what came from an unproved address went there.
   package var checksAmplification = false
   package private(set) var amplifications = 0
+  /// Whether the congestion window is checked.
+  package var checksCongestion = false
   private var exchanged: [ExchangeKey: Exchange] = [:]
   /// Links keep only both ends of long datagrams.
   package var elidesPayloads = false
@@ -203,7 +205,9 @@ public struct SimulatedNetwork<H: Handler>: ~Copyable {
     for _ in 0..<4096 {
       var isQuiet = true
       for host in 0..<hostCount where hosts[host].isDirty {
+        if checksCongestion { hosts[host].noteInFlight() }
         hosts[host].transmit(into: &outgoing, now: now + hosts[host].clockAhead)
+        if checksCongestion { hosts[host].checkInFlight() }
         if outgoing.count == 0 {
           hosts[host].isDirty = false
         } else {
@@ -401,6 +405,10 @@ package struct SimulatedHost<H: Handler>: ~Copyable {
   var inbox = Inbox()
   var datagramsSent: UInt64 = 0
   var datagramsReceived: UInt64 = 0
+  /// Bytes in flight before the call of `transmit`, by slot.
+  private var inFlight: [UInt64] = []
+  /// Times that a call has sent more than the congestion window lets out.
+  package private(set) var windowViolations = 0
 
   init(engine: consuming Engine, handler: H, suite: ClearSuite, address: Address) {
     self.engine = engine
@@ -418,6 +426,26 @@ package struct SimulatedHost<H: Handler>: ~Copyable {
   mutating func transmit(into batch: inout DatagramBatch, now: Instant) {
     engine.transmit(into: &batch, now: now, handler: &handler)
   }
+
+  mutating func noteInFlight() {
+    inFlight.removeAll(keepingCapacity: true)
+    for slot in 0..<engine.peers.slots {
+      inFlight.append(engine.peers.flows.contains(slot) ? engine.peers.flows[slot].send.bytesInFlight : .max)
+    }
+  }
+
+  /// Beside what the window lets out, a call may send one segment that reaches beyond it, and two probes. A window that has
+  /// just become smaller may be exceeded, but not by what is sent after that.
+  mutating func checkInFlight() {
+    for slot in 0..<inFlight.count where inFlight[slot] != .max && engine.peers.flows.contains(slot) {
+      let now = engine.peers.flows[slot].send.bytesInFlight
+      guard now > inFlight[slot] else { continue }
+      let allowed = max(engine.peers.flows[slot].congestion.window, inFlight[slot])
+      if now > allowed + 3 * Self.longestSegment { windowViolations += 1 }
+    }
+  }
+
+  private static var longestSegment: UInt64 { 3200 }
 
   /// Whether the host has dialled the address, or has proof that a peer receives there.
   func trusts(_ address: Address) -> Bool {

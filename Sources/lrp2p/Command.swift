@@ -6,7 +6,7 @@ struct Command: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "lrp2p", abstract: "Files over a reliable, encrypted, peer-to-peer transport on UDP.",
     discussion: "Exits with 0 on success, with 1 and one line on standard error on failure, with 64 for a wrong use.",
-    version: "0.1.0", subcommands: [Keygen.self, Receive.self, Send.self, Pipe.self, Ping.self])
+    version: "0.1.0", subcommands: [Keygen.self, Receive.self, Send.self, Pipe.self, Ping.self, DoctorCommand.self])
 
   static func main() {
     // A reader of our output that has gone is an error of write, not the end of the process.

@@ -3,7 +3,10 @@ import Testing
 
 /// Worlds of faults. Every seed that has found a fault of ours is here.
 @Suite struct ChaosTests {
-  @Test(arguments: [13, 25, 67, 73, 85, 102, 109, 112, 162, 164, 177, 221, 404, 436, 847, 2922, 4381] as [UInt64])
+  @Test(
+    arguments: [
+      13, 25, 67, 73, 85, 102, 109, 112, 162, 164, 177, 221, 254, 404, 436, 847, 2922, 3066, 3771, 4381, 5005,
+    ] as [UInt64])
   func seedsThatFoundSomething(seed: UInt64) {
     var scenario = Scenario(.chaos)
     scenario.seed = seed

@@ -196,6 +196,16 @@ import Testing
     #expect(world.second.statistics.poolBytesInUse == 0)
   }
 
+  /// Probes of the closed window are all that passes: they keep the connection.
+  @Test func aReaderThatStopsIsWaitedForWithoutKeepAlive() throws {
+    var world = try Self.openWorld { ($0.receiveWindow, $0.keepAlive) = (100, 0) }
+    let dialled = try Self.only(world.firstHandler)
+    world.secondHandler.pausesAt = 50_000
+    world.first.offer(dialled, upTo: 1 << 20)
+    _ = world.run(for: .seconds(300))
+    #expect(world.firstHandler.closedCount == 0 && world.secondHandler.closedCount == 0)
+  }
+
   @Test func replayedDatagramsHaveNoEffect() throws {
     var link = Link()
     link.duplication = 1

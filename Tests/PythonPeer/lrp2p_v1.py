@@ -36,8 +36,8 @@ ACK, SYN, FIN, RTO, ACK_NOW, CONTROL = 1, 2, 4, 8, 32, 64                   # fl
 PING, PONG, CHALLENGE, RESPONSE, CLOSE = 1, 2, 3, 4, 5                      # kinds of CONTROL (section 2.2)
 VIOLATION = 0xFFFFFF01
 MAGIC = b"LRP2"
-(P_ID, P_VERSIONS, P_LARGEST, P_WINDOW, P_AEADS, P_TOKEN, P_PADDING, P_IDLE, P_DELAY, P_RATIO) = 1, 2, 3, 4, 5, 7, 8, 10, 11, 12
-P_LENGTHS = {P_ID: 8, P_LARGEST: 2, P_WINDOW: 4, P_TOKEN: 16, P_IDLE: 4, P_DELAY: 4, P_RATIO: 2}
+(P_ID, P_VERSIONS, P_LARGEST, P_WINDOW, P_AEADS, P_TOKEN, P_PADDING, P_IDLE, P_DELAY, P_RATIO, P_LENGTH3) = 1, 2, 3, 4, 5, 7, 8, 10, 11, 12, 13
+P_LENGTHS = {P_ID: 8, P_LARGEST: 2, P_WINDOW: 4, P_TOKEN: 16, P_IDLE: 4, P_DELAY: 4, P_RATIO: 2, P_LENGTH3: 2}
 
 
 class Malformed(Exception):
@@ -188,7 +188,7 @@ def parameter(kind, value):
 
 
 def payload(message, receive_id, pad_to=None):
-    """The payload of a handshake message.  `pad_to` is the length that message 1 shall have as a datagram."""
+    """The payload of a handshake message.  `pad_to` is the length that message 1 or 3 shall have as a datagram."""
     out = MAGIC + parameter(P_ID, receive_id)  # first in message 1
     parameters = [parameter(P_VERSIONS, b"\x01"), parameter(P_LARGEST, struct.pack(">H", LARGEST)),
                   parameter(P_WINDOW, struct.pack(">I", WINDOW)), parameter(P_AEADS, b"\x01")]
@@ -203,7 +203,7 @@ def payload(message, receive_id, pad_to=None):
     random.shuffle(parameters)
     out += b"".join(parameters)
     if pad_to is not None:
-        out += parameter(P_PADDING, bytes(pad_to - 40 - len(out) - 4))
+        out += parameter(P_PADDING, bytes(pad_to - (40 if message == 1 else 72) - len(out) - 4))
     return out
 
 
@@ -984,7 +984,9 @@ class Initiator(Endpoint):
             print("failed: the peer has another key", file=sys.stderr)
             return
         self.message2 = datagram
-        self.message3 = self.my_id + trial.write(3, payload(3, self.my_id))
+        asked = parameters.get(P_LENGTH3)
+        pad_to = struct.unpack(">H", asked)[0] if asked is not None else None
+        self.message3 = self.my_id + trial.write(3, payload(3, self.my_id, pad_to))
         self.transmit(self.message3, address)
         self.connection = Connection(self, True, trial, self.my_id, parameters, address, self.stream, self.options, now, self.message3)
 

@@ -26,11 +26,17 @@ int bench_end_with_parent(int parent);
 
 int bench_process_id(void);
 
-/// Keeps the calling process on one processor.
+/// Keeps the calling thread, and those that it starts, on one processor.
 int bench_pin(int cpu);
+
+/// Processors that are in use.
+int bench_processors(void);
 
 /// Processor time of this process so far, user and system, in nanoseconds.
 uint64_t bench_cpu_time(void);
+
+/// The same of the calling thread.
+uint64_t bench_thread_cpu_time(void);
 
 // MARK: Descriptors
 

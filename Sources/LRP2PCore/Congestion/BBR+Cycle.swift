@@ -65,8 +65,8 @@ extension BBR {
         startUp(ack.now)
       }
     case .up:
-      // The queue holds a quarter of what the path does.
-      if ack.now > cycleStart + minimumRoundTrip, ack.bytesInFlight > inFlight(1.25) { startDown(ack.now) }
+      // The queue holds a quarter of what the path does. On a new path no round trip may have been measured yet.
+      if ack.now - cycleStart > minimumRoundTrip, ack.bytesInFlight > inFlight(1.25) { startDown(ack.now) }
     }
   }
 

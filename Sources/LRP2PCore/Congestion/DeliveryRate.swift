@@ -31,7 +31,8 @@ package struct DeliveryRate: ~Copyable {
   }
 
   private var snapshots = Queue<Snapshot>(filler: Snapshot())
-  private var delivered: UInt64 = 0
+  /// Bytes acknowledged so far.
+  package private(set) var delivered: UInt64 = 0
   private var deliveredTime: Instant = 0
   private var firstSent: Instant = 0
   package private(set) var lost: UInt64 = 0
@@ -42,6 +43,13 @@ package struct DeliveryRate: ~Copyable {
   package private(set) var bytesPerSecond: UInt64 = 0
 
   package init() {}
+
+  /// Of a connection that goes on behind a rest, in the memory of another.
+  package init(bytesPerSecond: UInt64, memory: consuming DeliveryRate) {
+    snapshots = memory.snapshots
+    snapshots.removeAll()
+    self.bytesPerSecond = bytesPerSecond
+  }
 
   private static var packetsPerSnapshot: UInt64 { 128 }
 

@@ -18,6 +18,44 @@ package struct AckSchedule: BitwiseCopyable {
 
   package init() {}
 
+  /// What is kept of it while nothing is owed.
+  package struct Rest: BitwiseCopyable {
+    fileprivate var largest: UInt64 = 0
+    package internal(set) var duplicates: UInt64 = 0
+    fileprivate var ect0: UInt64 = 0
+    fileprivate var ect1: UInt64 = 0
+    fileprivate var ce: UInt64 = 0
+    fileprivate var elicitingReceived: UInt32 = 0
+    fileprivate var hasLargest = false
+
+    package init() {}
+  }
+
+  package var rest: Rest {
+    var rest = Rest()
+    rest.largest = largest
+    rest.hasLargest = hasLargest
+    rest.elicitingReceived = UInt32(clamping: elicitingReceived)
+    rest.duplicates = duplicates
+    rest.ect0 = ect0
+    rest.ect1 = ect1
+    rest.ce = ce
+    return rest
+  }
+
+  package init(from rest: Rest) {
+    largest = rest.largest
+    hasLargest = rest.hasLargest
+    elicitingReceived = UInt64(rest.elicitingReceived)
+    duplicates = rest.duplicates
+    ect0 = rest.ect0
+    ect1 = rest.ect1
+    ce = rest.ce
+  }
+
+  /// Nothing that was received waits for its ACK.
+  package var isQuiet: Bool { owed == 0 && !isUrgent && deadline == .never }
+
   /// An ack-eliciting datagram has arrived.
   package mutating func received(
     packetNumber: UInt64, ecn: UInt8, ratio: Int, maximumDelay: Nanoseconds, roundTrip: Nanoseconds, now: Instant

@@ -37,6 +37,35 @@ package struct PathMTU: BitwiseCopyable {
     wantsSearch = maximum > datagram
   }
 
+  /// What is kept of it while no search is under way.
+  package struct Rest: BitwiseCopyable {
+    fileprivate var raiseAt: Instant = .never
+    package fileprivate(set) var datagram: UInt16 = 0
+    fileprivate var maximum: UInt16 = 0
+    fileprivate var upper: UInt16 = 0
+
+    package init() {}
+  }
+
+  package var isQuiet: Bool { probing == 0 && !wantsSearch && !owesProbe }
+
+  package var rest: Rest {
+    var rest = Rest()
+    rest.raiseAt = raiseAt
+    rest.datagram = UInt16(datagram)
+    rest.maximum = UInt16(maximum)
+    rest.upper = UInt16(upper)
+    return rest
+  }
+
+  package init(from rest: Rest) {
+    maximum = Int(rest.maximum)
+    upper = Int(rest.upper)
+    datagram = Int(rest.datagram)
+    raiseAt = rest.raiseAt
+    wantsSearch = false
+  }
+
   // MARK: Up
 
   /// Chooses the next size to try, if there is one worth trying.

@@ -23,6 +23,9 @@ package struct ReceivePool: ~Copyable {
     chunks = Slots(count: (maximumCells + Self.cellsPerChunk - 1) / Self.cellsPerChunk)
   }
 
+  /// Cells that early data must leave. Of a pool with few long cells it has to be one all the same.
+  private var keptCells: Int { min(max(maximumCells / 32, 1), maximumCells - 1) }
+
   /// The longest payload that a cell is for.
   package var longestPayload: Int { max(cellBytes, whole.byteCount) }
 
@@ -57,7 +60,7 @@ package struct ReceivePool: ~Copyable {
   /// - Parameter isNext: it is for what a reader waits for, so that early data of others, which cannot be given up once it
   ///   is acknowledged, must not stand in its way: the last cells are kept for that.
   package mutating func reserve(isNext: Bool = false) -> UInt32? {
-    guard isNext || cellsInUse < maximumCells - maximumCells / 32 else { return nil }
+    guard isNext || cellsInUse < maximumCells - keptCells else { return nil }
     if free.isEmpty {
       guard chunkCount < chunks.count else { return nil }
       chunks.insert(Arena(byteCount: Self.cellsPerChunk * cellBytes), at: chunkCount)

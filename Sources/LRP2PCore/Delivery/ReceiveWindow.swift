@@ -116,10 +116,12 @@ package struct ReceiveWindow: ~Copyable {
   }
 
   /// The segment that `accept` called direct has been handed over.
-  package mutating func deliveredDirectly() {
+  /// - Returns: whether stored ones, or the end of the stream, may be in order now.
+  package mutating func deliveredDirectly() -> Bool {
     next &+= 1
     delivered &+= 1
     absorbEarly()
+    return hasFin || delivered != next
   }
 
   /// The next stored segment that is in order, to be handed over; `nil` while the reader has stopped.
@@ -174,8 +176,6 @@ package struct ReceiveWindow: ~Copyable {
     }
   }
 
-  // MARK: Storage
-
   private mutating func note(_ number: UInt32, isFin: Bool) {
     if highest.precedes(number &+ 1) { highest = number &+ 1 }
     if isFin {
@@ -209,12 +209,53 @@ package struct ReceiveWindow: ~Copyable {
     earlyRuns -= 1
   }
 
-  /// Gives back what a large window took, if nothing is stored: the connection rests.
+  // MARK: Rest
+
+  /// What is kept of it while nothing waits.
+  package struct Rest: BitwiseCopyable {
+    fileprivate var next: UInt32 = 0
+    fileprivate var window: UInt32 = 0
+    fileprivate var promisedEdge: UInt32 = 0
+
+    package init() {}
+  }
+
+  /// Nothing waits for its turn, or for a reader, and the stream goes on.
+  package var isQuiet: Bool { delivered == next && highest == next && earlyRuns == 0 && !hasFin && !isPaused }
+
+  package var rest: Rest {
+    var rest = Rest()
+    rest.next = next
+    rest.window = window
+    rest.promisedEdge = promisedEdge
+    return rest
+  }
+
+  /// The window of a connection that goes on, in the memory of another.
+  package init(from rest: Rest, maximum: UInt32, memory: consuming ReceiveWindow) {
+    early = memory.early
+    stored = memory.stored
+    next = rest.next
+    delivered = rest.next
+    highest = rest.next
+    window = rest.window
+    self.maximum = maximum
+    periodNumber = rest.next
+    promisedEdge = rest.promisedEdge
+    rotation = rest.next
+    filledBefore = rest.next
+    early.removeAll()
+    if stored.count > 4 { stored = Column(repeating: Stored(), count: 4) }
+  }
+
+  /// Gives back what a large window took, if nothing is stored.
   package mutating func shrink() {
     guard delivered == next, earlyRuns == 0, stored.count > 4 else { return }
     stored = Column(repeating: Stored(), count: 4)
-    early = SequenceBitmap()
+    early.removeAll()
   }
+
+  // MARK: Storage
 
   private mutating func put(_ number: UInt32, _ entry: Stored) {
     let needed = number.distance(since: delivered) + 1

@@ -8,6 +8,34 @@ package struct RoundTripEstimate: BitwiseCopyable {
 
   package init() {}
 
+  /// What is kept of it while nothing moves, in microseconds; `smoothed` is 0 before the first sample.
+  package struct Rest: BitwiseCopyable {
+    fileprivate var smoothed: UInt32 = 0
+    fileprivate var variation: UInt32 = 0
+    fileprivate var minimum: UInt32 = 0
+
+    package init() {}
+  }
+
+  package var rest: Rest {
+    var rest = Rest()
+    guard hasSample else { return rest }
+    func microseconds(_ time: Nanoseconds) -> UInt32 { UInt32(clamping: max(time / 1000, 1)) }
+    rest.smoothed = microseconds(smoothed)
+    rest.variation = microseconds(variation)
+    rest.minimum = microseconds(minimum)
+    return rest
+  }
+
+  package init(from rest: Rest) {
+    guard rest.smoothed > 0 else { return }
+    smoothed = .microseconds(UInt64(rest.smoothed))
+    variation = .microseconds(UInt64(rest.variation))
+    minimum = .microseconds(UInt64(rest.minimum))
+    latest = smoothed
+    samples = 1
+  }
+
   package var hasSample: Bool { samples > 0 }
 
   /// The minimum; 0 before the first sample.

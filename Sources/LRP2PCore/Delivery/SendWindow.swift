@@ -87,6 +87,8 @@ package struct SendWindow: ~Copyable {
   static var doublingPrice: Int { 256 }
   static var mostDoublingCredit: Int { 1 << 22 }
 
+  static var smallestRing: Int { 16 }
+
   /// What every segment costs beside its payload: header, segment fields, tag.
   package static var overhead: Int { 38 }
 
@@ -95,7 +97,30 @@ package struct SendWindow: ~Copyable {
     base = first
     next = first
     edge = first &+ window &- 1
-    ring = Column(repeating: Sent(), count: 16)
+    ring = Column(repeating: Sent(), count: Self.smallestRing)
+  }
+
+  /// The window of a connection that goes on behind a rest, in the memory of another.
+  package init(from rest: Rest, first: UInt32, memory: consuming SendWindow) {
+    ring = memory.ring
+    acknowledged = memory.acknowledged
+    settled = memory.settled
+    lostQueue = memory.lostQueue
+    resends = memory.resends
+    self.first = first
+    base = rest.next
+    next = rest.next
+    nextOffset = rest.nextOffset
+    acknowledgedOffset = rest.nextOffset
+    offered = rest.nextOffset
+    edge = rest.edge
+    packetThreshold = rest.packetThreshold
+    doublingCredit = Int(rest.doublingCredit)
+    acknowledged.removeAll()
+    settled.removeAll()
+    lostQueue.removeAll()
+    resends.removeAll()
+    if ring.count > Self.smallestRing { ring = Column(repeating: Sent(), count: Self.smallestRing) }
   }
 
   // MARK: Commands
@@ -395,13 +420,5 @@ package struct SendWindow: ~Copyable {
     ring = larger
     acknowledged.grow(to: ring.count, lower: base, upper: next)
     settled.grow(to: ring.count, lower: base, upper: next)
-  }
-
-  /// Gives back what a large window took, if nothing is outstanding: the connection rests.
-  package mutating func shrink() {
-    guard base == next, ring.count > 16 else { return }
-    ring = Column(repeating: Sent(), count: 16)
-    acknowledged = SequenceBitmap()
-    settled = SequenceBitmap()
   }
 }

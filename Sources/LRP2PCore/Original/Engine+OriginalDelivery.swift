@@ -145,7 +145,7 @@ extension Engine {
   mutating func sendOriginalAcks(_ slot: Int, into batch: inout DatagramBatch) -> Bool {
     let length = Datagram.headerLength + Segment.ackLength + 4 + Datagram.tagLength
     while let entry = peers.originals[slot].acks.first {
-      guard let place = batch.place(length, for: peers.rows[slot].address) else { return false }
+      guard let place = append(length, slot, &batch) else { return false }
       _ = begin(slot, place, length, &batch)
       var bytes = batch.arena.mutableBytes(place + Datagram.headerLength, Segment.ackLength + 4)
       Segment.writeAck(
@@ -162,7 +162,7 @@ extension Engine {
   mutating func sendNudge(_ slot: Int, into batch: inout DatagramBatch) -> Bool {
     guard peers.flows[slot].owesPing || peers.flows[slot].pingToken != 0 else { return true }
     let length = Datagram.headerLength + Datagram.tagLength
-    guard let place = batch.place(length, for: peers.rows[slot].address) else { return false }
+    guard let place = append(length, slot, &batch) else { return false }
     _ = begin(slot, place, length, &batch)
     peers.flows[slot].owesPing = false
     peers.flows[slot].pingToken = 0

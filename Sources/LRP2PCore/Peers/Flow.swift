@@ -115,15 +115,28 @@ package struct Flow: ~Copyable {
   package var probeTimeout: Nanoseconds { roundTrip.probeTimeout(maximumAckDelay: peerMaximumAckDelay) }
 
   /// When to probe; `.never` when nothing is unanswered.
-  package var probeDeadline: Instant {
+  package func probeDeadline(handshakeTimeout: Nanoseconds) -> Instant {
     guard send.packetsInFlight > 0 || awaitsPing || send.isWindowClosed else { return .never }
     // What is about to be taken for lost is not probed for (RFC 9002, 6.2.1).
     guard lossDeadline == .never else { return .never }
     let backedOff = probeTimeout << UInt64(min(probeCount, 12))
-    // While nothing is answered, eight probes fit the time after which the connection is given up.
-    let isHeard = idleTimeout == 0 || lastReceived >= lastElicitingSent
-    let longest = isHeard ? .seconds(60) : min(max(idleTimeout / 8, probeTimeout), .seconds(60))
-    return lastElicitingSent + min(backedOff, longest)
+    return lastElicitingSent + min(backedOff, longestProbeInterval(handshakeTimeout))
+  }
+
+  /// Eight probes fit the time after which the connection is given up: by this side or, until a first sealed datagram has
+  /// shown that the handshake is over for both, by an initiator. Four, while the peer is heard: it has to hear of us too, for
+  /// its own idle timeout and at the address that we are at by now. Two, while it answers that its window is closed.
+  /// A first round trip in a queue may have made the probe timeout longer than that: then no more is waited for than what
+  /// makes a loss.
+  private func longestProbeInterval(_ handshakeTimeout: Nanoseconds) -> Nanoseconds {
+    let isUnconfirmed = replay.highest == nil
+    guard idleTimeout > 0 || isUnconfirmed else { return .seconds(60) }
+    let idle = idleTimeout == 0 ? .max : idleTimeout
+    let patience = isUnconfirmed ? min(idle, handshakeTimeout) : idle
+    let isAnswered = send.packetsInFlight == 0 && !awaitsPing
+    let share = patience >> (isAnswered ? 1 : lastReceived >= lastElicitingSent ? 2 : 3)
+    let shortest = roundTrip.hasSample ? roundTrip.lossDelay + peerMaximumAckDelay : probeTimeout
+    return min(max(share, shortest), .seconds(60))
   }
 
   package func keepAliveDeadline(_ interval: Nanoseconds) -> Instant {

@@ -24,7 +24,8 @@ package struct PathValidation: BitwiseCopyable {
   package private(set) var owesOld = false
   /// When to repeat, to give up, or to switch.
   package private(set) var deadline: Instant = .never
-  private var holdOffUntil: Instant = 0
+  /// No validation begins before.
+  package private(set) var holdOffUntil: Instant = 0
   /// When the last CHALLENGE left for the candidate, and the round trip once it was answered.
   private var challengeSent: Instant = 0
   package private(set) var roundTrip: Nanoseconds = 0
@@ -34,7 +35,9 @@ package struct PathValidation: BitwiseCopyable {
   package private(set) var responseAddresses = InlineArray<2, Address>(repeating: .none)
   package private(set) var responseCount = 0
 
-  package init() {}
+  package init(holdOffUntil: Instant = 0) { self.holdOffUntil = holdOffUntil }
+
+  package var isQuiet: Bool { !isActive && responseCount == 0 }
 
   package var newChallengeValue: UInt64 { newChallenge }
   package var owesAnything: Bool { responseCount > 0 || owesOld || (owesNew && allowance >= Self.shortestChallenge) }

@@ -3,7 +3,9 @@ package struct PeerTable: ~Copyable {
   package var rows: GrowingColumn<PeerRow>
   /// First `scratchRows` rows for keys that a batch needs for a moment, then a sealing and an opening row a slot.
   package var keys: GrowingColumn<TrafficKey>
+  /// Of connections over which something moves; an established one without is at rest.
   package var flows: Slots<Flow>
+  package var resting: GrowingColumn<RestingRow>
   package var handshakes: Slots<HandshakeRow>
   /// Connections with the original peer.
   package var originals: Slots<OriginalPeer>
@@ -19,7 +21,8 @@ package struct PeerTable: ~Copyable {
     let count = min(16, maximum)
     rows = GrowingColumn(repeating: PeerRow(), count: count)
     keys = GrowingColumn(repeating: TrafficKey(), count: Self.scratchRows + 2 * count)
-    flows = Slots(count: count)
+    flows = Slots(count: count, reserve: Self.reservedFlows)
+    resting = GrowingColumn(repeating: RestingRow(), count: count)
     handshakes = Slots(count: count)
     originals = Slots(count: count)
     foreign = ForeignTable(seed: seed)
@@ -30,6 +33,8 @@ package struct PeerTable: ~Copyable {
   package var slots: Int { rows.count }
   /// Rows that growth adds in one go, so that nobody waits for it.
   private static var mostAtOnce: Int { 1024 }
+  /// Flows whose memory is kept for the next that is needed.
+  private static var reservedFlows: Int { 256 }
 
   package static var scratchRows: Int { 16 }
   @inline(__always) package static func sealingRow(_ slot: Int) -> Int { scratchRows + 2 * slot }
@@ -52,12 +57,31 @@ package struct PeerTable: ~Copyable {
       rows.grow(to: grown, filling: PeerRow())
       keys.grow(to: Self.scratchRows + 2 * grown, filling: TrafficKey())
       flows.grow(to: grown)
+      resting.grow(to: grown, filling: RestingRow())
       handshakes.grow(to: grown)
       originals.grow(to: grown)
       for slot in count..<grown { freeSlots.append(UInt32(slot)) }
     }
     inUse += 1
     return Int(freeSlots.popFirst()!)
+  }
+
+  /// Turns the slot's flow, over which nothing moves, into its resting row.
+  package mutating func rest(_ slot: Int) {
+    resting[slot] = flows[slot].rest
+    flows.retire(slot)
+  }
+
+  /// The counterpart of `rest`.
+  package mutating func wake(_ slot: Int, configuration: EngineConfiguration, now: Instant) {
+    let row = resting[slot]
+    let seed = rows[slot].connectionID &+ now
+    let isRenewed = flows.insert(at: slot) { memory in
+      Flow(from: row, memory: memory, configuration: configuration, seed: seed, now: now)
+    }
+    guard !isRenewed else { return }
+    let fresh = Flow(configuration: configuration, seed: seed, now: now)
+    flows.insert(Flow(from: row, memory: fresh, configuration: configuration, seed: seed, now: now), at: slot)
   }
 
   /// Gives a slot back and wipes its keys.
@@ -68,6 +92,7 @@ package struct PeerTable: ~Copyable {
     dropOriginal(slot)
     flows.remove(at: slot)
     rows[slot] = PeerRow()
+    resting[slot] = RestingRow()
     freeSlots.append(UInt32(slot))
     inUse -= 1
   }

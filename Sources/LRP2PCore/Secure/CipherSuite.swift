@@ -1,5 +1,5 @@
 /// The AEADs of the wire format, by their number in the handshake.
-public enum AEAD: UInt8, Sendable, CaseIterable {
+public enum AEAD: UInt8, BitwiseCopyable, Sendable, CaseIterable {
   case chacha20Poly1305 = 1
   case aes256GCM = 2
 }

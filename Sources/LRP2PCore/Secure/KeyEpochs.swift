@@ -14,7 +14,11 @@ package struct KeyEpochs: BitwiseCopyable {
   /// When the last datagram under `previous` can no longer be on its way.
   package private(set) var previousDeadline: Instant = .never
 
-  package init(bits: UInt64) { self.bits = bits }
+  package init(bits: UInt64, sending: UInt64 = 0, receiving: UInt64 = 0) {
+    self.bits = bits
+    self.sending = sending
+    self.receiving = receiving
+  }
 
   @inline(__always)
   package func epoch(of packetNumber: UInt64) -> UInt64 { packetNumber >> bits }

@@ -7,8 +7,10 @@ package struct ReplayWindow: ~Copyable {
   private var newest: UInt64 = 0
   private var isEmpty = true
 
+  private static var usualBits: Int { 1024 }
+
   /// - Parameter bits: A power of two, 64 or more.
-  package init(bits: Int = 1024) {
+  package init(bits: Int = Self.usualBits) {
     precondition(bits >= 64 && bits & (bits - 1) == 0, "a replay window is a power of two")
     words = Column(repeating: 0, count: bits / 64)
   }
@@ -65,6 +67,50 @@ package struct ReplayWindow: ~Copyable {
       }
     }
     words = grown
+  }
+
+  // MARK: Rest
+
+  /// The newest 65 to 128 numbers only: what a connection keeps of its window while nothing moves.
+  package struct Rest: BitwiseCopyable {
+    fileprivate var newest: UInt64 = 0
+    /// The block of 64 of the newest number, and the one before.
+    fileprivate var current: UInt64 = 0
+    fileprivate var previous: UInt64 = 0
+    fileprivate var isEmpty = true
+
+    package init() {}
+
+    package func accepts(_ packetNumber: UInt64) -> Bool {
+      let block = packetNumber >> 6
+      let top = newest >> 6
+      if isEmpty || block > top { return true }
+      if top - block > 1 { return false }
+      return (block == top ? current : previous) & 1 << (packetNumber & 63) == 0
+    }
+  }
+
+  package var rest: Rest {
+    var rest = Rest()
+    let top = newest >> 6
+    rest.newest = newest
+    rest.current = words[slot(top)]
+    if top > 0 { rest.previous = words[slot(top - 1)] }
+    rest.isEmpty = isEmpty
+    return rest
+  }
+
+  /// The window of a connection that goes on, in the memory of another; what `rest` does not know of counts as seen.
+  package init(from rest: Rest, memory: consuming ReplayWindow) {
+    words = memory.words
+    if words.count != Self.usualBits / 64 { words = Column(repeating: 0, count: Self.usualBits / 64) }
+    newest = rest.newest
+    isEmpty = rest.isEmpty
+    for index in 0..<words.count { words[index] = isEmpty ? 0 : .max }
+    guard !isEmpty else { return }
+    let top = newest >> 6
+    words[slot(top)] = rest.current
+    if top > 0 { words[slot(top - 1)] = rest.previous }
   }
 
   @inline(__always) private func slot(_ block: UInt64) -> Int { Int(truncatingIfNeeded: block) & (words.count - 1) }

@@ -28,6 +28,12 @@ package struct Queue<Element: BitwiseCopyable>: ~Copyable {
     count += 1
   }
 
+  package mutating func removeAll() {
+    head = 0
+    count = 0
+    if ring.count > minimumCapacity { ring = Column(repeating: filler, count: minimumCapacity) }
+  }
+
   @discardableResult
   package mutating func popFirst() -> Element? {
     guard count > 0 else { return nil }

@@ -14,6 +14,17 @@ package struct SequenceBitmap: ~Copyable {
     lacking = Column(repeating: 1, count: 1)
   }
 
+  /// Empty again, and as small as at first.
+  package mutating func removeAll() {
+    guard words.count == 1 else {
+      self = SequenceBitmap()
+      return
+    }
+    words[0] = 0
+    occupied[0] = 0
+    lacking[0] = 1
+  }
+
   /// Numbers that it can tell apart: a power of two.
   package var capacity: Int { words.count * 64 }
 

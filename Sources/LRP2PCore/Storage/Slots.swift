@@ -6,7 +6,15 @@ package struct Slots<Row: ~Copyable>: ~Copyable {
   /// Slots that have a row.
   package private(set) var inUse = 0
 
-  package init(count: Int) { unsafe rows = GrowingColumn(repeating: nil, count: count) }
+  /// Retired rows, as many as are kept.
+  private var reserve: Column<UnsafeMutablePointer<Row>?>
+  private var reserved = 0
+
+  /// - Parameter reserve: how many retired rows to keep at most.
+  package init(count: Int, reserve: Int = 0) {
+    unsafe rows = GrowingColumn(repeating: nil, count: count)
+    unsafe self.reserve = Column(repeating: nil, count: reserve)
+  }
 
   package var count: Int { unsafe rows.count }
 
@@ -16,6 +24,10 @@ package struct Slots<Row: ~Copyable>: ~Copyable {
         unsafe row.deinitialize(count: 1)
         unsafe row.deallocate()
       }
+    }
+    for index in 0..<reserved {
+      unsafe reserve[index]!.deinitialize(count: 1)
+      unsafe reserve[index]!.deallocate()
     }
   }
 
@@ -41,6 +53,35 @@ package struct Slots<Row: ~Copyable>: ~Copyable {
     unsafe row.deallocate()
     unsafe rows[slot] = nil
     inUse -= 1
+  }
+
+  // MARK: Reserve
+
+  /// Takes a row from its slot and keeps its memory for `insert(at:renewing:)`.
+  package mutating func retire(_ slot: Int) {
+    guard unsafe reserved < reserve.count else {
+      remove(at: slot)
+      return
+    }
+    unsafe reserve[reserved] = unsafe rows[slot]
+    reserved += 1
+    unsafe rows[slot] = nil
+    inUse -= 1
+  }
+
+  /// Puts what `renew` makes of a retired row into a slot.
+  /// - Returns: `false` if there is no such row.
+  @inline(__always)
+  package mutating func insert(at slot: Int, renewing renew: (consuming Row) -> Row) -> Bool {
+    precondition(!contains(slot), "slot in use")
+    guard reserved > 0 else { return false }
+    reserved -= 1
+    guard let place = unsafe reserve[reserved] else { return false }
+    let renewed = renew(unsafe place.move())
+    unsafe place.initialize(to: renewed)
+    unsafe rows[slot] = place
+    inUse += 1
+    return true
   }
 
   /// The rows of two slots change places.

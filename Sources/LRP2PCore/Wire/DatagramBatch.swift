@@ -8,6 +8,8 @@ package struct Message: BitwiseCopyable {
   package var length: Int = 0
   /// Bytes of one datagram; at least `length` when there is only one.
   package var segmentSize: Int = 0
+  /// When sending: the connection id that all of its datagrams begin with.
+  package var connectionID: UInt64 = 0
   /// The two ECN bits of the IP header.
   package var ecn: UInt8 = 0
 
@@ -45,23 +47,25 @@ package struct DatagramBatch: ~Copyable {
   }
 }
 
-// Sending: datagrams are appended back to back, and equal ones for one address share a message.
+// Sending: datagrams are appended back to back, and equal ones of one connection share a message. The kernel of the other
+// side steers and filters what it gets as one by the id of the first datagram (SO_REUSEPORT, SO_ATTACH_FILTER), so those of
+// another connection go into a message of their own, even to the same address.
 extension DatagramBatch {
   /// Most datagrams of one message (what every kernel with UDP_SEGMENT takes).
   private static var maximumSegments: Int { 64 }
 
   /// Where the next datagram of up to `length` bytes would stand, if there is room for it.
-  package func room(_ length: Int, for address: Address) -> Int? {
+  package func room(_ length: Int, for address: Address, id: UInt64) -> Int? {
     guard length <= messageCapacity, used <= arena.byteCount - length else { return nil }
-    return joins(length, address) || count < messages.count ? used : nil
+    return joins(length, address, id) || count < messages.count ? used : nil
   }
 
-  /// Appends a datagram of `length` bytes: to the last message when it is for the same address and no longer than
-  /// the others there, else as a new message. `nil` when the batch is full.
-  package mutating func place(_ length: Int, for address: Address) -> Int? {
+  /// Appends a datagram of `length` bytes: to the last message when it is for the same address and connection and no
+  /// longer than the others there, else as a new message. `nil` when the batch is full.
+  package mutating func place(_ length: Int, for address: Address, id: UInt64) -> Int? {
     guard length <= messageCapacity, used <= arena.byteCount - length else { return nil }
     let offset = used
-    if joins(length, address) {
+    if joins(length, address, id) {
       messages[count - 1].length += length
     } else {
       guard count < messages.count else { return nil }
@@ -70,6 +74,7 @@ extension DatagramBatch {
       message.offset = offset
       message.length = length
       message.segmentSize = length
+      message.connectionID = id
       message.ecn = ecn
       messages[count] = message
       count += 1
@@ -78,11 +83,11 @@ extension DatagramBatch {
     return offset
   }
 
-  private func joins(_ length: Int, _ address: Address) -> Bool {
+  private func joins(_ length: Int, _ address: Address, _ id: UInt64) -> Bool {
     guard count > 0 else { return false }
     let last = messages[count - 1]
     return length <= last.segmentSize && last.length % last.segmentSize == 0
       && last.length + length <= messageCapacity && last.length < Self.maximumSegments * last.segmentSize
-      && last.address == address
+      && last.connectionID == id && last.address == address
   }
 }

@@ -18,6 +18,7 @@ package struct HandshakeParameters: BitwiseCopyable {
     static let idleTimeout: UInt16 = 10
     static let maximumAckDelay: UInt16 = 11
     static let ackRatio: UInt16 = 12
+    static let message3Length: UInt16 = 13
   }
 
   /// The most bytes that `write` needs without padding.
@@ -44,6 +45,8 @@ package struct HandshakeParameters: BitwiseCopyable {
   package var maximumAckDelayMicroseconds: UInt32 = 25_000
   /// The sender of these parameters wants an ACK for every so many packets.
   package var ackRatio: UInt16 = 2
+  /// How long the datagram with message 3 has to be; 0 leaves it to the initiator.
+  package var message3Length: UInt16 = 0
   /// Whether to leave out what need not be public: message 1 travels in the clear.
   package var isPublic = false
   /// Sent as a parameter that means nothing; 0 sends none.
@@ -61,9 +64,15 @@ package struct HandshakeParameters: BitwiseCopyable {
   package static func isMessage1(_ datagram: RawSpan) -> Bool {
     // Behind the id (8) and the ephemeral key (32): magic, then type and length of the receive id, then the id.
     guard datagram.byteCount >= Datagram.smallestPath else { return false }
-    return datagram.bigEndian32(40) == magic && datagram.bigEndian16(44) == Parameter.receiveID
-      && datagram.bigEndian16(46) == 8 && datagram.bigEndian64(48) == datagram.bigEndian64(0)
+    return datagram.bigEndian32(40) == magic && datagram.bigEndian32(44) == receiveIDHead
+      && datagram.bigEndian64(message1ReceiveID) == datagram.bigEndian64(0)
   }
+
+  /// Words that every message 1 has, and where: the magic, then type and length of the receive id.
+  package static var message1Words: [(offset: Int, word: UInt32)] { [(40, magic), (44, receiveIDHead)] }
+  private static var receiveIDHead: UInt32 { UInt32(Parameter.receiveID) << 16 | 8 }
+  /// Where message 1 has the receive id, which is the same as that of the datagram.
+  package static var message1ReceiveID: Int { 48 }
 
   /// The cookie of a message 1: it stands right behind the receive id, or does not count.
   package static func cookie(ofMessage1 datagram: RawSpan) -> Cookie? {
@@ -142,6 +151,9 @@ package struct HandshakeParameters: BitwiseCopyable {
     case Parameter.ackRatio:
       try expect(2)
       ackRatio = max(value.bigEndian16(0), 1)
+    case Parameter.message3Length:
+      try expect(2)
+      message3Length = value.bigEndian16(0)
     default:
       break
     }
@@ -181,6 +193,10 @@ package struct HandshakeParameters: BitwiseCopyable {
       bytes.setBigEndian32(at - 4, maximumAckDelayMicroseconds)
       begin(Parameter.ackRatio, 2, &bytes, &at)
       bytes.setBigEndian16(at - 2, ackRatio)
+    }
+    if message3Length != 0 {
+      begin(Parameter.message3Length, 2, &bytes, &at)
+      bytes.setBigEndian16(at - 2, message3Length)
     }
     if reservedType != 0 {
       begin(reservedType | 0x8000, 3, &bytes, &at)

@@ -41,7 +41,7 @@ private struct Checked: ~Copyable {
     if isFin, fin == nil, number + 1 < highest { return .violation }
     if number == next, !window.isPaused, delivered == next { return .direct }
     if stored.contains(number) { return .duplicate }
-    if stored.count == poolCells - poolCells / 32 { return .exhausted }
+    if stored.count == poolCells - min(max(poolCells / 32, 1), poolCells - 1) { return .exhausted }
     return number == next ? .inOrder : .early(opensGap: number > highest)
   }
 
@@ -65,7 +65,7 @@ private struct Checked: ~Copyable {
       highest = max(highest, number + 1)
       if isFin { fin = number }
       if arrival == .direct {
-        window.deliveredDirectly()
+        _ = window.deliveredDirectly()
         delivered += 1
         next += 1
       } else {

@@ -71,4 +71,29 @@ private struct Model {
     #expect(!window.accepts(.max - 1024) && window.accepts(.max - 1023) && !window.accepts(.max))
     #expect(window.highest == .max)
   }
+
+  /// What is kept while nothing moves accepts nothing that the window would refuse, and all that is newer than 64 numbers.
+  @Test(arguments: 0..<20)
+  func restAcceptsNoMoreThanTheWindow(seed: Int) {
+    var random = TestRandom(seed: seed)
+    var window = ReplayWindow()
+    let empty = window.rest
+    #expect(empty.accepts(0) && empty.accepts(1 << 40))
+    var number: UInt64 = UInt64(random.below(2)) << 40
+    for _ in 0..<300 {
+      number += UInt64(random.below(4))
+      if random.happens(percent: 80) { window.insert(number - UInt64(random.below(Int(min(number, 40)) + 1))) }
+    }
+    let rest = window.rest
+    let woken = ReplayWindow(from: rest, memory: ReplayWindow(bits: 4096))
+    #expect(woken.highest == window.highest && woken.bits == 1024)
+    let highest = window.highest!
+    var wrong = 0
+    for number in highest - min(highest, 3000)...highest + 100 {
+      if rest.accepts(number) != woken.accepts(number) { wrong += 1 }
+      if rest.accepts(number), !window.accepts(number) { wrong += 1 }
+      if number + 64 > highest, rest.accepts(number) != window.accepts(number) { wrong += 1 }
+    }
+    #expect(wrong == 0)
+  }
 }

@@ -70,4 +70,26 @@ private struct Row: ~Copyable {
     let value = slots[0].value
     #expect(before == after && value == 5)
   }
+
+  /// Retired rows come back as somebody else's, the last one first, and no more of them are kept than asked for.
+  @Test func retiredRowsAreRenewed() {
+    let lives = Lives()
+    do {
+      var slots = Slots<Row>(count: 4, reserve: 2)
+      let isEarly = slots.insert(at: 0) { $0 }
+      #expect(!isEarly)
+      for slot in 0..<3 { slots.insert(Row(slot, lives), at: slot) }
+      for slot in 0..<3 { slots.retire(slot) }
+      let inUse = slots.inUse
+      #expect(inUse == 0 && lives.count == 2)
+      let isRenewed = slots.insert(at: 3) { row in
+        var row = row
+        row.value += 10
+        return row
+      }
+      let value = slots[3].value
+      #expect(isRenewed && value == 11 && lives.count == 2)
+    }
+    #expect(lives.count == 0)
+  }
 }

@@ -14,6 +14,21 @@ import Testing
     return shape
   }
 
+  /// The receiver's kernel judges what it gets as one by its first datagram.
+  @Test func datagramsOfAnotherConnectionDoNotJoin() {
+    var batch = DatagramBatch(messages: 3, messageCapacity: 1000)
+    #expect(batch.place(300, for: here, id: 1) == 0)
+    #expect(batch.place(300, for: here, id: 2) == 300)
+    #expect(batch.place(300, for: here, id: 2) == 600)
+    #expect(shape(batch) == ["300/300", "600/300"])
+    #expect(batch.messages[0].connectionID == 1 && batch.messages[1].connectionID == 2)
+    // Nor back to the first, as messages are contiguous.
+    #expect(batch.room(300, for: here, id: 1) == 900)
+    #expect(batch.place(300, for: here, id: 1) == 900)
+    #expect(shape(batch) == ["300/300", "600/300", "300/300"])
+    #expect(batch.room(300, for: here, id: 2) == nil)
+  }
+
   @Test func startsEmpty() {
     let batch = DatagramBatch(messages: 3, messageCapacity: 1000)
     #expect(batch.count == 0 && batch.used == 0 && batch.messages.count == 3 && batch.arena.byteCount == 3000)
@@ -156,4 +171,10 @@ import Testing
     #expect(wrong == 0 && !placed.isEmpty && batch.used <= batch.arena.byteCount)
     #expect(sent.elementsEqual(placed, by: ==))
   }
+}
+
+// One connection, where it does not matter which.
+extension DatagramBatch {
+  fileprivate func room(_ length: Int, for address: Address) -> Int? { room(length, for: address, id: 1) }
+  fileprivate mutating func place(_ length: Int, for address: Address) -> Int? { place(length, for: address, id: 1) }
 }

@@ -196,7 +196,7 @@ import Testing
     for count in 0...whole.count { #expect(isMalformed(Array(whole[..<count])) == !ends.contains(count)) }
   }
 
-  @Test(arguments: [(1, 8), (3, 2), (4, 4), (7, 16), (10, 4), (11, 4), (12, 2)])
+  @Test(arguments: [(1, 8), (3, 2), (4, 4), (7, 16), (10, 4), (11, 4), (12, 2), (13, 2)])
   func everyLength(type: Int, right: Int) {
     for length in 0...40 {
       let input = bytes(Self.magic) + [0, UInt8(type), 0, UInt8(length)] + [UInt8](repeating: 0x11, count: length)
@@ -204,7 +204,7 @@ import Testing
     }
   }
 
-  @Test(arguments: [2, 5, 6, 8, 9, 13, 0, 0x7FFF, 0x8000, 0xFFFF] as [UInt16])
+  @Test(arguments: [2, 5, 6, 8, 9, 14, 0, 0x7FFF, 0x8000, 0xFFFF] as [UInt16])
   func anyLength(type: UInt16) {
     for length in 0...40 {
       let head = [UInt8(type >> 8), UInt8(type & 0xFF), 0, UInt8(length)]
@@ -221,7 +221,7 @@ import Testing
     let after = bytes(Self.privateHex)
     let expected = try parse(before + after)
     var random = SplitMix(state: 10)
-    let known: Set<UInt16> = [1, 2, 3, 4, 5, 7, 10, 11, 12]
+    let known: Set<UInt16> = [1, 2, 3, 4, 5, 6, 7, 10, 11, 12, 13]
     var wrong = 0
     for type in UInt16.min...UInt16.max where !known.contains(type) {
       let value = random.bytes(random.below(20))

@@ -1,0 +1,78 @@
+extension Flow {
+  /// Nothing is under way, owed or stored, and both streams go on: all that has to be kept fits a `RestingRow`.
+  package var isQuiet: Bool {
+    send.isQuiet && receive.isQuiet && ack.isQuiet && path.isQuiet && mtu.isQuiet && epochs.previous.aead == 0
+      && !(owesPing || awaitsPing || owesPong || owesFirstAck || isClosedByUser || owesClose)
+      && pingToken == 0 && probesOwed == 0 && reportedOffset == send.acknowledgedOffset
+      // What an earlier connection has learnt is for the first data; what this one has is kept.
+      && (remembered == nil || hasStarted || remembered?.bytesPerSecond == rate.bytesPerSecond)
+  }
+
+  /// When the flow has been idle for long enough to rest.
+  package func restDeadline(after interval: Nanoseconds) -> Instant {
+    interval == 0 ? .never : max(lastReceived, lastSent) + max(interval, probeTimeout)
+  }
+
+  package var rest: RestingRow {
+    var row = RestingRow()
+    row.replay = replay.rest
+    row.receivingEpoch = epochs.receiving
+    row.sendingEpoch = epochs.sending
+    row.lastReceived = lastReceived
+    row.lastSent = lastSent
+    row.idleTimeout = idleTimeout
+    row.handle = handle
+    row.remoteKey = remoteKey
+    row.send = send.rest
+    row.receive = receive.rest
+    row.roundTrip = roundTrip.rest
+    row.ack = ack.rest
+    row.mtu = mtu.rest
+    row.highestAcknowledged = highestAcknowledged
+    row.highestCE = highestCE
+    row.deliveryRate = rate.bytesPerSecond
+    row.pathHoldOffUntil = path.holdOffUntil
+    row.retransmissions = retransmissions
+    row.authenticationFailures = authenticationFailures
+    row.peerMaximumAckDelay = peerMaximumAckDelay
+    row.peerAckRatio = UInt16(clamping: peerAckRatio)
+    row.aead = aead
+    row.congestion = congestion.algorithm
+    return row
+  }
+
+  /// A connection goes on behind a rest, in the memory of another flow. Its congestion controller starts anew, from what
+  /// was learnt of the path (docs/congestion.md).
+  package init(
+    from row: RestingRow, memory: consuming Flow, configuration: EngineConfiguration, seed: UInt64, now: Instant
+  ) {
+    send = SendWindow(from: row.send, first: configuration.initialSequence, memory: memory.send)
+    receive = ReceiveWindow(
+      from: row.receive, maximum: UInt32(configuration.receiveWindow), memory: memory.receive)
+    replay = ReplayWindow(from: row.replay, memory: memory.replay)
+    rate = DeliveryRate(bytesPerSecond: row.deliveryRate, memory: memory.rate)
+    roundTrip = RoundTripEstimate(from: row.roundTrip)
+    ack = AckSchedule(from: row.ack)
+    epochs = row.epochs(bits: configuration.keyEpochBits)
+    path = PathValidation(holdOffUntil: row.pathHoldOffUntil)
+    mtu = PathMTU(from: row.mtu)
+    capacity = Self.capacity(datagram: mtu.datagram)
+    congestion = CongestionControl(
+      row.congestion, segment: mtu.datagram, initialWindow: configuration.initialWindow, seed: seed)
+    remembered = row.learnt
+    handle = row.handle
+    remoteKey = row.remoteKey
+    aead = row.aead
+    peerAckRatio = Int(row.peerAckRatio)
+    peerMaximumAckDelay = row.peerMaximumAckDelay
+    idleTimeout = row.idleTimeout
+    lastReceived = row.lastReceived
+    lastSent = row.lastSent
+    lastElicitingSent = row.lastSent
+    highestAcknowledged = row.highestAcknowledged
+    highestCE = row.highestCE
+    retransmissions = row.retransmissions
+    authenticationFailures = row.authenticationFailures
+    reportedOffset = send.acknowledgedOffset
+  }
+}

@@ -1,0 +1,111 @@
+/// A keyed hash of eight bytes in 32-bit steps that a program of the kernel's packet filter can take, too.
+///
+/// It keeps those out who have not seen what it gave; it is no message authentication code.
+package struct IDHash: BitwiseCopyable, Sendable {
+  package let first: UInt32
+  package let second: UInt32
+  /// Odd, so that nothing is lost by multiplying.
+  package let firstFactor: UInt32
+  package let secondFactor: UInt32
+
+  /// - Parameter key: 128 random bits.
+  package init(key: (UInt64, UInt64)) {
+    first = UInt32(truncatingIfNeeded: key.0)
+    second = UInt32(truncatingIfNeeded: key.0 >> 32)
+    firstFactor = UInt32(truncatingIfNeeded: key.1) | 1
+    secondFactor = UInt32(truncatingIfNeeded: key.1 >> 32) | 1
+  }
+
+  /// 16 bits.
+  @inline(__always)
+  package func value(_ high: UInt32, _ low: UInt32) -> UInt32 {
+    var hash = (high ^ first) &* firstFactor
+    hash ^= hash >> 16
+    hash = (hash &+ low) &* secondFactor
+    hash ^= hash >> 15
+    hash = (hash ^ second) &* firstFactor
+    return hash >> 16
+  }
+}
+
+/// What a socket tells its own traffic by.
+package struct IDMark: BitwiseCopyable, Sendable {
+  /// Of own ids.
+  package let tag: IDHash
+  /// Of foreign ids: how long message 3 under one has to be.
+  package let lengths: IDHash
+
+  package init(tag: IDHash, lengths: IDHash) {
+    self.tag = tag
+    self.lengths = lengths
+  }
+
+  /// Message 3 is asked to have one of these 512 lengths; the shortest is longer than it needs.
+  package static var shortestMessage3: Int { 256 }
+  package static var message3Mask: UInt32 { 511 }
+
+  /// Bytes of the datagram with message 3 under `initiatorID`.
+  package func message3Length(_ initiatorID: UInt64) -> Int {
+    let hash = lengths.value(UInt32(truncatingIfNeeded: initiatorID >> 32), UInt32(truncatingIfNeeded: initiatorID))
+    return Self.shortestMessage3 + Int(hash & Self.message3Mask)
+  }
+}
+
+/// How the ids of one socket's connections are drawn, so that the kernel, which knows none of them, can tell whose they are.
+///
+/// A *tag*, 16 of the 40 bits above the slot, is a keyed hash of all others: what was not drawn here has it by chance only,
+/// once in 65,536. Message 3, which comes under a foreign id, is told by its length. Of sockets that share a port each draws ids that hash to its own number.
+package struct ConnectionIDs: BitwiseCopyable, Sendable {
+  package private(set) var mark: IDMark?
+  package private(set) var steering: IDHash?
+  /// Which of the sockets that share the port this is, and how many they are.
+  package private(set) var index = 0
+  package private(set) var count = 1
+
+  /// All 40 bits are random.
+  package init() {}
+
+  package mutating func mark(with mark: IDMark) { self.mark = mark }
+
+  package mutating func steer(by hash: IDHash, to index: Int, of count: Int) {
+    steering = hash
+    self.index = index
+    self.count = count
+  }
+
+  /// An id for `slot`, out of 64 random bits.
+  package func draw(slot: Int, random: UInt64) -> UInt64 {
+    var random = random
+    while true {
+      var id = random & ~0xFF_FFFF | UInt64(slot)
+      if let tag = mark?.tag { id = id & ~Self.tagMask | UInt64(Self.expected(tag, id)) << 32 }
+      if id >> 24 != 0, isSteeredHere(id) { return id }
+      // A step of a generator that passes through all of its states (Knuth's MMIX).
+      random = random &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+    }
+  }
+
+  /// Whether `id` may be one that `draw` has given.
+  package func isMarked(_ id: UInt64) -> Bool {
+    guard let tag = mark?.tag else { return true }
+    return UInt32(truncatingIfNeeded: id >> 32) & 0xFFFF == Self.expected(tag, id)
+  }
+
+  /// Whether datagrams with this id, anyone's, come to this socket.
+  @inline(__always)
+  package func isSteeredHere(_ id: UInt64) -> Bool {
+    guard let steering else { return true }
+    return Self.destination(steering, id, of: count) == index
+  }
+
+  /// To which of `count` sockets an id is steered.
+  package static func destination(_ hash: IDHash, _ id: UInt64, of count: Int) -> Int {
+    Int(hash.value(UInt32(truncatingIfNeeded: id >> 32), UInt32(truncatingIfNeeded: id))) % count
+  }
+
+  private static var tagMask: UInt64 { 0xFFFF << 32 }
+
+  private static func expected(_ hash: IDHash, _ id: UInt64) -> UInt32 {
+    hash.value(UInt32(truncatingIfNeeded: id >> 48), UInt32(truncatingIfNeeded: id))
+  }
+}

@@ -1,0 +1,225 @@
+import LRP2PCore
+import LRP2PSimulation
+import Testing
+
+private typealias StreamWorld = World<StreamHandler>
+
+/// Connections over which nothing moves, and what wakes them.
+@Suite struct RestTests {
+  /// Two hosts whose connection has carried `bytes` each way and rests.
+  private static func restingWorld(
+    bytes: UInt64 = 100_000, seed: UInt64 = 1, configure: (inout EngineConfiguration) -> Void = { _ in }
+  ) throws -> StreamWorld {
+    var world = try LifecycleTests.openWorld(seed: seed, configure: configure)
+    let dialled = try LifecycleTests.only(world.firstHandler)
+    let accepted = try LifecycleTests.only(world.secondHandler)
+    if bytes > 0 {
+      world.first.offer(dialled, upTo: bytes)
+      #expect(
+        world.run(for: .seconds(10)) {
+          $0.firstHandler.peers[dialled]?.received == bytes && $0.secondHandler.peers[accepted]?.acknowledged == bytes
+        })
+    }
+    _ = world.run(for: .seconds(3))
+    expectRest(world)
+    return world
+  }
+
+  private static func expectRest(
+    _ world: borrowing StreamWorld, _ isResting: Bool = true, location: SourceLocation = #_sourceLocation
+  ) {
+    let flows = (world.first.peers.flows.inUse, world.second.peers.flows.inUse)
+    let expected = isResting ? 0 : 1
+    #expect(flows == (expected, expected), sourceLocation: location)
+  }
+
+  @Test(arguments: 1...5) func dataWakesBothSides(seed: UInt64) throws {
+    var world = try Self.restingWorld(seed: seed)
+    let dialled = try LifecycleTests.only(world.firstHandler)
+    let accepted = try LifecycleTests.only(world.secondHandler)
+    var total: UInt64 = 100_000
+    for round in 0..<6 {
+      total += UInt64(1 + round * 20_000)
+      world.first.offer(dialled, upTo: total)
+      let expected = total
+      #expect(
+        world.run(for: .seconds(10)) {
+          $0.firstHandler.peers[dialled]?.received == expected
+            && $0.firstHandler.peers[dialled]?.acknowledged == expected
+        })
+      if round % 2 == 0 {
+        _ = world.run(for: .seconds(5))
+        Self.expectRest(world)
+      }
+    }
+    world.first.finish(dialled)
+    world.second.finish(accepted)
+    #expect(world.run(for: .seconds(10)) { $0.firstHandler.closedCount == 1 && $0.secondHandler.closedCount == 1 })
+    #expect(world.firstHandler.peers[dialled]?.closed == .finished)
+    #expect(world.firstHandler.mismatches + world.secondHandler.mismatches == 0)
+    #expect(world.firstHandler.violations + world.secondHandler.violations == 0)
+  }
+
+  @Test func figuresAreKept() throws {
+    var world = try LifecycleTests.openWorld()
+    let dialled = try LifecycleTests.only(world.firstHandler)
+    world.first.offer(dialled, upTo: 5_000_000)
+    #expect(world.run(for: .seconds(30)) { $0.firstHandler.peers[dialled]?.acknowledged == 5_000_000 })
+    let figures = world.first.statistics(of: dialled)
+    let before = try #require(figures)
+    let path = world.first.rememberedPath(of: dialled)
+    let learnt = try #require(path)
+    _ = world.run(for: .seconds(5))
+    Self.expectRest(world)
+    let resting = world.first.statistics(of: dialled)
+    let after = try #require(resting)
+    // In whole microseconds.
+    #expect(after.smoothedRTT / 1000 == before.smoothedRTT / 1000)
+    #expect(after.minimumRTT / 1000 == before.minimumRTT / 1000)
+    #expect(after.deliveryRate == before.deliveryRate && after.key == before.key && after.aead == before.aead)
+    #expect(after.retransmissions == before.retransmissions && after.datagramBytes == before.datagramBytes)
+    #expect(after.congestion == before.congestion && after.bytesInFlight == 0)
+    #expect(world.first.rememberedPath(of: dialled)?.bytesPerSecond == learnt.bytesPerSecond)
+    // Asking wakes nobody.
+    Self.expectRest(world)
+  }
+
+  @Test func aPingIsAnsweredAndBothRestAgain() throws {
+    var world = try Self.restingWorld()
+    let dialled = try LifecycleTests.only(world.firstHandler)
+    world.first.ping(dialled, token: 5)
+    #expect(world.run(for: .seconds(1)) { $0.firstHandler.pongs == [5] })
+    _ = world.run(for: .seconds(3))
+    Self.expectRest(world)
+  }
+
+  @Test func keepAlivesGoOnAndSilenceEndsIt() throws {
+    var world = try Self.restingWorld { $0.keepAlive = .seconds(8) }
+    let dialled = try LifecycleTests.only(world.firstHandler)
+    let accepted = try LifecycleTests.only(world.secondHandler)
+    _ = world.run(for: .seconds(300))
+    #expect(world.firstHandler.closedCount + world.secondHandler.closedCount == 0)
+    Self.expectRest(world)
+    world.forth.isDown = true
+    world.back.isDown = true
+    _ = world.run(for: .seconds(40))
+    #expect(world.firstHandler.peers[dialled]?.closed == .idleTimeout)
+    #expect(world.secondHandler.peers[accepted]?.closed == .idleTimeout)
+  }
+
+  @Test func withoutKeepAliveTheClockAloneEndsIt() throws {
+    var world = try Self.restingWorld { $0.keepAlive = 0 }
+    let dialled = try LifecycleTests.only(world.firstHandler)
+    _ = world.run(for: .seconds(40))
+    #expect(world.firstHandler.peers[dialled]?.closed == .idleTimeout)
+  }
+
+  @Test func replaysAndForgeriesWakeNobody() throws {
+    var world = try Self.restingWorld { $0.keepAlive = 0 }
+    let dialled = try LifecycleTests.only(world.firstHandler)
+    let accepted = try LifecycleTests.only(world.secondHandler)
+    let key = world.first.peers.keys[PeerTable.sealingRow(dialled.slot)]
+    let next = world.first.peers.rows[dialled.slot].sendPacketNumber
+    let before = world.second.statistics
+    func inject(_ packetNumber: UInt64, _ key: TrafficKey) {
+      world.inject(
+        StreamWorld.sealed([6, 0, 0, 0, 0, 0], id: accepted.connectionID, packetNumber: packetNumber, key: key),
+        from: StreamWorld.firstAddress)
+    }
+    for packetNumber in 0..<next { inject(packetNumber, key) }
+    _ = world.run(for: .milliseconds(20))
+    #expect(world.second.statistics.replays == before.replays + next)
+    var other = key
+    other.bytes[0] ^= 1
+    inject(next, other)
+    // Of an epoch to come, and of one far ahead.
+    inject(1 << 24, other)
+    inject(9 << 24, other)
+    _ = world.run(for: .milliseconds(20))
+    #expect(world.second.statistics.authenticationFailures == before.authenticationFailures + 3)
+    Self.expectRest(world)
+  }
+
+  /// The key changes with the first datagram behind a rest.
+  @Test func anEpochBeginsBehindARest() throws {
+    var world = try Self.restingWorld { $0.keyEpochBits = 10 }
+    let dialled = try LifecycleTests.only(world.firstHandler)
+    let accepted = try LifecycleTests.only(world.secondHandler)
+    world.first.peers.rows[dialled.slot].sendPacketNumber = 1024
+    world.first.offer(dialled, upTo: 150_000)
+    #expect(world.run(for: .seconds(10)) { $0.firstHandler.peers[dialled]?.received == 150_000 })
+    #expect(world.second.epochs(of: accepted.slot).receiving == 1)
+    _ = world.run(for: .seconds(5))
+    Self.expectRest(world)
+    #expect(world.second.epochs(of: accepted.slot).receiving == 1)
+    #expect(world.first.epochs(of: dialled.slot).sending == 1)
+  }
+
+  /// What is paused, half closed or told beforehand what the path is like has more to keep than a row.
+  @Test func whoHasStateStaysAwake() throws {
+    var world = try Self.restingWorld()
+    let dialled = try LifecycleTests.only(world.firstHandler)
+    let accepted = try LifecycleTests.only(world.secondHandler)
+    world.second.pause(accepted)
+    _ = world.run(for: .seconds(5))
+    #expect(world.first.peers.flows.inUse == 0 && world.second.peers.flows.inUse == 1)
+    world.second.resume(accepted)
+    _ = world.run(for: .seconds(5))
+    Self.expectRest(world)
+    world.first.recall(dialled, path: RememberedPath(roundTrip: .milliseconds(10), bytesPerSecond: 1_000_000))
+    _ = world.run(for: .seconds(5))
+    #expect(world.first.peers.flows.inUse == 1)
+    world.first.finish(dialled)
+    _ = world.run(for: .seconds(5))
+    Self.expectRest(world, false)
+  }
+
+  @Test func closingWakes() throws {
+    var world = try Self.restingWorld()
+    let dialled = try LifecycleTests.only(world.firstHandler)
+    let accepted = try LifecycleTests.only(world.secondHandler)
+    world.second.close(accepted, code: 7, reason: "enough")
+    _ = world.run(for: .seconds(5))
+    #expect(world.firstHandler.peers[dialled]?.closed == .remote(code: 7, reason: "enough"))
+    #expect(world.first.peers.inUse == 0 && world.second.peers.inUse == 0)
+  }
+
+  @Test func aMoveIsFollowedBehindARest() throws {
+    var world = try Self.restingWorld()
+    let dialled = try LifecycleTests.only(world.firstHandler)
+    let accepted = try LifecycleTests.only(world.secondHandler)
+    let elsewhere = Address(ipv4: 0x0A00_0009, port: 77)
+    world.presentAddress = elsewhere
+    world.first.offer(dialled, upTo: 120_000)
+    #expect(world.run(for: .seconds(10)) { $0.firstHandler.peers[dialled]?.received == 120_000 })
+    _ = world.run(for: .seconds(10))
+    #expect(world.second.statistics(of: accepted)?.address == elsewhere)
+    Self.expectRest(world)
+  }
+
+  @Test func whereManyAreAwakeTheyRestAtOnce() throws {
+    var world = try LifecycleTests.openWorld { $0.flowsAtLeisure = 0 }
+    let dialled = try LifecycleTests.only(world.firstHandler)
+    // The responder holds the handshake until it hears of the initiator.
+    world.first.ping(dialled, token: 1)
+    _ = world.run(for: .milliseconds(400))
+    Self.expectRest(world)
+    world.first.offer(dialled, upTo: 3000)
+    #expect(world.run(for: .seconds(1)) { $0.firstHandler.peers[dialled]?.received == 3000 })
+    _ = world.run(for: .milliseconds(400))
+    Self.expectRest(world)
+  }
+
+  @Test func zeroNeverRests() throws {
+    var world = try LifecycleTests.openWorld { $0.restAfter = 0 }
+    _ = world.run(for: .seconds(100))
+    Self.expectRest(world, false)
+  }
+
+  /// An idle peer is to cost at most 512 bytes, pointers of its slot and place in the wheel included.
+  @Test func anIdlePeerIsSmall() {
+    let perSlot = MemoryLayout<PeerRow>.stride + 2 * MemoryLayout<TrafficKey>.stride + MemoryLayout<RestingRow>.stride
+    #expect(MemoryLayout<PeerRow>.stride == 64)
+    #expect(perSlot + 3 * MemoryLayout<Int>.stride + 24 <= 472)
+  }
+}

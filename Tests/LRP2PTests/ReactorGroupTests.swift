@@ -1,0 +1,66 @@
+import LRP2P
+import LRP2PCore
+import LRP2PReactor
+import LRP2PSimulation
+import Testing
+
+/// Reactors that share a port, and one that dials them, turned by one thread.
+@Suite struct ReactorGroupTests {
+  @Test(arguments: backends, [true, false]) func everyConnectionStaysWithItsReactor(
+    backend: ReactorBackend, filter: Bool
+  ) throws {
+    let connections = 40
+    var configuration = ReactorConfiguration(backend)
+    configuration.socketFilter = filter
+    let identity = Identity()
+    let group = try ReactorGroup(count: 2, configuration: configuration, bind: .any(port: 0))
+    var first = try Reactor(identity: identity, group: group, index: 0)
+    var second = try Reactor(identity: identity, group: group, index: 1)
+    #expect(first.localAddress == group.localAddress && second.localAddress == group.localAddress)
+    #expect(first.statistics.socketFilter == filter && second.statistics.socketFilter == filter)
+    // All of them from one socket to one address: what is sent as one message must be of one connection.
+    var client = try Reactor(configuration: configuration, identity: Identity(), bind: .any(port: 0))
+    var clientHandler = StreamHandler(bytesToSend: 100_000)
+    var firstHandler = StreamHandler(bytesToSend: nil)
+    var secondHandler = StreamHandler(bytesToSend: nil)
+    let address = Address(ipv4: 0x7F00_0001, port: group.localAddress.port)
+    for _ in 0..<connections { _ = try client.engine.connect(to: address, pinned: identity.publicKey) }
+    let end = currentInstant() + .seconds(60)
+    while clientHandler.closedCount < connections
+      || firstHandler.closedCount + secondHandler.closedCount < connections, currentInstant() < end
+    {
+      try client.turn(&clientHandler, timeout: 0)
+      try first.turn(&firstHandler, timeout: 0)
+      try second.turn(&secondHandler, timeout: client.nextTimeout == 0 ? 0 : .milliseconds(1) / 10)
+    }
+    #expect(clientHandler.closedCount == connections)
+    #expect(clientHandler.peers.values.allSatisfy { $0.received == 100_000 && $0.closed == .finished })
+    #expect(firstHandler.closedCount + secondHandler.closedCount == connections)
+    // Each met some: the chance that one did not is 2^-39.
+    #expect(firstHandler.closedCount > 0 && secondHandler.closedCount > 0)
+    // A message 3 that is repeated beside the first data may find its handshake over, and counts as unknown.
+    #expect(first.engine.statistics.misdirected + second.engine.statistics.misdirected == 0)
+    #expect(firstHandler.mismatches + secondHandler.mismatches + clientHandler.mismatches == 0)
+    if filter { #expect(first.statistics.kernelDrops + second.statistics.kernelDrops == 0) }
+  }
+
+  /// Where one of a group has gone the kernel counts anew; what comes to the wrong one is dropped, and counted.
+  @Test func whatComesToTheWrongReactorIsCounted() throws {
+    let identity = Identity()
+    let group = try ReactorGroup(count: 2, bind: .any(port: 0))
+    var first = try Reactor(identity: identity, group: group, index: 0)
+    do { _ = try Reactor(identity: identity, group: group, index: 1) }
+    var client = try Reactor(identity: Identity(), bind: .any(port: 0))
+    var handler = StreamHandler(bytesToSend: nil)
+    var clientHandler = StreamHandler(bytesToSend: nil)
+    let address = Address(ipv4: 0x7F00_0001, port: group.localAddress.port)
+    for _ in 0..<40 { _ = try client.engine.connect(to: address, pinned: identity.publicKey) }
+    let end = currentInstant() + .seconds(20)
+    while handler.peers.count + Int(first.engine.statistics.misdirected) < 40, currentInstant() < end {
+      try client.turn(&clientHandler, timeout: 0)
+      try first.turn(&handler, timeout: 0)
+    }
+    #expect(handler.peers.count > 0 && first.engine.statistics.misdirected > 0)
+    #expect(handler.peers.count + Int(first.engine.statistics.misdirected) == 40)
+  }
+}
