@@ -16,6 +16,7 @@ package enum FuzzHarness {
     configuration.acceptsOriginal = isOriginal
     configuration.initialSequence = variant & 1 == 0 || isOriginal ? 0 : UInt32.max - 5
     configuration.keyEpochBits = variant & 4 == 0 ? 24 : 3
+    if variant & 8 != 0 { configuration.halfOpenMark = 0 }
     var world = World<FuzzHandler>(
       seed: 1, configuration: configuration, link: Link(), firstHandler: FuzzHandler(), secondHandler: FuzzHandler(),
       batchMessages: 4)

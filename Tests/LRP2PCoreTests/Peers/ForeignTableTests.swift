@@ -44,6 +44,23 @@ private struct Checked: ~Copyable {
 }
 
 @Suite struct ForeignTableTests {
+  /// All slots with one hash, whatever else stands in between.
+  @Test func slotsWithOneHashAreFoundInTurn() {
+    var table = ForeignTable(seed: 1)
+    // All at home in the same place of a table of up to 1024 entries.
+    let hashes: [UInt64] = [0x0_0400, 0x1_0400, 0x2_0400]
+    for slot in 0..<60 { table.insert(hashes[slot % 3], slot: slot) }
+    for (number, hash) in hashes.enumerated() {
+      var found: [Int] = []
+      var cursor = table.cursor(hash)
+      while let slot = table.next(hash, &cursor) { found.append(slot) }
+      #expect(found.sorted() == stride(from: number, to: 60, by: 3).map { $0 })
+    }
+    var cursor = table.cursor(0x3_0400)
+    let none = table.next(0x3_0400, &cursor)
+    #expect(none == nil)
+  }
+
   private func address(_ number: Int) -> Address {
     Address(high: UInt64(number % 3), low: UInt64(number), port: UInt16(number % 7))
   }
