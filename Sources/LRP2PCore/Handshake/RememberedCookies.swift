@@ -1,7 +1,8 @@
 /// Cookies that responders have given for later dials, by address: a few, as a process dials few hosts again and again. Of two
 /// addresses that share a place the newer stays.
 package struct RememberedCookies: ~Copyable {
-  private struct Entry: BitwiseCopyable {
+  // Not private: a debug build fails on private types in generic storage (Swift 6.3).
+  package struct Entry: BitwiseCopyable {
     var address: Address = .none
     var cookie = Cookie()
   }
