@@ -272,7 +272,8 @@ package struct BBR: BitwiseCopyable {
     isRestarted = true
     extraStart = now
     extraDelivered = 0
-    if isProbingBandwidth { pacingRate = max(Self.scale(bandwidth, 0.99), 1) }
+    // Before the first sample the pace stays that of the start.
+    if isProbingBandwidth, bandwidth > 0 { pacingRate = max(Self.scale(bandwidth, 0.99), segment) }
   }
 
   // MARK: Round trip

@@ -86,7 +86,10 @@ extension Flow {
     }
     let known = roundTrip.minimum
     let segment = UInt64(mtu.datagram)
-    if let path = remembered, path.resembles(roundTrip: known) {
+    // What is less than the initial window tells of nothing that a new start would not find out, and may be of a blackout.
+    if let path = remembered, path.resembles(roundTrip: known),
+      Self.product(path.bytesPerSecond, min(path.roundTrip, known)) > congestion.window
+    {
       // Half of what is remembered, in the course of a round trip; whether it holds is seen by what is delivered.
       trains = PacketTrains(isOver: true)
       let product = Self.product(path.bytesPerSecond, min(path.roundTrip, known))
