@@ -26,8 +26,7 @@ enum ChurnPlan {
 struct ChurnSink: Handler {
   private struct Stream: BitwiseCopyable {
     var peer: UInt64 = 0
-    var offset: UInt64 = 0
-    var pattern = Pattern()
+    var content = PatternStream()
   }
 
   /// By slot.
@@ -49,34 +48,24 @@ struct ChurnSink: Handler {
 
   mutating func received(_ peer: Peer, _ bytes: RawSpan, engine: inout Engine) {
     var stream = streams[peer.slot]
-    var start = 0
-    while stream.offset < 8, start < bytes.byteCount {
-      stream.pattern.learn(bytes.byte(start), at: stream.offset)
-      stream.offset += 1
-      start += 1
-      if stream.offset == 8 {
-        guard let number = stream.pattern.number, seen.insert(number).inserted else {
-          confused += 1
-          continue
-        }
-      }
+    let isNamed = stream.content.offset >= 8
+    if !stream.content.take(bytes) || stream.peer != peer.connectionID { confused += 1 }
+    if !isNamed, stream.content.offset >= 8 {
+      if let number = stream.content.pattern.number, seen.insert(number).inserted {} else { confused += 1 }
     }
-    let rest = bytes.extracting(start..<bytes.byteCount)
-    if stream.peer != peer.connectionID || !stream.pattern.matches(rest, offset: stream.offset) { confused += 1 }
-    stream.offset &+= UInt64(rest.byteCount)
-    if stream.offset > ChurnPlan.bytes { confused += 1 }
+    if stream.content.offset > ChurnPlan.bytes { confused += 1 }
     streams[peer.slot] = stream
-    engine.offer(peer, upTo: stream.offset)
+    engine.offer(peer, upTo: stream.content.offset)
   }
 
   mutating func finished(_ peer: Peer, engine: inout Engine) { engine.finish(peer) }
 
   mutating func fill(_ peer: Peer, offset: UInt64, into bytes: inout MutableRawSpan) {
-    streams[peer.slot].pattern.fill(offset: offset, into: &bytes)
+    streams[peer.slot].content.pattern.fill(offset: offset, into: &bytes)
   }
 
   mutating func acknowledged(_ peer: Peer, upTo offset: UInt64, engine: inout Engine) {
-    guard offset == ChurnPlan.bytes, let number = streams[peer.slot].pattern.number,
+    guard offset == ChurnPlan.bytes, let number = streams[peer.slot].content.pattern.number,
       ChurnPlan.ending(number) == .responderCloses
     else { return }
     engine.close(peer, code: ChurnPlan.responderCode)

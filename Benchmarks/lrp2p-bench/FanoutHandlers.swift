@@ -13,38 +13,24 @@ enum FanoutPlan {
 
 /// Checks every request and sends the same bytes back.
 struct FanoutSink: Handler {
-  private struct Stream: BitwiseCopyable {
-    var offset: UInt64 = 0
-    var pattern = Pattern()
-  }
-
   private(set) var line = ControlLine()
   /// By slot.
-  private var streams: [Stream]
+  private var streams: [PatternStream]
   private(set) var wrongPieces: UInt64 = 0
   private(set) var closed = 0
   private(set) var lastReason: CloseReason?
 
-  init(maximumPeers: Int) { streams = Array(repeating: Stream(), count: maximumPeers) }
+  init(maximumPeers: Int) { streams = Array(repeating: PatternStream(), count: maximumPeers) }
 
   mutating func connected(_ peer: Peer, incoming: Bool, engine: inout Engine) {
     line.connected(peer)
-    streams[peer.slot] = Stream()
+    streams[peer.slot] = PatternStream()
   }
 
   mutating func received(_ peer: Peer, _ bytes: RawSpan, engine: inout Engine) {
     if line.received(peer, bytes.byteCount) { return }
-    var stream = streams[peer.slot]
-    var start = 0
-    while stream.offset < 8, start < bytes.byteCount {
-      stream.pattern.learn(bytes.byte(start), at: stream.offset)
-      stream.offset += 1
-      start += 1
-    }
-    let rest = bytes.extracting(start..<bytes.byteCount)
-    if !stream.pattern.matches(rest, offset: stream.offset) { wrongPieces += 1 }
-    stream.offset &+= UInt64(rest.byteCount)
-    streams[peer.slot] = stream
+    if !streams[peer.slot].take(bytes) { wrongPieces += 1 }
+    let stream = streams[peer.slot]
     engine.offer(peer, upTo: stream.offset)
   }
 

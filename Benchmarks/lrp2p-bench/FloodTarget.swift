@@ -7,32 +7,18 @@ import LRP2PReactor
 
 /// Checks bulk streams, and sends those of small requests back.
 struct FloodSink: Handler {
-  private struct Stream: BitwiseCopyable {
-    var offset: UInt64 = 0
-    var pattern = Pattern()
-  }
-
   /// By slot.
-  private var streams: [Stream]
+  private var streams: [PatternStream]
   private(set) var delivered: UInt64 = 0
   private(set) var wrongPieces: UInt64 = 0
 
-  init(maximumPeers: Int) { streams = Array(repeating: Stream(), count: maximumPeers) }
+  init(maximumPeers: Int) { streams = Array(repeating: PatternStream(), count: maximumPeers) }
 
-  mutating func connected(_ peer: Peer, incoming: Bool, engine: inout Engine) { streams[peer.slot] = Stream() }
+  mutating func connected(_ peer: Peer, incoming: Bool, engine: inout Engine) { streams[peer.slot] = PatternStream() }
 
   mutating func received(_ peer: Peer, _ bytes: RawSpan, engine: inout Engine) {
-    var stream = streams[peer.slot]
-    var start = 0
-    while stream.offset < 8, start < bytes.byteCount {
-      stream.pattern.learn(bytes.byte(start), at: stream.offset)
-      stream.offset += 1
-      start += 1
-    }
-    let rest = bytes.extracting(start..<bytes.byteCount)
-    if !stream.pattern.matches(rest, offset: stream.offset) { wrongPieces += 1 }
-    stream.offset &+= UInt64(rest.byteCount)
-    streams[peer.slot] = stream
+    if !streams[peer.slot].take(bytes) { wrongPieces += 1 }
+    let stream = streams[peer.slot]
     delivered &+= UInt64(bytes.byteCount)
     if stream.offset >= 8, stream.pattern.number ?? 0 >= FloodPlan.firstEcho { engine.offer(peer, upTo: stream.offset) }
   }

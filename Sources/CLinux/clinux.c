@@ -1,1 +1,2 @@
 #include "clinux.h"
+#include "clinux_messages.h"

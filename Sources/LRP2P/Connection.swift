@@ -127,4 +127,6 @@ public final class Connection: Sendable {
 extension Connection {
   /// Whether the read buffer is full and the engine holds the peer back; for tests.
   package var isHoldingBack: Bool { channel.state.withLock { $0.isPaused } }
+  /// Bytes of the own stream that the peer has acknowledged; for tests.
+  package var acknowledgedBytes: UInt64 { channel.state.withLock { $0.outbound.start } }
 }

@@ -1,7 +1,10 @@
 // The attempts of one dial: each under an id and an ephemeral key of its own, as the original takes a repeated message 1
-// for message 3. All stay open, and the first message 2 wins; the user's handle is that of the first attempt.
+// for message 3. All stay open, and the first message 2 wins; the user's handle is that of the first attempt. A responder
+// keeps a few of them until one is the connection.
 
 extension Engine {
+  // MARK: Initiator
+
   static var maximumAttempts: Int { 5 }
   private static var firstRetry: Nanoseconds { .seconds(1) }
 
@@ -32,11 +35,9 @@ extension Engine {
   mutating func startNextAttempt(_ leader: Int) {
     scheduleNextAttempt(leader)
     // Without a slot to spare the first attempt's own message goes once more.
-    guard addAttempt(to: leader, length: Datagram.smallestPath) else {
-      peers.handshakes[leader].isRepeated = true
-      sendMessage1(leader)
-      return
-    }
+    if addAttempt(to: leader, length: Datagram.smallestPath) { return }
+    peers.handshakes[leader].isRepeated = true
+    sendMessage1(leader)
   }
 
   /// One more attempt of a dial, with a message 1 of `length` bytes.
@@ -90,6 +91,68 @@ extension Engine {
       move(slot, .abandoned)
       move(slot, .lingered)
       free(slot)
+    }
+  }
+
+  // MARK: Responder
+
+  /// Of one dial's attempts, never 0. The second word goes in by a secret hash of its own: of two words that are only combined
+  /// anyone could make many with the same result.
+  func attemptHash(_ token: (UInt64, UInt64), _ address: Address) -> UInt64 {
+    peers.attempts.hash(token.0 ^ peers.attempts.hash(token.1, address), address) | 1
+  }
+
+  /// Half-open handshakes that are kept of one dial. A newer attempt must not end the one before it at once: where the round
+  /// trip is longer than the time between them, message 3 of that is under way.
+  private static var attemptsKept: Int { 3 }
+  /// Attempts of one dial that are answered while any of them is half-open.
+  private static var attemptsAnswered: Int { 8 }
+
+  /// The oldest attempt of a dial gives way to a new one.
+  /// - Returns: how many attempts of the dial have been answered; `nil` when it has had all.
+  mutating func makeRoomForAttempt(_ token: (UInt64, UInt64), _ hash: UInt64, from address: Address) -> Int? {
+    var answered = 0
+    var count = 0
+    var oldest = -1
+    var cursor = peers.attempts.cursor(hash)
+    while let slot = peers.attempts.next(hash, &cursor) {
+      guard peers.handshakes[slot].token == token, peers.rows[slot].address == address else { continue }
+      count += 1
+      answered = max(answered, peers.handshakes[slot].attempts)
+      if oldest < 0 || peers.handshakes[slot].attempts < peers.handshakes[oldest].attempts { oldest = slot }
+    }
+    if answered >= Self.attemptsAnswered {
+      counters.attemptsRefused &+= 1
+      return nil
+    }
+    if count >= Self.attemptsKept {
+      counters.halfOpenEvicted &+= 1
+      move(oldest, .abandoned)
+      free(oldest)
+    }
+    return answered
+  }
+
+  /// One attempt of a dial has become the connection.
+  mutating func dropOtherAttempts(of slot: Int) {
+    let hash = peers.handshakes[slot].attemptHash
+    guard hash != 0 else { return }
+    let token = peers.handshakes[slot].token
+    peers.attempts.remove(hash, slot: slot)
+    peers.handshakes[slot].attemptHash = 0
+    var others = InlineArray<4, Int>(repeating: -1)
+    var count = 0
+    var cursor = peers.attempts.cursor(hash)
+    while let other = peers.attempts.next(hash, &cursor), count < others.count {
+      guard peers.handshakes[other].token == token, peers.rows[other].address == peers.rows[slot].address else {
+        continue
+      }
+      others[count] = other
+      count += 1
+    }
+    for index in 0..<count {
+      move(others[index], .abandoned)
+      free(others[index])
     }
   }
 }

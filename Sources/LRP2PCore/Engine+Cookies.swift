@@ -46,8 +46,7 @@ extension Engine {
   /// Writes replies into up to half of an outgoing batch: the rest is for peers.
   mutating func sendCookieReplies(into batch: inout DatagramBatch) {
     let limit = batch.count + max(batch.messages.count / 2, 1)
-    while !cookieReplies.isEmpty, batch.count < limit {
-      let reply = cookieReplies.first
+    while batch.count < limit, let reply = cookieReplies.first {
       guard let place = batch.place(CookieReply.length, for: reply.address, id: reply.id) else { return }
       let cookie = cookieKeys.issue(
         isLasting: false, to: reply.address, token: reply.attemptToken, now: now, suite: suite)

@@ -86,7 +86,7 @@ extension Engine {
     var attempts = 0
     var attemptHash: UInt64 = 0
     if parameters.hasAttemptToken {
-      attemptHash = peers.attempts.hash(parameters.attemptToken.0 ^ parameters.attemptToken.1, address) | 1
+      attemptHash = self.attemptHash(parameters.attemptToken, address)
       guard let answered = makeRoomForAttempt(parameters.attemptToken, attemptHash, from: address) else { return }
       attempts = answered
     }
@@ -167,60 +167,6 @@ extension Engine {
     else { return }
     peers.rows[slot].owesHandshake = true
     makeReady(slot)
-  }
-
-  /// Half-open handshakes that are kept of one dial. A newer attempt must not end the one before it at once: where the round
-  /// trip is longer than the time between them, message 3 of that is under way.
-  private static var attemptsKept: Int { 3 }
-  /// Attempts of one dial that are answered while any of them is half-open.
-  private static var attemptsAnswered: Int { 8 }
-
-  /// The oldest attempt of a dial gives way to a new one.
-  /// - Returns: how many attempts of the dial have been answered; `nil` when it has had all.
-  private mutating func makeRoomForAttempt(_ token: (UInt64, UInt64), _ hash: UInt64, from address: Address) -> Int? {
-    var answered = 0
-    var count = 0
-    var oldest = -1
-    var cursor = peers.attempts.cursor(hash)
-    while let slot = peers.attempts.next(hash, &cursor) {
-      guard peers.handshakes[slot].token == token, peers.rows[slot].address == address else { continue }
-      count += 1
-      answered = max(answered, peers.handshakes[slot].attempts)
-      if oldest < 0 || peers.handshakes[slot].attempts < peers.handshakes[oldest].attempts { oldest = slot }
-    }
-    if answered >= Self.attemptsAnswered {
-      counters.attemptsRefused &+= 1
-      return nil
-    }
-    if count >= Self.attemptsKept {
-      counters.halfOpenEvicted &+= 1
-      move(oldest, .abandoned)
-      free(oldest)
-    }
-    return answered
-  }
-
-  /// One attempt of a dial has become the connection.
-  private mutating func dropOtherAttempts(of slot: Int) {
-    let hash = peers.handshakes[slot].attemptHash
-    guard hash != 0 else { return }
-    let token = peers.handshakes[slot].token
-    peers.attempts.remove(hash, slot: slot)
-    peers.handshakes[slot].attemptHash = 0
-    var others = InlineArray<4, Int>(repeating: -1)
-    var count = 0
-    var cursor = peers.attempts.cursor(hash)
-    while let other = peers.attempts.next(hash, &cursor), count < others.count {
-      guard peers.handshakes[other].token == token, peers.rows[other].address == peers.rows[slot].address else {
-        continue
-      }
-      others[count] = other
-      count += 1
-    }
-    for index in 0..<count {
-      move(others[index], .abandoned)
-      free(others[index])
-    }
   }
 
   private mutating func makeRoomForHalfOpen() {
@@ -390,7 +336,7 @@ extension Engine {
 
   /// This side of a handshake, under a new ephemeral key. The caller wipes it.
   func newNoise(initiator: Bool) -> NoiseHandshake {
-    var ephemeral = randomKey()
+    var ephemeral = suite.randomKey()
     defer { ephemeral.wipe() }
     return NoiseHandshake(
       initiator: initiator, staticSecret: secretKey, staticPublic: publicKey, ephemeralSecret: ephemeral, suite: suite)

@@ -31,14 +31,14 @@ public struct Engine: ~Copyable {
   var halfOpenCount = 0
   var halfOpenPrefixes: PrefixCounter
   /// Pays for repeats to original peers that have not proved their address.
-  var repeatAllowance = RepeatAllowance()
+  var repeatAllowance = AnswerAllowance(perSecond: 64, seconds: 1)
   private var randomWords = RandomWords()
   var cookieKeys = CookieKeys()
   var cookieReplies: CookieReplies
   /// Cookies of others for dials to come.
   var rememberedCookies = RememberedCookies()
   /// Pays for message 1s of original peers beyond the mark.
-  var unprovedAllowance = RepeatAllowance()
+  var unprovedAllowance = AnswerAllowance(perSecond: 64, seconds: 1)
   /// Message 1s without a cookie that were answered at this time.
   var unprovedInTurn = 0
   var unprovedTurn: Instant = .never
@@ -176,7 +176,8 @@ public struct Engine: ~Copyable {
 
   /// Tells a connection what an earlier one has learnt of the path to the same host: it starts at half of that rate, and if
   /// the first round trip confirms it, goes on at all of it (draft-ietf-tsvwg-careful-resume). Has an effect only before
-  /// the first data has left: call it right after `connect`, or from `Handler.connected`.
+  /// the first data has left, of the connection or behind a rest: call it right after `connect`, or from
+  /// `Handler.connected`.
   public mutating func recall(_ peer: Peer, path: RememberedPath) {
     guard let slot = awake(peer), !peers.flows[slot].hasStarted else { return }
     peers.flows[slot].remembered = path
@@ -311,14 +312,6 @@ public struct Engine: ~Copyable {
   }
 
   mutating func randomWord() -> UInt64 { randomWords.next(suite) }
-
-  func randomKey() -> SecretKey {
-    var key = SecretKey(repeating: 0)
-    var elements = key.mutableSpan
-    var bytes = unsafe elements.mutableBytes
-    suite.random(&bytes)
-    return key
-  }
 }
 
 /// One datagram between opening and dispatch.

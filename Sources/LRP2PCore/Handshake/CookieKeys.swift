@@ -65,18 +65,10 @@ package struct CookieKeys: BitwiseCopyable {
   private static func rotate(_ secrets: inout Secrets, period: Nanoseconds, now: Instant, _ suite: any CipherSuite) {
     let isPreviousCurrent = secrets.since != .never && now < secrets.since + 2 * period
     // A generation that was left out had no cookies: its secret was never known to anyone.
-    secrets.previous = isPreviousCurrent ? secrets.current : random(suite)
-    secrets.current = random(suite)
+    secrets.previous = isPreviousCurrent ? secrets.current : suite.randomKey()
+    secrets.current = suite.randomKey()
     secrets.generation += 1
     secrets.since = isPreviousCurrent ? secrets.since + period : now
-  }
-
-  private static func random(_ suite: any CipherSuite) -> SecretKey {
-    var key = SecretKey(repeating: 0)
-    var elements = key.mutableSpan
-    var bytes = unsafe elements.mutableBytes
-    suite.random(&bytes)
-    return key
   }
 
   /// The first half of keyed BLAKE2b-32 of `generation 8 ‖ address 16 ‖ scope 4 ‖ port 2 ‖ token 16`.

@@ -61,20 +61,3 @@ package struct OriginalPeer: ~Copyable {
     datagram.byteCount == 40 && (datagram.bigEndian16(8) != 0 || datagram.byte(10) != 0)
   }
 }
-
-/// Pays for answers to addresses that have not proved themselves: 64 at once, 64 a second.
-package struct RepeatAllowance: BitwiseCopyable {
-  private static var perSecond: Double { 64 }
-  private var tokens = 64.0
-  private var updated: Instant = 0
-
-  package init() {}
-
-  package mutating func take(now: Instant) -> Bool {
-    tokens = min(tokens + Double(now - min(updated, now)) / 1e9 * Self.perSecond, Self.perSecond)
-    updated = now
-    guard tokens >= 1 else { return false }
-    tokens -= 1
-    return true
-  }
-}

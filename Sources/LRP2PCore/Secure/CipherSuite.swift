@@ -97,6 +97,14 @@ package protocol CipherSuite {
 extension CipherSuite {
   package func forget(_ row: Int) {}
   package var aeadProvider: String { "none" }
+
+  package func randomKey() -> SecretKey {
+    var key = SecretKey(repeating: 0)
+    var elements = key.mutableSpan
+    var bytes = unsafe elements.mutableBytes
+    random(&bytes)
+    return key
+  }
 }
 
 /// What the core asks of ciphers kept as one stored value.

@@ -88,8 +88,8 @@ import Testing
 
   private func drain(_ replies: inout CookieReplies) -> [UInt64] {
     var ids: [UInt64] = []
-    while !replies.isEmpty {
-      ids.append(replies.first.id)
+    while let reply = replies.first {
+      ids.append(reply.id)
       replies.removeFirst()
     }
     return ids
