@@ -11,6 +11,9 @@ extension Engine {
       let size = max(message.segmentSize, 1)
       var at = 0
       while at < message.length {
+        at = sortRun(batch, message, index, from: at)
+        if openCount == Self.jobsPerBatch { openAndDispatch(&batch, &handler) }
+        guard at < message.length else { break }
         let length = min(size, message.length - at)
         sort(&batch, message, index, offset: message.offset + at, length: length, &handler)
         at += length
@@ -23,6 +26,46 @@ extension Engine {
   }
 
   // MARK: 1. Connection id
+
+  /// What most datagrams are becomes jobs for the suite at little cost: new ones of one established connection, as many as
+  /// stand side by side, under the key in use.
+  /// - Returns: where in the message the first other one begins.
+  private mutating func sortRun(
+    _ batch: borrowing DatagramBatch, _ message: Message, _ index: Int, from start: Int
+  ) -> Int {
+    guard message.length - start >= Datagram.minimumLength else { return start }
+    let id = batch.arena.bytes(message.offset + start, 8).bigEndian64(0)
+    guard let slot = peers.slot(of: id), peers.rows[slot].phase == .established, peers.rows[slot].isConfirmed,
+      !peers.rows[slot].isOriginal, peers.flows.contains(slot)
+    else { return start }
+    let row = PeerTable.openingRow(slot)
+    guard peers.keys[row].aead != 0 else { return start }
+    let epochs = peers.flows[slot].epochs
+    var count = openCount
+    var at = start
+    while at < message.length, count < Self.jobsPerBatch {
+      let length = min(max(message.segmentSize, 1), message.length - at)
+      guard length >= Datagram.minimumLength, length <= Datagram.maximumLength else { break }
+      let header = batch.arena.bytes(message.offset + at, Datagram.headerLength)
+      let packetNumber = header.bigEndian64(8)
+      guard header.bigEndian64(0) == id, epochs.epoch(of: packetNumber) == epochs.receiving,
+        peers.flows[slot].replay.accepts(packetNumber)
+      else { break }
+      var job = AEADJob()
+      job.offset = message.offset + at
+      job.length = length
+      job.key = row
+      job.packetNumber = packetNumber
+      openJobs[count] = job
+      arrivals[count] = Arrival(connectionID: id, slot: Int32(slot), message: Int32(index), ecn: message.ecn)
+      count += 1
+      at += length
+    }
+    counters.datagramsReceived &+= UInt64(count - openCount)
+    counters.bytesReceived &+= UInt64(at - start)
+    openCount = count
+    return at
+  }
 
   /// A datagram of ours becomes a job for the suite; a handshake message is handled at once.
   mutating func sort<H: Handler>(
@@ -90,43 +133,45 @@ extension Engine {
     for index in 0..<count {
       let arrival = arrivals[index]
       let slot = Int(arrival.slot)
+      let job = openJobs[index]
+      let row = peers.rows[slot]
       // A callback for an earlier datagram, or a handshake, may have ended the connection.
-      guard peers.rows[slot].connectionID == arrival.connectionID else { continue }
-      guard openJobs[index].opened else {
+      guard row.connectionID == arrival.connectionID else { continue }
+      guard job.opened else {
         failedAuthentication(slot)
         continue
       }
-      let packetNumber = openJobs[index].packetNumber
       if !peers.flows.contains(slot) { wake(slot) }
-      guard peers.flows[slot].authenticated(packetNumber, now: now) else {
+      guard peers.flows[slot].authenticated(job.packetNumber, now: now) else {
         counters.replays &+= 1
         continue
       }
-      if openJobs[index].key < PeerTable.scratchRows {
-        adoptKey(slot, epoch: peers.flows[slot].epochs.epoch(of: packetNumber), row: openJobs[index].key)
+      if job.key < PeerTable.scratchRows {
+        adoptKey(slot, epoch: peers.flows[slot].epochs.epoch(of: job.packetNumber), row: job.key)
       }
-      touch(slot)
-      let source = batch.messages[Int(arrival.message)].address
-      if source != peers.rows[slot].address {
-        heardElsewhere(slot, from: source, bytes: openJobs[index].length, packetNumber: packetNumber)
+      if !row.isTouched { touch(slot) }
+      if batch.messages[Int(arrival.message)].address != row.address {
+        heardElsewhere(
+          slot, from: batch.messages[Int(arrival.message)].address, bytes: job.length, packetNumber: job.packetNumber)
       }
-      if !peers.rows[slot].isConfirmed {
+      if !row.isConfirmed {
         peers.rows[slot].isConfirmed = true
         peers.dropHandshake(slot)
       }
       let plaintext = batch.arena.bytes(
-        openJobs[index].offset + Datagram.headerLength,
-        openJobs[index].length - Datagram.headerLength - Datagram.tagLength)
-      if peers.rows[slot].isOriginal {
-        if peers.rows[slot].phase == .established {
-          dispatchOriginal(plaintext, slot, &handler)
+        job.offset + Datagram.headerLength, job.length - Datagram.headerLength - Datagram.tagLength)
+      switch (row.phase == .established, row.isOriginal) {
+      case (true, false):
+        if let number = Segment.plainNumber(plaintext) {
+          receivePlain(number, plaintext, slot, packetNumber: job.packetNumber, ecn: arrival.ecn, &handler)
         } else {
-          receiveLateOriginal(plaintext, slot)
+          dispatch(
+            plaintext, slot, packetNumber: job.packetNumber, ecn: arrival.ecn,
+            from: batch.messages[Int(arrival.message)].address, &handler)
         }
-      } else if peers.rows[slot].phase == .established {
-        dispatch(plaintext, slot, packetNumber: packetNumber, ecn: arrival.ecn, from: source, &handler)
-      } else {
-        receiveLate(plaintext, slot, packetNumber: packetNumber)
+      case (false, false): receiveLate(plaintext, slot, packetNumber: job.packetNumber)
+      case (true, true): dispatchOriginal(plaintext, slot, &handler)
+      case (false, true): receiveLateOriginal(plaintext, slot)
       }
     }
     openCount = 0
@@ -168,6 +213,27 @@ extension Engine {
   }
 
   // MARK: 4. Data
+
+  /// What most segments are, without a detour: plain data, and the next in order.
+  @inline(__always)
+  private mutating func receivePlain<H: Handler>(
+    _ number: UInt32, _ plaintext: RawSpan, _ slot: Int, packetNumber: UInt64, ecn: UInt8, _ handler: inout H
+  ) {
+    let payload = plaintext.extracting(Segment.dataLength..<plaintext.byteCount)
+    peers.flows[slot].owesAck(
+      packetNumber, ecn: ecn, atOnce: false, maximumDelay: configuration.maximumAckDelay, now: now)
+    guard payload.byteCount <= pool.longestPayload else {
+      counters.malformed &+= 1
+      return
+    }
+    guard payload.byteCount > 0, peers.flows[slot].receive.acceptsDirectly(number) else {
+      _ = receiveSegment(number, isFin: false, payload, slot, &handler)
+      return
+    }
+    handler.received(peer(slot), payload, engine: &self)
+    guard peers.rows[slot].phase == .established else { return }
+    if peers.flows[slot].receive.deliveredDirectly() { deliverStored(slot, &handler) }
+  }
 
   @inline(__always)
   private mutating func receiveData<H: Handler>(

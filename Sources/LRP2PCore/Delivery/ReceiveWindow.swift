@@ -108,6 +108,15 @@ package struct ReceiveWindow: ~Copyable {
     return .storedEarly(opensGap: opensGap)
   }
 
+  /// What `accept` does with a segment that is none but the next, when nothing is stored: to be handed over straight from the
+  /// datagram, as after `direct`.
+  @inline(__always)
+  package mutating func acceptsDirectly(_ number: UInt32) -> Bool {
+    guard number == next, delivered == number, !isPaused, !hasFin, window > 0 else { return false }
+    note(number, isFin: false)
+    return true
+  }
+
   /// Whether a piece of segment `number` is of use.
   package enum Need { case wanted, duplicate, beyondWindow }
   package func need(_ number: UInt32) -> Need {
@@ -117,10 +126,11 @@ package struct ReceiveWindow: ~Copyable {
 
   /// The segment that `accept` called direct has been handed over.
   /// - Returns: whether stored ones, or the end of the stream, may be in order now.
+  @inline(__always)
   package mutating func deliveredDirectly() -> Bool {
     next &+= 1
     delivered &+= 1
-    absorbEarly()
+    if earlyRuns > 0 { absorbEarly() }
     return hasFin || delivered != next
   }
 
@@ -176,6 +186,7 @@ package struct ReceiveWindow: ~Copyable {
     }
   }
 
+  @inline(__always)
   private mutating func note(_ number: UInt32, isFin: Bool) {
     if highest.precedes(number &+ 1) { highest = number &+ 1 }
     if isFin {

@@ -3,8 +3,7 @@ extension Flow {
   /// - Returns: whether it is the first with this number.
   @inline(__always)
   package mutating func authenticated(_ packetNumber: UInt64, now: Instant) -> Bool {
-    guard replay.accepts(packetNumber) else { return false }
-    replay.insert(packetNumber)
+    guard replay.take(packetNumber) else { return false }
     lastReceived = now
     return true
   }

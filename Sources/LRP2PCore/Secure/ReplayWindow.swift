@@ -30,6 +30,20 @@ package struct ReplayWindow: ~Copyable {
     return words[slot(block)] & bit(packetNumber) == 0
   }
 
+  /// `accepts` and then `insert`, which for the next number in the same word is little.
+  /// - Returns: whether it was accepted.
+  @inline(__always)
+  package mutating func take(_ packetNumber: UInt64) -> Bool {
+    if !isEmpty, packetNumber > newest, packetNumber >> 6 == newest >> 6 {
+      newest = packetNumber
+      words[slot(packetNumber >> 6)] |= bit(packetNumber)
+      return true
+    }
+    guard accepts(packetNumber) else { return false }
+    insert(packetNumber)
+    return true
+  }
+
   /// Remembers `packetNumber`. Constant work for the next number, at most one pass over the bitmap for a jump.
   package mutating func insert(_ packetNumber: UInt64) {
     let block = packetNumber >> 6

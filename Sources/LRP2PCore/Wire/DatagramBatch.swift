@@ -29,6 +29,8 @@ package struct DatagramBatch: ~Copyable {
   package var used = 0
   /// The ECN bits of messages to come.
   package var ecn: UInt8 = 0
+  /// The last message ends with a datagram that is shorter than its others, when sending.
+  private var isLastClosed = false
   /// The most bytes one message may have.
   package let messageCapacity: Int
 
@@ -67,6 +69,7 @@ extension DatagramBatch {
     let offset = used
     if joins(length, address, id) {
       messages[count - 1].length += length
+      isLastClosed = length < messages[count - 1].segmentSize
     } else {
       guard count < messages.count else { return nil }
       var message = Message()
@@ -78,16 +81,17 @@ extension DatagramBatch {
       message.ecn = ecn
       messages[count] = message
       count += 1
+      isLastClosed = false
     }
     used += length
     return offset
   }
 
+  @inline(__always)
   private func joins(_ length: Int, _ address: Address, _ id: UInt64) -> Bool {
-    guard count > 0 else { return false }
+    guard count > 0, !isLastClosed else { return false }
     let last = messages[count - 1]
-    return length <= last.segmentSize && last.length % last.segmentSize == 0
-      && last.length + length <= messageCapacity && last.length < Self.maximumSegments * last.segmentSize
-      && last.connectionID == id && last.address == address
+    return last.connectionID == id && length <= last.segmentSize && last.length + length <= messageCapacity
+      && last.length < Self.maximumSegments * last.segmentSize && last.address == address
   }
 }

@@ -87,6 +87,16 @@ package struct Segment: BitwiseCopyable {
     return segment
   }
 
+  /// The sequence number of a data segment without options that neither ends its stream nor asks for an ACK at once, as most
+  /// do; `nil` of any other, and of what is none.
+  @inline(__always)
+  package static func plainNumber(_ bytes: RawSpan) -> UInt32? {
+    guard bytes.byteCount >= dataLength, Int(bytes.byte(0)) == dataLength,
+      bytes.byte(1) & ~(SegmentFlag.syn | SegmentFlag.rto) == 0
+    else { return nil }
+    return bytes.bigEndian32(2)
+  }
+
   private mutating func parseOptions(_ bytes: RawSpan, from start: Int) throws(Malformed) {
     var at = start
     while at < payloadOffset {

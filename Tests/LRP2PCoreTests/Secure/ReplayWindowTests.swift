@@ -42,9 +42,15 @@ private struct Model {
       // Around the ends of the number space the arithmetic of this test would wrap; the window's does not.
       let expected = model.accepts(number)
       if window.accepts(number) != expected { wrong += 1 }
-      if random.next() % 8 != 0 {
+      switch random.next() % 8 {
+      case 0: break
+      case 1..<4:
         window.insert(number)
         model.insert(number)
+        if window.accepts(number) { wrong += 1 }
+      default:
+        if window.take(number) != expected { wrong += 1 }
+        if expected { model.insert(number) }
         if window.accepts(number) { wrong += 1 }
       }
       if random.next() % 2_000 == 0 && bits < 1 << 16 {

@@ -227,10 +227,20 @@ import Testing
     var parsed = 0
     var withOptions = 0
     var wrong = 0
+    var plain = 0
     for _ in 0..<100_000 {
       let input = random.untrusted(like: valid, longest: 48)
-      guard let segment = try? parse(input) else { continue }
+      let plainNumber = Segment.plainNumber(input.rawBytes)
+      guard let segment = try? parse(input) else {
+        if plainNumber != nil { wrong += 1 }
+        continue
+      }
       parsed += 1
+      let isPlain =
+        segment.kind == .data && segment.payloadOffset == Segment.dataLength
+        && segment.flags & ~(SegmentFlag.syn | SegmentFlag.rto) == 0
+      if plainNumber != (isPlain ? segment.number : nil) { wrong += 1 }
+      if isPlain { plain += 1 }
       let fixed = segment.kind == .ack ? 9 : 6
       if !(fixed...input.count).contains(segment.payloadOffset) { wrong += 1 }
       if segment.ackOptionLength > 0 {
@@ -244,6 +254,6 @@ import Testing
       }
       if segment.window > 0xFF_FFFF { wrong += 1 }
     }
-    #expect(wrong == 0 && parsed > 10_000 && withOptions > 1_000)
+    #expect(wrong == 0 && parsed > 10_000 && withOptions > 1_000 && plain > 1_000)
   }
 }
