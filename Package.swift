@@ -31,7 +31,8 @@ let package = Package(
       swiftSettings: settings),
     .target(
       name: "LRP2PTool", dependencies: ["LRP2P", "LRP2PSodium"], swiftSettings: settings),
-    .testTarget(name: "LRP2PCoreTests", dependencies: ["LRP2PCore"], swiftSettings: settings),
+    .testTarget(
+      name: "LRP2PCoreTests", dependencies: ["LRP2PCore", "LRP2PSimulation"], swiftSettings: settings),
     .testTarget(
       name: "LRP2PSimulationTests", dependencies: ["LRP2PSimulation", "LRP2PCore"], swiftSettings: settings),
     .testTarget(
@@ -87,4 +88,17 @@ if Context.environment["LRP2P_FUZZ"] != nil {
     .executableTarget(
       name: "lrp2p-fuzz", dependencies: ["LRP2PSimulation", "LRP2PCore"], path: "Fuzz/lrp2p-fuzz",
       swiftSettings: settings + [.unsafeFlags(["-parse-as-library"])]))
+}
+
+// LRP2P_ONLY names the targets, by commas, of which a script builds its own kind (instrumented, sanitized): no others
+// are built than they and what they depend on.
+if let names = Context.environment["LRP2P_ONLY"] {
+  var kept: Set<String> = []
+  var found = names.split(separator: ",").map(String.init)
+  while let name = found.popLast() {
+    guard kept.insert(name).inserted, let target = package.targets.first(where: { $0.name == name }) else { continue }
+    for case .byNameItem(let dependency, _) in target.dependencies { found.append(dependency) }
+  }
+  package.targets.removeAll { !kept.contains($0.name) }
+  package.products.removeAll()
 }

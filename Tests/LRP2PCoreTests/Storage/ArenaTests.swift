@@ -30,4 +30,18 @@ import Testing
     let isThere = arena.bytes(9, 6).equals([0, 1, 2, 3, 4, 0])
     #expect(isThere)
   }
+
+  @Test func noBytesOutsideOfIt() async {
+    await #expect(processExitsWith: .failure) { _ = Arena(byteCount: 64).bytes(60, 5).byteCount }
+    await #expect(processExitsWith: .failure) { _ = Arena(byteCount: 64).bytes(-1, 2).byteCount }
+    await #expect(processExitsWith: .failure) { _ = Arena(byteCount: 64).bytes(.max, .max).byteCount }
+    await #expect(processExitsWith: .failure) {
+      var arena = Arena(byteCount: 64)
+      _ = arena.mutableBytes(0, 65).byteCount
+    }
+    await #expect(processExitsWith: .failure) {
+      var arena = Arena(byteCount: 64)
+      _ = arena.mutableBytes(8, -1).byteCount
+    }
+  }
 }

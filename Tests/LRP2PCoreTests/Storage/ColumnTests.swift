@@ -44,4 +44,20 @@ import Testing
     let isEmpty = none.span.isEmpty
     #expect(isEmpty)
   }
+
+  @Test func noRowOutsideOfIt() async {
+    await #expect(processExitsWith: .failure) {
+      let column = Column(repeating: 1, count: 17)
+      _ = column[17]
+    }
+    await #expect(processExitsWith: .failure) {
+      var column = Column(repeating: 1, count: 17)
+      column[-1] = 2
+    }
+    await #expect(processExitsWith: .failure) {
+      var column = Column(repeating: 1, count: 17)
+      column.resize(to: 5, filling: 1)
+      column[5] = 2
+    }
+  }
 }

@@ -21,6 +21,11 @@ import Testing
         if !model.isEmpty { model.removeFirst() }
       }
       if queue.count != model.count || queue.isEmpty != model.isEmpty || queue.first != model.first { wrong += 1 }
+      if let index = model.indices.randomElement(using: &random), queue[index] != model[index] { wrong += 1 }
+      if random.below(3000) == 0 {
+        queue.removeAll()
+        model.removeAll()
+      }
     }
     while let value = queue.popFirst() {
       if value != model.removeFirst() { wrong += 1 }
@@ -38,5 +43,17 @@ import Testing
       if queue.popFirst() != nil || queue.first != nil { wrong += 1 }
     }
     #expect(wrong == 0)
+  }
+
+  @Test func noElementOutsideOfIt() async {
+    await #expect(processExitsWith: .failure) {
+      var queue = Queue<Int>(minimumCapacity: 8, filler: -1)
+      for value in 0..<3 { queue.append(value) }
+      _ = queue[3]
+    }
+    await #expect(processExitsWith: .failure) {
+      let queue = Queue<Int>(minimumCapacity: 8, filler: -1)
+      _ = queue[-1]
+    }
   }
 }

@@ -20,6 +20,14 @@ import Testing
       let count = UInt32(random.below(random.happens(percent: 20) ? span : 100))
       let start = lower &+ from
       let end = lower &+ min(from + count, UInt32(span))
+      if random.below(150) == 0 {
+        // As small as at first: what it held is forgotten.
+        bitmap.removeAll()
+        model.removeAll()
+        let capacity = bitmap.capacity
+        #expect(capacity == 64)
+        bitmap.grow(to: span, lower: lower, upper: lower &+ 64)
+      }
       switch random.below(5) {
       case 0:
         bitmap.insert(start)
@@ -58,6 +66,19 @@ import Testing
         #expect(bitmap.last(isMember, before: lower &+ b, downTo: lower &+ a) == last)
       }
       #expect(bitmap.contains(lower &+ a) == model.contains(lower &+ a))
+    }
+  }
+
+  @Test func aRingIsAPowerOfTwo() async {
+    var bitmap = SequenceBitmap()
+    bitmap.insert(70)
+    bitmap.grow(to: 64, lower: 64, upper: 128)
+    // Never narrower.
+    let (capacity, isMember) = (bitmap.capacity, bitmap.contains(70))
+    #expect(capacity == 64 && isMember)
+    await #expect(processExitsWith: .failure) {
+      var bitmap = SequenceBitmap()
+      bitmap.grow(to: 192, lower: 0, upper: 64)
     }
   }
 }

@@ -28,16 +28,32 @@ private struct Row: ~Copyable {
     let lives = Lives()
     var wrong = 0
     do {
-      var slots = Slots<Row>(count: seed)
+      let reserve = seed % 4
+      var slots = Slots<Row>(count: seed, reserve: reserve)
       var model: [Int: Int] = [:]
+      /// What retired rows were left with, newest last.
+      var retired: [Int] = []
       for step in 0..<3000 {
         if slots.count == 0 || random.happens(percent: 1) { slots.grow(to: slots.count + random.below(5)) }
         guard slots.count > 0 else { continue }
         let slot = random.below(slots.count)
         if slots.contains(slot) != (model[slot] != nil) { wrong += 1 }
-        if model[slot] == nil {
+        let other = random.below(slots.count)
+        if model[slot] == nil, random.happens(percent: 30) {
+          let isRenewed = slots.insert(at: slot) { $0.value += 100_000 }
+          let left = retired.popLast()
+          if isRenewed != (left != nil) { wrong += 1 }
+          if let left { model[slot] = left + 100_000 }
+        } else if model[slot] == nil {
           slots.insert(Row(step, lives), at: slot)
           model[slot] = step
+        } else if model[other] != nil, random.happens(percent: 10) {
+          slots.exchange(slot, other)
+          (model[slot], model[other]) = (model[other], model[slot])
+        } else if random.happens(percent: 20) {
+          let left = model.removeValue(forKey: slot)!
+          slots.retire(slot)
+          if retired.count < reserve { retired.append(left) }
         } else if random.happens(percent: 50) {
           slots[slot].value += 1
           model[slot]! += 1
@@ -47,7 +63,7 @@ private struct Row: ~Copyable {
           // Removing nothing is allowed.
           slots.remove(at: slot)
         }
-        if lives.count != model.count { wrong += 1 }
+        if lives.count != model.count + retired.count || slots.inUse != model.count { wrong += 1 }
         for (slot, value) in model where slots[slot].value != value || slots[slot].owned[2] > value { wrong += 1 }
       }
       if model.isEmpty { wrong += 1 }
@@ -87,5 +103,42 @@ private struct Row: ~Copyable {
       #expect(isRenewed && value == 11 && lives.count == 2)
     }
     #expect(lives.count == 0)
+  }
+
+  @Test func noRowWhereThereIsNone() async {
+    await #expect(processExitsWith: .failure) {
+      let slots = Slots<Column<Int>>(count: 3)
+      _ = slots[1].count
+    }
+    await #expect(processExitsWith: .failure) {
+      var slots = Slots<Column<Int>>(count: 3)
+      slots[1][0] = 1
+    }
+    await #expect(processExitsWith: .failure) {
+      var slots = Slots<Column<Int>>(count: 3)
+      slots.insert(Column(repeating: 1, count: 1), at: 0)
+      slots.exchange(0, 1)
+    }
+    await #expect(processExitsWith: .failure) {
+      let slots = Slots<Column<Int>>(count: 3)
+      _ = slots.contains(3)
+    }
+  }
+
+  @Test func noSecondRowInASlot() async {
+    await #expect(processExitsWith: .failure) {
+      var slots = Slots<Column<Int>>(count: 3)
+      for _ in 0..<2 { slots.insert(Column(repeating: 1, count: 1), at: 0) }
+    }
+    await #expect(processExitsWith: .failure) {
+      var slots = Slots<Column<Int>>(count: 3, reserve: 1)
+      for slot in 0..<2 { slots.insert(Column(repeating: 1, count: 1), at: slot) }
+      slots.retire(0)
+      _ = slots.insert(at: 1) { $0[0] = 2 }
+    }
+    await #expect(processExitsWith: .failure) {
+      var slots = Slots<Column<Int>>(count: 3)
+      slots.grow(to: 2)
+    }
   }
 }

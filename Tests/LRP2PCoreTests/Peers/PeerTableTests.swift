@@ -1,0 +1,249 @@
+import LRP2PCore
+import LRP2PSimulation
+import Testing
+
+/// What a slot holds, as the test knows it.
+private struct Held {
+  var slot: Int
+  var address: Address
+  var hasForeignEntry = false
+  var hasAttemptEntry = false
+  var hasHandshake = false
+  var isOriginal = false
+  var hasFlow = false
+}
+
+/// The table, and a dictionary that knows whom each connection id names.
+private struct Checked: ~Copyable {
+  var table: PeerTable
+  let maximum: Int
+  var model: [UInt64: Held] = [:]
+  /// Ids that have named somebody.
+  var void: [UInt64] = []
+  var random: TestRandom
+  var wrong: [String] = []
+  private let suite = ClearSuite(seed: 1)
+
+  init(maximum: Int, seed: Int) {
+    table = PeerTable(maximum: maximum, seed: UInt64(seed))
+    self.maximum = maximum
+    random = TestRandom(seed: seed)
+  }
+
+  mutating func allocate() {
+    guard let slot = table.allocate() else {
+      if model.count < maximum { wrong.append("no slot, with \(model.count) of \(maximum) in use") }
+      return
+    }
+    if model.count >= maximum { wrong.append("slot \(slot) beyond the maximum") }
+    if model.values.contains(where: { $0.slot == slot }) { wrong.append("slot \(slot) is given away twice") }
+    if table.rows[slot].connectionID != 0 { wrong.append("slot \(slot) is not clean") }
+    let id = UInt64(slot) | (random.next() | 1 << 63) & ~0xFF_FFFF
+    var held = Held(slot: slot, address: Address(ipv4: UInt32(random.below(50)), port: UInt16(random.below(3))))
+    table.rows[slot].connectionID = id
+    table.rows[slot].remoteID = random.next()
+    table.rows[slot].address = held.address
+    table.rows[slot].phase = .answering
+    for row in [PeerTable.sealingRow(slot), PeerTable.openingRow(slot)] {
+      if table.keys[row].aead != 0 { wrong.append("a key in row \(row) is left") }
+      table.keys[row].bytes = .init(repeating: UInt8(truncatingIfNeeded: row) | 1)
+      table.keys[row].aead = 1
+    }
+    let isIncoming = random.happens(percent: 60)
+    held.isOriginal = random.happens(percent: 20)
+    table.rows[slot].isIncoming = isIncoming
+    table.rows[slot].isOriginal = held.isOriginal
+    if held.isOriginal { table.originals.insert(OriginalPeer(), at: slot) }
+    if isIncoming {
+      let hash = table.foreign.hash(table.rows[slot].remoteID, held.address)
+      table.foreign.insert(hash, slot: slot)
+      if held.isOriginal { table.originals[slot].foreignHash = hash }
+      held.hasForeignEntry = true
+    }
+    insertHandshake(&held)
+    if random.happens(percent: 50) {
+      table.flows.insert(Flow(configuration: EngineConfiguration(), seed: 1, now: 0), at: slot)
+      held.hasFlow = true
+    }
+    model[id] = held
+  }
+
+  private mutating func insertHandshake(_ held: inout Held) {
+    let secret = suite.randomKey()
+    let noise = NoiseHandshake(
+      initiator: false, staticSecret: secret, staticPublic: suite.publicKey(of: secret),
+      ephemeralSecret: suite.randomKey(), suite: suite)
+    table.handshakes.insert(HandshakeRow(noise: noise, byteCount: 64, started: 0), at: held.slot)
+    table.rows[held.slot].owesHandshake = true
+    held.hasHandshake = true
+    if random.happens(percent: 50) {
+      // Few different ones, as the attempts of one dial have one.
+      let hash = UInt64(1 + random.below(5))
+      table.handshakes[held.slot].attemptHash = hash
+      table.attempts.insert(hash, slot: held.slot)
+      held.hasAttemptEntry = true
+    }
+  }
+
+  mutating func anyID() -> UInt64? {
+    // Sorted, because the order of a dictionary differs from run to run.
+    model.isEmpty ? nil : model.keys.sorted()[random.below(model.count)]
+  }
+
+  mutating func release() {
+    guard let id = anyID(), let held = model.removeValue(forKey: id) else { return }
+    table.release(held.slot)
+    void.append(id)
+    for row in [PeerTable.sealingRow(held.slot), PeerTable.openingRow(held.slot)] {
+      let key = table.keys[row]
+      if key.aead != 0 || (0..<32).contains(where: { key.bytes[$0] != 0 }) { wrong.append("row \(row) is not wiped") }
+    }
+    if table.handshakes.contains(held.slot) || table.originals.contains(held.slot) || table.flows.contains(held.slot) {
+      wrong.append("\(held) leaves something")
+    }
+  }
+
+  /// The handshake is over: with what message 3 is recognised by, or without.
+  mutating func finishHandshake(keepsEntry: Bool) {
+    guard let id = anyID(), var held = model[id] else { return }
+    if keepsEntry { table.dropHandshakeRow(held.slot) } else { table.dropHandshake(held.slot) }
+    held.hasHandshake = false
+    held.hasAttemptEntry = false
+    // An original peer never learns another id.
+    if !keepsEntry, !held.isOriginal {
+      held.hasForeignEntry = false
+      table.rows[held.slot].isIncoming = false
+    }
+    if table.rows[held.slot].owesHandshake { wrong.append("\(held) owes a handshake that is over") }
+    model[id] = held
+  }
+
+  mutating func check() {
+    if table.inUse != model.count { wrong.append("\(table.inUse) in use, not \(model.count)") }
+    if table.slots > maximum { wrong.append("\(table.slots) slots, of at most \(maximum)") }
+    for (id, held) in model {
+      if table.slot(of: id) != held.slot { wrong.append("\(held) is not found") }
+      // The same slot, under another id.
+      if table.slot(of: id ^ 1 << 30) != nil { wrong.append("\(held) is found by a wrong id") }
+      let row = table.rows[held.slot]
+      let hash = table.foreign.hash(row.remoteID, row.address)
+      let found = table.foreign.find(hash, table.rows, id: row.remoteID, address: row.address)
+      if found != (held.hasForeignEntry ? held.slot : nil) { wrong.append("\(held) by its foreign id: \(found ?? -1)") }
+      if table.handshakes.contains(held.slot) != held.hasHandshake { wrong.append("\(held): the handshake") }
+      if table.flows.contains(held.slot) != held.hasFlow { wrong.append("\(held): the flow") }
+    }
+    for id in void.suffix(200) where table.slot(of: id) != nil { wrong.append("\(id) is void, and is found") }
+    // A slot that the table does not have (yet).
+    if table.slot(of: 1 << 40 | UInt64(table.slots)) != nil || table.slot(of: 1 << 40 | 0xFF_FFFF) != nil {
+      wrong.append("found outside of the table")
+    }
+    let (foreign, attempts) = (table.foreign.count, table.attempts.count)
+    if foreign != model.values.count(where: \.hasForeignEntry) { wrong.append("\(foreign) foreign entries") }
+    if attempts != model.values.count(where: \.hasAttemptEntry) { wrong.append("\(attempts) entries of attempts") }
+  }
+}
+
+@Suite struct PeerTableTests {
+  @Test(arguments: [1, 16, 40, 300], 0..<3)
+  func agreesWithADictionary(maximum: Int, seed: Int) {
+    var checked = Checked(maximum: maximum, seed: seed)
+    for step in 0..<900 where checked.wrong.isEmpty {
+      // It fills up, then most of them go, over and over.
+      let isFilling = step / 300 % 2 == 0
+      switch checked.random.below(100) {
+      case 0..<(isFilling ? 70 : 15): checked.allocate()
+      case 90..<95: checked.finishHandshake(keepsEntry: true)
+      case 95...: checked.finishHandshake(keepsEntry: false)
+      default: checked.release()
+      }
+      if step % 10 == 0 { checked.check() }
+    }
+    while !checked.model.isEmpty, checked.wrong.isEmpty { checked.release() }
+    checked.check()
+    let wrong = checked.wrong.first
+    #expect(wrong == nil)
+  }
+
+  /// It doubles, by no more than 1024 slots at once and not beyond its maximum, and no slot comes back while others are free.
+  @Test func growsWithoutMovingAnybody() {
+    var table = PeerTable(maximum: 5000, seed: 1)
+    var sizes: [Int] = [table.slots]
+    for expected in 0..<5000 {
+      let slot = table.allocate()
+      #expect(slot == expected)
+      table.rows[expected].connectionID = UInt64(expected) | 1 << 40
+      table.rows[expected].phase = .established
+      if table.slots != sizes.last { sizes.append(table.slots) }
+    }
+    #expect(sizes == [16, 32, 64, 128, 256, 512, 1024, 2048, 3072, 4096, 5000])
+    var beyond = table.allocate()
+    #expect(beyond == nil)
+    var wrong = 0
+    for slot in 0..<5000 where table.slot(of: UInt64(slot) | 1 << 40) != slot { wrong += 1 }
+    #expect(wrong == 0)
+    // The one that has been free for longest comes first.
+    for slot in [700, 3, 4999] { table.release(slot) }
+    for slot in [700, 3, 4999] {
+      beyond = table.allocate()
+      #expect(beyond == slot)
+    }
+  }
+
+  /// An id whose slot is being set up, or lingers as free, names nobody.
+  @Test func aFreeSlotIsNotFound() {
+    var table = PeerTable(maximum: 4, seed: 1)
+    let slot = table.allocate()
+    #expect(slot == 0)
+    table.rows[0].connectionID = 1 << 40
+    var found = table.slot(of: 1 << 40)
+    #expect(found == nil)
+    table.rows[0].phase = .dialling
+    found = table.slot(of: 1 << 40)
+    #expect(found == 0)
+    found = table.slot(of: 0)
+    #expect(found == nil)
+  }
+
+  /// More flows than the table keeps memory for rest and wake, in another order: each gets back what is its own.
+  @Test func flowsRestAndWake() {
+    let configuration = EngineConfiguration()
+    var table = PeerTable(maximum: 300, seed: 1)
+    var wrong = 0
+    for _ in 0..<300 {
+      let slot = table.allocate()!
+      table.rows[slot].connectionID = UInt64(slot) | 1 << 40
+      var flow = Flow(configuration: configuration, seed: 1, now: 5)
+      flow.handle = UInt64(slot) + 7
+      flow.retransmissions = UInt64(slot) * 3
+      flow.idleTimeout = UInt64(slot) * 1000
+      flow.peerAckRatio = slot
+      flow.roundTrip.update(sample: .milliseconds(UInt64(slot) + 1), acknowledgementDelay: 0)
+      flow.lastReceived = UInt64(slot) * 11
+      table.flows.insert(flow, at: slot)
+    }
+    for round in 0..<3 {
+      for slot in 0..<300 { table.rest(slot) }
+      if table.flows.inUse != 0 { wrong += 1 }
+      for slot in 0..<300 where table.resting[slot].handle != UInt64(slot) + 7 { wrong += 1 }
+      for step in 0..<300 { table.wake(step * 7 % 300, configuration: configuration, now: UInt64(round)) }
+      if table.flows.inUse != 300 { wrong += 1 }
+      for slot in 0..<300 {
+        if table.flows[slot].handle != UInt64(slot) + 7 || table.flows[slot].retransmissions != UInt64(slot) * 3
+          || table.flows[slot].idleTimeout != UInt64(slot) * 1000 || table.flows[slot].peerAckRatio != slot
+          || table.flows[slot].roundTrip.smoothed != .milliseconds(UInt64(slot) + 1)
+          || table.flows[slot].lastReceived != UInt64(slot) * 11
+        {
+          wrong += 1
+        }
+      }
+    }
+    #expect(wrong == 0)
+  }
+
+  @Test func onlyASlotInUseIsGivenBack() async {
+    await #expect(processExitsWith: .failure) {
+      var table = PeerTable(maximum: 4, seed: 1)
+      table.release(table.allocate()!)
+    }
+  }
+}

@@ -1,0 +1,50 @@
+import LRP2PCore
+import Testing
+
+@Suite struct RestingRowTests {
+  @Test func deadlinesCountFromWhatWasHeardAndSent() {
+    var row = RestingRow()
+    row.lastReceived = .seconds(10)
+    row.lastSent = .seconds(20)
+    #expect(row.idleDeadline == .never && row.keepAliveDeadline(0) == .never)
+    row.idleTimeout = .seconds(30)
+    #expect(row.idleDeadline == .seconds(40) && row.keepAliveDeadline(.seconds(7)) == .seconds(27))
+  }
+
+  /// A path is remembered once it is known how long it is and how fast.
+  @Test func whatTheNextDataStartsFrom() {
+    var row = RestingRow()
+    #expect(row.learnt == nil)
+    row.deliveryRate = 5_000_000
+    #expect(row.learnt == nil)
+    var estimate = RoundTripEstimate()
+    for milliseconds in [30, 20, 40] as [UInt64] {
+      estimate.update(sample: .milliseconds(milliseconds), acknowledgementDelay: 0)
+    }
+    row.roundTrip = estimate.rest
+    #expect(row.learnt?.roundTrip == .milliseconds(20) && row.learnt?.bytesPerSecond == 5_000_000)
+    row.deliveryRate = 0
+    #expect(row.learnt == nil)
+  }
+
+  @Test func epochsGoOnWhereTheyStood() {
+    var row = RestingRow()
+    row.sendingEpoch = 5
+    row.receivingEpoch = 7
+    let epochs = row.epochs(bits: 20)
+    #expect(epochs.sending == 5 && epochs.receiving == 7 && epochs.epoch(of: 7 << 20 | 3) == 7)
+    // What was overtaken before the rest is too old to be opened.
+    #expect(epochs.previous.aead == 0)
+  }
+}
+
+@Suite struct PeerTests {
+  /// A handle names its slot, and is another when the slot has another generation.
+  @Test func aHandleIsSlotAndGeneration() {
+    let one = Peer(connectionID: 0xABCD_EF12_3400_0102)
+    let other = Peer(connectionID: 0xABCD_EF12_3500_0102)
+    #expect(one.slot == 0x102 && other.slot == 0x102 && one != other)
+    #expect(Set([one, other, Peer(connectionID: one.connectionID)]).count == 2)
+    #expect(Peer(connectionID: .max).slot == 0xFF_FFFF)
+  }
+}
