@@ -204,7 +204,9 @@ struct ChannelState {
 
   var needsService: Bool {
     if close != nil || !figures.isEmpty { return true }
-    return over == nil && (dial != nil || offered != outbound.end || resumes || lingers || wantsFinish)
+    // Nobody dials before someone waits for it: a task that was cancelled before comes here first to cancel.
+    let dials = dial != nil && dialler != nil
+    return over == nil && (dials || offered != outbound.end || resumes || lingers || wantsFinish)
   }
 
   mutating func takeOrders() -> Orders {

@@ -58,6 +58,21 @@ import Testing
     await pair.close()
   }
 
+  @Test func whoIsCancelledBeforeDialsNobody() async throws {
+    let pair = try EndpointPair()
+    let address = pair.server.localAddress
+    for _ in 0..<1000 {
+      let connecting = Task {
+        unsafe withUnsafeCurrentTask { unsafe $0?.cancel() }
+        return try await pair.client.connect(to: address)
+      }
+      await #expect(throws: TransportError.cancelled(accepted: 0)) { _ = try await connecting.value }
+    }
+    let started = (await pair.client.statistics())!.engine.handshakesStarted
+    #expect(started == 0)
+    await pair.close()
+  }
+
   @Test func cancelledOthers() async throws {
     let pair = try EndpointPair(.small)
     let (client, server) = try await pair.connect()
