@@ -201,6 +201,8 @@ import Testing
     var link = Link()
     link.delay = .milliseconds(20)
     link.loss = 0.001
+    // What the transfer is about is that it goes on; without an end to its rate it would carry a gigabyte.
+    link.rate = 100_000_000
     var world = LifecycleTests.world(seed: seed, link: link, sends: nil) { $0.halfOpenMark = 64 }
     let bulk = try world.first.connect(to: StreamWorld.secondAddress)
     _ = world.run(for: .milliseconds(200))
