@@ -82,6 +82,16 @@ if Context.environment["LRP2P_TOOLS"] != nil {
   }
 }
 
+// Warnings are errors in our own builds, by the compilers that are known not to have new ones.
+#if compiler(<6.4)
+  if Context.environment["LRP2P_TOOLS"] != nil {
+    for target in package.targets where target.type != .system {
+      target.swiftSettings = (target.swiftSettings ?? []) + [.treatAllWarnings(as: .error)]
+      target.cSettings = (target.cSettings ?? []) + [.treatAllWarnings(as: .error)]
+    }
+  }
+#endif
+
 // libFuzzer brings its own main, so this target exists only for a build with `--sanitize fuzzer` (see scripts/fuzz).
 if Context.environment["LRP2P_FUZZ"] != nil {
   package.targets.append(
