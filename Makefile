@@ -19,9 +19,11 @@ build: setup
 run: build
 	@scripts/run
 
-# Serially: some tests watch the memory of the whole process.
+# Serially: some tests watch the memory of the whole process. Built first, as `swift test` builds everything for
+# `@testable`, which nothing here needs, and neither the programs nor the linter could then use it.
 test: setup
-	swift test -c release --no-parallel
+	swift build -c release --build-tests
+	swift test -c release --no-parallel --skip-build
 
 # All scenarios in turn, into docs/benchmarks.md and pictures; make bench BENCH="--rounds 3" for less.
 bench: build
