@@ -35,8 +35,9 @@ public struct EngineConfiguration: Sendable {
   public var handshakeTimeout: Nanoseconds = .seconds(16)
   /// How long the peer may at most wait to acknowledge.
   public var maximumAckDelay: Nanoseconds = .milliseconds(25)
-  /// The peer is asked to acknowledge every so many packets (at once on loss): 1 … 1024.
-  public var ackRatio = 64
+  /// The peer is asked to acknowledge every so many packets, or four times a round trip if that is earlier (at once on loss):
+  /// 1 … 1024.
+  public var ackRatio = 256
   /// AEADs in order of preference; what the machine lacks is skipped. The initiator's order decides.
   public var aeads: [AEAD] = [.aes256GCM, .chacha20Poly1305]
   /// Whether connections from others are accepted.
