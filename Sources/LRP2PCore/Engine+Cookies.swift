@@ -73,9 +73,10 @@ extension Engine {
       let cookie = CookieReply.cookie(
         datagram, answering: peers.handshakes[slot].datagram.bytes(0, peers.handshakes[slot].length))
     else {
-      counters.unknownConnection &+= 1
+      counters.cookieRepliesRefused &+= 1
       return
     }
+    counters.datagramsAccepted &+= 1
     peers.handshakes[slot].isRefused = true
     let leader = peers.slot(of: peers.handshakes[slot].leader) ?? slot
     guard peers.rows[leader].phase == .dialling else { return }

@@ -5,7 +5,7 @@ extension Engine {
     guard address == peers.rows[slot].address, peers.handshakes[slot].held < HeldDatagrams.maximumPerHandshake,
       held.hold(datagram, connectionID: peers.rows[slot].connectionID, from: address, pool: &pool)
     else {
-      counters.unknownConnection &+= 1
+      counters.earlyDataRefused &+= 1
       return
     }
     peers.handshakes[slot].held += 1
@@ -17,8 +17,13 @@ extension Engine {
     let id = peers.rows[slot].connectionID
     var index = 0
     while index < held.count {
-      if held[index].connectionID == id { held.remove(index, pool: &pool) } else { index += 1 }
+      if held[index].connectionID == id { abandonHeld(index) } else { index += 1 }
     }
+  }
+
+  private mutating func abandonHeld(_ index: Int) {
+    counters.earlyDataAbandoned &+= 1
+    held.remove(index, pool: &pool)
   }
 
   /// Opens what was held for connections that have their keys now, as if it came in this moment.
@@ -29,7 +34,7 @@ extension Engine {
     while index < held.count {
       let entry = held[index]
       guard let slot = peers.slot(of: entry.connectionID), peers.rows[slot].phase != .answering else {
-        if peers.slot(of: entry.connectionID) == nil { held.remove(index, pool: &pool) } else { index += 1 }
+        if peers.slot(of: entry.connectionID) == nil { abandonHeld(index) } else { index += 1 }
         continue
       }
       if batch.count == batch.messages.count { dispatchHeld(&batch, &handler) }

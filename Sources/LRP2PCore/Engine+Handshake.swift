@@ -76,10 +76,12 @@ extension Engine {
     let message = datagram.extracting(Self.headerLength..<datagram.byteCount)
     // The payload is in the clear: whatever speaks against the message is found before any cryptography.
     let payload = message.extracting(NoiseHandshake.message1Overhead..<message.byteCount)
-    guard let parameters = try? HandshakeParameters.parse(payload), parameters.offersVersion1,
-      let aead = choose(parameters)
-    else {
-      counters.malformed &+= 1
+    guard let parameters = try? HandshakeParameters.parse(payload) else {
+      counters.handshakesMalformed &+= 1
+      return
+    }
+    guard parameters.offersVersion1, let aead = choose(parameters) else {
+      counters.handshakesIncompatible &+= 1
       return
     }
     guard isWithinPrefixLimit(address) else { return }
@@ -92,9 +94,11 @@ extension Engine {
     }
     var noise = newNoise(initiator: false)
     defer { noise.wipe() }
-    guard readPayload(message, with: &noise) != nil,
-      let slot = admit(noise, message, id: id, hash: hash, from: address)
-    else { return }
+    guard readPayload(message, with: &noise) != nil else {
+      counters.handshakesMalformed &+= 1
+      return
+    }
+    guard let slot = admit(noise, message, id: id, hash: hash, from: address) else { return }
     peers.handshakes[slot].attempts = attempts + 1
     if attemptHash != 0 {
       peers.handshakes[slot].token = parameters.attemptToken
@@ -122,7 +126,7 @@ extension Engine {
   ) -> Int? {
     makeRoomForHalfOpen()
     guard let slot = allocate(.message1, address: address) else {
-      counters.handshakesFailed &+= 1
+      counters.handshakesOverPeerLimit &+= 1
       return nil
     }
     counters.handshakesStarted &+= 1
@@ -143,6 +147,7 @@ extension Engine {
       free(slot)
       return
     }
+    counters.datagramsAccepted &+= 1
     peers.handshakes[slot].sentAt = now
     peers.handshakes[slot].nextAttempt = now + configuration.handshakeTimeout
     peers.rows[slot].owesHandshake = true
@@ -164,7 +169,11 @@ extension Engine {
   private mutating func repeatMessage2(_ datagram: RawSpan, _ slot: Int) {
     guard peers.rows[slot].phase == .answering,
       PublicKey(bytes: datagram.extracting(8..<40)) == peers.handshakes[slot].answeredKey
-    else { return }
+    else {
+      counters.handshakesOutOfPlace &+= 1
+      return
+    }
+    counters.datagramsAccepted &+= 1
     peers.rows[slot].owesHandshake = true
     makeReady(slot)
   }
@@ -188,7 +197,7 @@ extension Engine {
     _ datagram: RawSpan, _ slot: Int, from address: Address, _ handler: inout H
   ) {
     guard peers.rows[slot].address == address else {
-      counters.unknownConnection &+= 1
+      counters.handshakesFromElsewhere &+= 1
       return
     }
     if datagram.byteCount == CookieReply.length {
@@ -197,7 +206,7 @@ extension Engine {
     }
     let message = datagram.extracting(Self.headerLength..<datagram.byteCount)
     guard message.byteCount >= NoiseHandshake.message2Overhead else {
-      counters.malformed &+= 1
+      counters.handshakesMalformed &+= 1
       return
     }
     var noise = peers.handshakes[slot].noise
@@ -216,6 +225,7 @@ extension Engine {
       let parameters = try? HandshakeParameters.parse(scratch.bytes(0, length)), parameters.offersVersion1,
       parameters.hasReceiveID, parameters.aeadCount == 1, let aead = choose(parameters)
     else {
+      counters.handshakesIncompatible &+= 1
       end(slot, .handshakeFailed, &handler)
       return
     }
@@ -223,6 +233,7 @@ extension Engine {
     let isAccepted =
       peers.handshakes[slot].pinned.map { $0 == key } ?? handler.accepts(key: key, from: address)
     guard isAccepted else {
+      counters.keysRefused &+= 1
       end(slot, .keyRefused, &handler)
       return
     }
@@ -244,6 +255,7 @@ extension Engine {
         parametersOfOurs, slot, id: peers.rows[slot].connectionID,
         paddedTo: asked - Self.headerLength - NoiseHandshake.message3Overhead)
     else {
+      counters.authenticationFailures &+= 1
       end(slot, .handshakeFailed, &handler)
       return
     }
@@ -258,6 +270,7 @@ extension Engine {
   /// The keys are agreed: the connection begins.
   mutating func begin<H: Handler>(_ slot: Int, _ event: Phase.Event, _ handler: inout H) {
     move(slot, event)
+    counters.datagramsAccepted &+= 1
     counters.handshakesCompleted &+= 1
     peers.flows[slot].lastReceived = now
     makeReady(slot)
@@ -282,10 +295,13 @@ extension Engine {
     let message = datagram.extracting(Self.headerLength..<datagram.byteCount)
     guard peers.rows[slot].phase == .answering else {
       // Repeated: what the initiator lacks is a sealed datagram of ours.
-      if peers.rows[slot].phase == .established, !peers.rows[slot].isConfirmed {
-        peers.flows[slot].owesFirstAck = true
-        makeReady(slot)
+      guard peers.rows[slot].phase == .established, !peers.rows[slot].isConfirmed else {
+        counters.late &+= 1
+        return
       }
+      counters.datagramsAccepted &+= 1
+      peers.flows[slot].owesFirstAck = true
+      makeReady(slot)
       return
     }
     var noise = peers.handshakes[slot].noise
@@ -295,9 +311,9 @@ extension Engine {
       return
     }
     let key = noise.remoteStatic
-    guard let parameters = try? HandshakeParameters.parse(scratch.bytes(0, length)),
-      handler.accepts(key: key, from: peers.rows[slot].address)
-    else {
+    let parameters = try? HandshakeParameters.parse(scratch.bytes(0, length))
+    guard let parameters, handler.accepts(key: key, from: peers.rows[slot].address) else {
+      if parameters == nil { counters.handshakesMalformed &+= 1 } else { counters.keysRefused &+= 1 }
       counters.handshakesFailed &+= 1
       move(slot, .refused)
       free(slot)

@@ -11,6 +11,8 @@ extension Engine {
       peers.flows[slot].path.begin(
         address, bytes: bytes, challenges: (randomWord(), randomWord()),
         probeTimeout: min(peers.flows[slot].probeTimeout, .seconds(3)), now: now)
+    } else if isNewest, peers.flows[slot].path.putsOff(now: now) {
+      counters.pathValidationsPutOff &+= 1
     }
     touch(slot)
   }
@@ -26,8 +28,13 @@ extension Engine {
       peers.flows[slot].pathSizeChanged()
       return
     }
+    guard peers.flows[slot].path.asks(value) else {
+      counters.responsesUnasked &+= 1
+      return
+    }
     let verdict = peers.flows[slot].path.answered(
       value, probeTimeout: min(peers.flows[slot].probeTimeout, .seconds(3)), now: now)
+    if case .stay = verdict { counters.pathValidationsRefused &+= 1 }
     follow(verdict, slot, &handler)
   }
 
@@ -36,6 +43,7 @@ extension Engine {
     if peers.flows[slot].mtu.expired(lastReceived: lastReceived, now: now) { peers.flows[slot].owesPing = true }
     let verdict = peers.flows[slot].path.expired(
       probeTimeout: min(peers.flows[slot].probeTimeout, .seconds(3)), now: now)
+    if case .stay = verdict { counters.pathValidationsUnanswered &+= 1 }
     follow(verdict, slot, &handler)
   }
 

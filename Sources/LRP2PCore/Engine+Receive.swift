@@ -9,12 +9,14 @@ extension Engine {
     for index in 0..<batch.count {
       let message = batch.messages[index]
       let size = max(message.segmentSize, 1)
+      counters.bytesReceived &+= UInt64(message.length)
       var at = 0
       while at < message.length {
         at = sortRun(batch, message, index, from: at)
         if openCount == Self.jobsPerBatch { openAndDispatch(&batch, &handler) }
         guard at < message.length else { break }
         let length = min(size, message.length - at)
+        counters.datagramsReceived &+= 1
         sort(&batch, message, index, offset: message.offset + at, length: length, &handler)
         at += length
         if openCount == Self.jobsPerBatch { openAndDispatch(&batch, &handler) }
@@ -62,7 +64,6 @@ extension Engine {
       at += length
     }
     counters.datagramsReceived &+= UInt64(count - openCount)
-    counters.bytesReceived &+= UInt64(at - start)
     openCount = count
     return at
   }
@@ -72,10 +73,8 @@ extension Engine {
     _ batch: inout DatagramBatch, _ message: Message, _ index: Int, offset: Int, length: Int,
     _ handler: inout H
   ) {
-    counters.datagramsReceived &+= 1
-    counters.bytesReceived &+= UInt64(length)
     guard length >= Datagram.minimumLength, length <= Datagram.maximumLength else {
-      counters.malformed &+= 1
+      counters.wrongLength &+= 1
       return
     }
     let id = batch.arena.bytes(offset, 8).bigEndian64(0)
@@ -87,9 +86,16 @@ extension Engine {
     case .dialling:
       receiveMessage2(batch.arena.bytes(offset, length), slot, from: message.address, &handler)
     case .established, .lingering:
-      if !peers.rows[slot].isConfirmed, repeatsMessage2(batch.arena.bytes(offset, length), slot) { return }
+      if !peers.rows[slot].isConfirmed, repeatsMessage2(batch.arena.bytes(offset, length), slot) {
+        counters.datagramsAccepted &+= 1
+        return
+      }
       let packetNumber = batch.arena.bytes(offset + 8, 8).bigEndian64(0)
-      guard peers.keys[PeerTable.openingRow(slot)].aead != 0 else { return }
+      // A dial that has failed has none.
+      guard peers.keys[PeerTable.openingRow(slot)].aead != 0 else {
+        counters.late &+= 1
+        return
+      }
       guard acceptsPacketNumber(packetNumber, slot) else {
         counters.replays &+= 1
         duplicateReceived(slot)
@@ -100,9 +106,13 @@ extension Engine {
         if scratchRowsUsed == PeerTable.scratchRows {
           openAndDispatch(&batch, &handler)
           // A callback may have ended the connection.
-          guard peers.slot(of: id) == slot else { return }
+          guard peers.slot(of: id) == slot else {
+            counters.late &+= 1
+            return
+          }
         }
         guard let other = openingRow(slot, epoch: epoch) else {
+          counters.keyUnavailable &+= 1
           failedAuthentication(slot)
           return
         }
@@ -120,7 +130,7 @@ extension Engine {
       // Data that has overtaken message 3.
       hold(batch.arena.bytes(offset, length), slot, from: message.address)
     case .free, .forwarding:
-      counters.unknownConnection &+= 1
+      counters.late &+= 1
     }
   }
 
@@ -130,20 +140,29 @@ extension Engine {
     let count = openCount
     guard count > 0 else { return }
     suite.open(&openJobs, count: count, in: &batch.arena, keys: peers.keys)
+    // What is refused below is taken off again, so that the rule costs nothing.
+    counters.datagramsAccepted &+= UInt64(count)
     for index in 0..<count {
       let arrival = arrivals[index]
       let slot = Int(arrival.slot)
       let job = openJobs[index]
       let row = peers.rows[slot]
       // A callback for an earlier datagram, or a handshake, may have ended the connection.
-      guard row.connectionID == arrival.connectionID else { continue }
+      guard row.connectionID == arrival.connectionID else {
+        counters.late &+= 1
+        counters.datagramsAccepted &-= 1
+        continue
+      }
       guard job.opened else {
+        counters.authenticationFailures &+= 1
+        counters.datagramsAccepted &-= 1
         failedAuthentication(slot)
         continue
       }
       if !peers.flows.contains(slot) { wake(slot) }
       guard peers.flows[slot].authenticated(job.packetNumber, now: now) else {
         counters.replays &+= 1
+        counters.datagramsAccepted &-= 1
         continue
       }
       if job.key < PeerTable.scratchRows {
@@ -267,6 +286,7 @@ extension Engine {
       counters.beyondWindow &+= 1
       return
     }
+    if peers.flows[slot].reassembly?.givesWay(to: number) ?? false { counters.piecesEvicted &+= 1 }
     switch peers.flows[slot].reassemble(number, offset: offset, total: total, payload, pool: &pool) {
     case .incomplete: break
     case .malformed: counters.malformed &+= 1
@@ -304,6 +324,7 @@ extension Engine {
       counters.poolExhausted &+= 1
       return false
     case .violation:
+      counters.beyondFin &+= 1
       end(slot, .protocolViolation, &handler)
       return false
     }
@@ -335,13 +356,20 @@ extension Engine {
   ) {
     let block: AckBlock
     do throws(Malformed) { block = try AckBlock.parse(bytes) } catch {
-      counters.malformed &+= 1
+      counters.acksMalformed &+= 1
       return
     }
     // 0 also stands for "none yet".
     guard block.largestPacketNumber == 0 || block.largestPacketNumber < peers.rows[slot].sendPacketNumber else {
+      counters.acksOfUnsent &+= 1
       end(slot, .protocolViolation, &handler)
       return
+    }
+    // An older one may come late; what was given since holds.
+    if block.largestPacketNumber > peers.flows[slot].highestAcknowledged,
+      (lastInOrder &+ window).precedes(peers.flows[slot].send.edge)
+    {
+      counters.windowsShrunk &+= 1
     }
     let outcome: SendWindow.Outcome
     do throws(SendWindow.Violation) {
@@ -349,6 +377,7 @@ extension Engine {
         lastInOrder: lastInOrder, window: window, block: block, bytes,
         lossDelay: peers.flows[slot].roundTrip.lossDelay, tellsNewest: true, now: now)
     } catch {
+      counters.acksOfUnsent &+= 1
       end(slot, .protocolViolation, &handler)
       return
     }
@@ -364,63 +393,7 @@ extension Engine {
     handler.acknowledged(peer(slot), upTo: offset, engine: &self)
   }
 
-  // MARK: 6. CONTROL
-
-  private mutating func receiveControl<H: Handler>(
-    _ kind: UInt16, token: UInt16, _ body: RawSpan, _ slot: Int, from source: Address, _ handler: inout H
-  ) {
-    switch kind {
-    case Control.ping:
-      // Token 0 asks for an ACK only.
-      if token != 0 {
-        peers.flows[slot].owesPong = true
-        peers.flows[slot].pongToken = token
-      }
-    case Control.pong:
-      if token != 0 { handler.pong(peer(slot), token: token, engine: &self) }
-    case Control.challenge:
-      guard body.byteCount >= Control.challengeLength else {
-        counters.malformed &+= 1
-        return
-      }
-      peers.flows[slot].path.owe(body.bigEndian64(0), to: source)
-    case Control.response:
-      receiveResponse(body, slot, &handler)
-    case Control.close:
-      let reason: CloseReason
-      do throws(Malformed) {
-        reason = .remote(code: try Control.closeCode(body), reason: try Control.closeReason(body))
-      } catch {
-        counters.malformed &+= 1
-        return
-      }
-      end(slot, reason, &handler)
-    default:
-      break
-    }
-  }
-
-  /// What reaches a connection that is over: a finished one acknowledges a repeated FIN, a closed one repeats CLOSE
-  /// at most once for each doubling of what it receives.
-  private mutating func receiveLate(_ plaintext: RawSpan, _ slot: Int, packetNumber: UInt64) {
-    guard let segment = try? Segment.parse(plaintext) else { return }
-    if peers.flows[slot].isClosedByUser {
-      peers.flows[slot].lingerReceived += 1
-      if peers.flows[slot].lingerReceived >= peers.flows[slot].lingerAnswerAt, segment.kind != .control {
-        peers.flows[slot].lingerAnswerAt *= 2
-        peers.flows[slot].owesClose = true
-        makeReady(slot)
-      }
-    } else if peers.flows[slot].isFinished, segment.isAckEliciting {
-      peers.flows[slot].ack.received(
-        packetNumber: packetNumber, ecn: 0, ratio: 1, maximumDelay: 0, roundTrip: 0, now: now)
-      peers.flows[slot].ack.demand()
-      peers.flows[slot].extendLinger(now: now)
-      makeReady(slot)
-    }
-  }
-
-  // MARK: 7. After the batch
+  // MARK: 6. After the batch
 
   /// Judges every touched peer once: what it owes, what it may send, when to wake.
   mutating func settleTouched<H: Handler>(_ handler: inout H) {

@@ -56,8 +56,8 @@ extension Engine {
       ? peers.flows[slot].epochs : peers.resting[slot].epochs(bits: configuration.keyEpochBits)
   }
 
+  /// A datagram for the connection could not be opened; the caller counts why.
   mutating func failedAuthentication(_ slot: Int) {
-    counters.authenticationFailures &+= 1
     if peers.flows.contains(slot) {
       peers.flows[slot].authenticationFailures &+= 1
     } else {
@@ -102,20 +102,5 @@ extension Engine {
       peers.flows[slot].owesPing = true
     }
     return false
-  }
-
-  // MARK: Figures
-
-  func restingStatistics(_ slot: Int) -> PeerStatistics {
-    let roundTrip = RoundTripEstimate(from: peers.resting[slot].roundTrip)
-    let datagram = Int(peers.resting[slot].mtu.datagram)
-    let congestion = CongestionControl(
-      peers.resting[slot].congestion, segment: datagram, initialWindow: configuration.initialWindow, seed: 0)
-    return PeerStatistics(
-      smoothedRTT: roundTrip.smoothed, minimumRTT: roundTrip.shortest, congestion: congestion.algorithm,
-      congestionWindow: congestion.window, pacingRate: 0, deliveryRate: peers.resting[slot].deliveryRate,
-      bytesInFlight: 0, packetsInFlight: 0, datagramBytes: datagram,
-      retransmissions: peers.resting[slot].retransmissions, aead: peers.resting[slot].aead,
-      address: peers.rows[slot].address, key: peers.resting[slot].remoteKey, version: 1)
   }
 }

@@ -275,7 +275,7 @@ extension Engine {
 extension Flow {
   /// The next segment that the congestion window and the pacer let out. If they do not, says when the pacer will.
   package mutating func nextSegment(now: Instant) -> SendWindow.Segment? {
-    let hasData = send.hasLost || send.canSendNew()
+    let hasData = send.hasData
     guard hasData || tail.mayRepeat(send, window: congestion.window) else {
       isCongestionLimited = false
       if send.bytesInFlight < congestion.window, !send.isWindowClosed {
@@ -288,7 +288,7 @@ extension Flow {
       return nil
     }
     if !hasStarted { start(now: now) }
-    guard send.bytesInFlight < congestion.window else {
+    guard hasCongestionWindow else {
       isCongestionLimited = true
       return nil
     }

@@ -55,6 +55,8 @@ public struct Engine: ~Copyable {
   var scratchRowsUsed = 0
   var scratchSlot = 0
   var scratchEpoch: UInt64 = 0
+  /// The reactor could not send all that there was to send: its socket is full, or its share of the turn is used up.
+  package var socketIsBehind = false
   /// What `prefetch` has read: kept, so that the reading is not left out.
   var glanced: UInt64 = 0
   /// For handshake payloads.
@@ -189,31 +191,6 @@ public struct Engine: ~Copyable {
   public func rememberedPath(of peer: Peer) -> RememberedPath? {
     guard let slot = live(peer) else { return nil }
     return isResting(slot) ? peers.resting[slot].learnt : peers.flows[slot].learnt
-  }
-
-  /// Counters of all peers together.
-  public var statistics: EngineStatistics {
-    var statistics = counters
-    statistics.peers = UInt64(peers.inUse)
-    statistics.poolBytesInUse = UInt64(pool.cellsInUse * pool.cellBytes)
-    return statistics
-  }
-
-  /// Figures of one connection; `nil` when the handle is void.
-  public func statistics(of peer: Peer) -> PeerStatistics? {
-    guard let slot = live(peer) else { return nil }
-    if isResting(slot) { return restingStatistics(slot) }
-    let address = peers.rows[slot].address
-    return PeerStatistics(
-      smoothedRTT: peers.flows[slot].roundTrip.smoothed,
-      minimumRTT: peers.flows[slot].roundTrip.hasSample ? peers.flows[slot].roundTrip.minimum : 0,
-      congestion: peers.flows[slot].congestion.algorithm, congestionWindow: peers.flows[slot].congestion.window,
-      pacingRate: peers.flows[slot].pacer.rate, deliveryRate: peers.flows[slot].rate.bytesPerSecond,
-      bytesInFlight: peers.flows[slot].send.bytesInFlight,
-      packetsInFlight: peers.flows[slot].send.packetsInFlight, datagramBytes: peers.flows[slot].mtu.datagram,
-      retransmissions: peers.flows[slot].retransmissions,
-      aead: peers.flows[slot].aead, address: address, key: peers.flows[slot].remoteKey,
-      version: peers.rows[slot].isOriginal ? 0 : 1)
   }
 
   /// When `expire` has something to do next; `.never` when nothing waits.

@@ -221,11 +221,13 @@ public struct Reactor: ~Copyable {
     _ backend: inout B, _ engine: inout Engine, _ batch: inout DatagramBatch, now: Instant, limit: Int,
     handler: inout H
   ) throws(SystemError) {
+    engine.socketIsBehind = true
     guard backend.canSend(now: now) else { return }
     for _ in 0..<limit {
       if batch.count == 0 { engine.transmit(into: &batch, now: now, handler: &handler) }
-      if batch.count == 0 { return }
+      if batch.count == 0 { break }
       guard try backend.send(&batch, now: now) else { return }
     }
+    engine.socketIsBehind = engine.hasReadyPeers
   }
 }

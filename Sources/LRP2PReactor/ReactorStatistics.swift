@@ -2,6 +2,7 @@
 public struct ReactorStatistics: Sendable, BitwiseCopyable {
   /// What moves the datagrams.
   public var backend = ReactorBackend.epoll
+  /// Each begins with one wait, which may be for no time.
   public var turns: UInt64 = 0
   /// Waits that polled before they slept (`ReactorConfiguration.longestSpin`), and those of them that slept after all.
   public var spins: UInt64 = 0
@@ -29,7 +30,8 @@ public struct ReactorStatistics: Sendable, BitwiseCopyable {
   public var sendDropsTooLarge: UInt64 = 0
   /// Datagrams dropped because the kernel refused their destination (unreachable, prohibited).
   public var sendDropsUndeliverable: UInt64 = 0
-  /// Sends that found the socket's send buffer full (EAGAIN).
+  /// Sends that found the socket's send buffer full (EAGAIN). Nothing is lost by it; connections that it holds back say
+  /// `SendLimit.socket`.
   public var sendBlocked: UInt64 = 0
   /// Sends that found the kernel short of memory (ENOBUFS).
   public var sendShortOfBuffers: UInt64 = 0
@@ -41,4 +43,10 @@ public struct ReactorStatistics: Sendable, BitwiseCopyable {
   public var socketFilter = false
 
   package init() {}
+
+  /// Datagrams that a system call has received or sent on average; 0 before the first. Near 1, each datagram pays for a call.
+  public var datagramsPerReceiveCall: Double { Self.mean(datagramsReceived, receiveCalls) }
+  public var datagramsPerSendCall: Double { Self.mean(datagramsSent, sendCalls) }
+
+  private static func mean(_ sum: UInt64, _ count: UInt64) -> Double { count == 0 ? 0 : Double(sum) / Double(count) }
 }

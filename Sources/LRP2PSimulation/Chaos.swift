@@ -233,7 +233,9 @@ struct Chaos: ~Copyable {
       checks.require(network.hosts[host].windowViolations == 0, "more left than the congestion window lets out")
       checks.require(statistics.poolBytesInUse == 0, "memory of the receive pool is not given back")
       checks.require(statistics.beyondWindow == 0, "more was sent than the window allowed")
-      unopened += statistics.authenticationFailures
+      checks.require(statistics.windowsShrunk == 0, "a window was taken back")
+      checks.require(statistics.isBalanced, "a datagram was neither accepted nor refused, or both: \(statistics)")
+      unopened += statistics.authenticationFailures + statistics.keyUnavailable
       handshakes += statistics.handshakesStarted
       result.probeTimeouts += statistics.probeTimeouts
       result.faults["pause_in_callback", default: 0] += handler.pauseCount

@@ -34,6 +34,7 @@ package enum FuzzHarness {
     precondition(world.first.statistics.peers == 0, "the dialling side keeps a connection")
     precondition(world.second.statistics.peers == 0, "the listening side keeps a connection")
     precondition(world.first.statistics.poolBytesInUse == 0 && world.second.statistics.poolBytesInUse == 0)
+    precondition(world.first.statistics.isBalanced && world.second.statistics.isBalanced, "a datagram went uncounted")
     precondition(world.firstHandler.closes == world.firstHandler.opens)
     precondition(world.secondHandler.closes == world.secondHandler.opens)
   }

@@ -28,6 +28,7 @@ struct FileSender: Handler {
   /// Files that the receiver has confirmed, and its words so far on the next.
   private var confirmed = 0
   private var status: [UInt8] = []
+  private var limits = LimitTimes()
 
   /// Opens all files, so that a missing one is known before anything is sent.
   init(_ paths: [String], receiver: String, asJSON: Bool, progress: ProgressLine) throws(Failure) {
@@ -89,6 +90,12 @@ struct FileSender: Handler {
       outcome = .failure(Failure(reason, of: receiver))
     }
   }
+
+  /// Behind each turn: what its wait will be for.
+  mutating func note(_ limit: SendLimit?, now: Instant) { limits.note(limit, now: now) }
+
+  /// What the transfer has waited for, on a terminal.
+  mutating func tellLimits() { if let line = limits.line { progress.note(line) } }
 
   private mutating func confirm(_ peer: Peer, _ engine: inout Engine) {
     defer { status.removeAll(keepingCapacity: true) }

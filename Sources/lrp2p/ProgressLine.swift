@@ -21,6 +21,13 @@ struct ProgressLine {
     Output.raw("\r\u{1B}[K" + line)
   }
 
+  /// A line of its own that stays.
+  mutating func note(_ text: String) {
+    guard isWanted else { return }
+    end()
+    Output.note(text)
+  }
+
   mutating func end() {
     if isShown { Output.raw("\r\u{1B}[K") }
     isShown = false

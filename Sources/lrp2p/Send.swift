@@ -23,15 +23,20 @@ struct Send: ParsableCommand {
       files, receiver: address, asJSON: socket.json, progress: progress.line(asJSON: socket.json))
     let target = try SocketOptions.resolve(address)
     var reactor = try socket.makeReactor(bind: .any(port: 0))
-    do throws(EngineError) { _ = try reactor.engine.connect(to: target, pinned: pinned) } catch {
+    let connection: Peer
+    do throws(EngineError) { connection = try reactor.engine.connect(to: target, pinned: pinned) } catch {
       throw Failure("no room for a connection")
     }
     do throws(SystemError) {
-      while handler.outcome == nil { try reactor.turn(&handler, timeout: nil) }
+      while handler.outcome == nil {
+        try reactor.turn(&handler, timeout: nil)
+        handler.note(reactor.engine.statistics(of: connection)?.limitedBy, now: reactor.engine.now)
+      }
     } catch {
       throw Failure(error)
     }
     try reactor.linger(&handler)
     if case .failure(let failure) = handler.outcome { throw failure }
+    handler.tellLimits()
   }
 }

@@ -118,7 +118,7 @@ import Testing
     var world = LifecycleTests.world(seed: seed, link: link, sends: 10_000)
     let peer = try world.first.connect(to: StreamWorld.secondAddress)
     #expect(world.run(for: .seconds(1)) { $0.secondHandler.peers.values.first?.received == 10_000 })
-    #expect(world.second.statistics.unknownConnection == 0)
+    #expect(world.second.statistics.unknownConnection == 0 && world.second.statistics.earlyDataRefused == 0)
     finish(&world, peer, bytes: 10_000)
   }
 
@@ -138,7 +138,10 @@ import Testing
     world.inject(forged, from: Address(ipv4: 0x0A00_0077, port: 7))
     _ = world.run(for: .milliseconds(10))
     #expect(world.second.statistics.poolBytesInUse == 10 * 1408)
+    #expect(world.second.statistics.datagramsHeld == 10 && world.second.statistics.earlyDataRefused == 41)
     _ = world.run(for: .seconds(60))
     #expect(world.second.statistics.peers == 0 && world.second.statistics.poolBytesInUse == 0)
+    #expect(world.second.statistics.datagramsHeld == 0 && world.second.statistics.earlyDataAbandoned == 10)
+    #expect(world.second.statistics.isBalanced)
   }
 }

@@ -67,6 +67,8 @@ import Testing
     check(world, bytes: bytes, seed: 1)
     #expect(world.secondHandler.moves.isEmpty && world.second.statistics.pathValidations > 0)
     #expect(world.second.statistics.pathValidations < 20, "a refusal holds off the next validation")
+    #expect(world.second.statistics.pathValidationsRefused > 0 && world.second.statistics.pathValidationsPutOff > 0)
+    #expect(world.second.statistics.isBalanced)
   }
 
   /// A peer that only receives is heard of by its keep-alive.

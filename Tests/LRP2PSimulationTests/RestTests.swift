@@ -136,7 +136,8 @@ private typealias StreamWorld = World<StreamHandler>
     inject(1 << 24, other)
     inject(9 << 24, other)
     _ = world.run(for: .milliseconds(20))
-    #expect(world.second.statistics.authenticationFailures == before.authenticationFailures + 3)
+    #expect(world.second.statistics.authenticationFailures == before.authenticationFailures + 2)
+    #expect(world.second.statistics.keyUnavailable == before.keyUnavailable + 1)
     Self.expectRest(world)
   }
 

@@ -122,3 +122,18 @@ import Testing
     #expect(trips.summary(sent: 3) == "3 sent, 2 received, 33 % lost, min/avg/max 0.100/0.200/0.300 ms")
   }
 }
+
+@Suite struct LimitTimesTests {
+  @Test func timeIsPutDownToWhatWasWaitedFor() {
+    var times = LimitTimes()
+    #expect(times.line == nil)
+    times.note(.handshake, now: 1000)
+    times.note(.congestionWindow, now: 2000)
+    times.note(.pacing, now: 9000)
+    times.note(.congestionWindow, now: 10_980)
+    times.note(.application, now: 10_990)
+    times.note(nil, now: 11_000)
+    times.note(nil, now: 99_000)
+    #expect(times.line == "limited by: congestion window 70 %, pacing 20 %, handshake 10 %")
+  }
+}

@@ -51,6 +51,13 @@ package struct Reassembly: ~Copyable {
     return .complete(cell: cell)
   }
 
+  /// Whether a piece of `number` would cost another segment its place.
+  package func givesWay(to number: UInt32) -> Bool {
+    guard count == Self.maximumSegments else { return false }
+    for index in 0..<count where partials[index].number == number { return false }
+    return true
+  }
+
   /// Segments before `next` have arrived by another way.
   package mutating func forget(before next: UInt32, pool: inout ReceivePool) {
     var index = 0

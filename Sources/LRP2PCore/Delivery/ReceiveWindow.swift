@@ -167,6 +167,11 @@ package struct ReceiveWindow: ~Copyable {
 
   package var hasEarly: Bool { earlyRuns > 0 }
 
+  // Figures.
+  package var packetsUnread: Int { next.distance(since: delivered) }
+  package var packetsBehindGaps: Int { highest.distance(since: next) }
+  package var windowLeft: Int { max(promisedEdge.distance(since: highest), 0) }
+
   /// Gives every cell back.
   package mutating func releaseAll(to pool: inout ReceivePool) {
     while delivered != next {
@@ -229,6 +234,8 @@ package struct ReceiveWindow: ~Copyable {
     fileprivate var promisedEdge: UInt32 = 0
 
     package init() {}
+
+    package var windowLeft: Int { max(promisedEdge.distance(since: next), 0) }
   }
 
   /// Nothing waits for its turn, or for a reader, and the stream goes on.

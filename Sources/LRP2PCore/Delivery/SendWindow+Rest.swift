@@ -8,6 +8,8 @@ extension SendWindow {
     var doublingCredit: Int32 = 0
 
     package init() {}
+
+    package var windowLeft: Int { max(edge.distance(since: next) + 1, 0) }
   }
 
   /// Nothing is under way, nor about to be, and the stream goes on.

@@ -120,6 +120,12 @@ package struct SendWindow: ~Copyable {
   /// Whether new data is there and only the peer's window forbids it.
   package var isWindowClosed: Bool { hasNew && edge.precedes(next) }
   package func canSendNew() -> Bool { hasNew && !edge.precedes(next) && next &- base < 0xFF_FFFF }
+  /// Whether there is anything that neither the stream's end nor the peer's window holds back.
+  package var hasData: Bool { hasLost || canSendNew() }
+  /// Bytes that were offered and have not left for the first time.
+  package var bytesWaiting: UInt64 { offered > nextOffset ? offered - nextOffset : 0 }
+  /// Packets beyond the newest that the peer's window still takes.
+  package var windowLeft: Int { max(edge.distance(since: next) + 1, 0) }
 
   // MARK: Choosing what to send
 

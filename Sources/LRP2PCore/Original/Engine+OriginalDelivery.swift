@@ -42,9 +42,12 @@ extension Engine {
     _ segment: OriginalSegment, _ slot: Int, _ handler: inout H
   ) {
     let next = peers.flows[slot].send.next
-    guard let answered = segment.answered, answered.precedes(next), segment.number == 0 || segment.number.precedes(next)
-    else {
-      counters.malformed &+= 1
+    guard let answered = segment.answered else {
+      counters.acksMalformed &+= 1
+      return
+    }
+    guard answered.precedes(next), segment.number == 0 || segment.number.precedes(next) else {
+      counters.acksOfUnsent &+= 1
       return
     }
     if peers.originals[slot].heardInOrder.precedes(segment.number) {
@@ -71,7 +74,10 @@ extension Engine {
     guard
       var outcome = peers.flows[slot].send.acknowledge(
         lastInOrder: origin &- 1, window: window, block: scratch, length, lossDelay: lossDelay, now: now)
-    else { return }
+    else {
+      counters.acksOfUnsent &+= 1
+      return
+    }
     // Which of its transmissions a repeated segment's ACK answers cannot be told (Karn and Partridge, 1987).
     if sent?.isRetransmitted ?? true { outcome.sample = nil }
     peers.flows[slot].acknowledged(outcome, block, next: peers.rows[slot].sendPacketNumber, now: now)
@@ -121,6 +127,8 @@ extension Engine {
 
   /// Of a connection that is over: what was delivered is acknowledged again, as the original repeats it for ever.
   mutating func receiveLateOriginal(_ plaintext: RawSpan, _ slot: Int) {
+    counters.late &+= 1
+    counters.datagramsAccepted &-= 1
     guard let segment = try? OriginalSegment.parse(plaintext), !segment.isAck,
       segment.number.precedes(peers.flows[slot].receive.delivered)
     else { return }

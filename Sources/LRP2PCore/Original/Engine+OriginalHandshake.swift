@@ -19,7 +19,7 @@ extension Engine {
     var noise = newNoise(initiator: false)
     defer { noise.wipe() }
     guard readPayload(message, with: &noise) != nil else {
-      counters.malformed &+= 1
+      counters.handshakesMalformed &+= 1
       return
     }
     guard let slot = admit(noise, message, id: id, hash: hash, from: address) else { return }
@@ -41,6 +41,7 @@ extension Engine {
     }
     let key = noise.remoteStatic
     guard handler.accepts(key: key, from: peers.rows[slot].address) else {
+      counters.keysRefused &+= 1
       counters.handshakesFailed &+= 1
       move(slot, .refused)
       free(slot)
@@ -63,10 +64,16 @@ extension Engine {
     _ noise: NoiseHandshake, _ slot: Int, from address: Address, _ handler: inout H
   ) {
     guard peers.handshakes[slot].versions != .version1, peers.handshakes[slot].pinned == nil else {
+      if peers.handshakes[slot].pinned == nil {
+        counters.handshakesIncompatible &+= 1
+      } else {
+        counters.keysRefused &+= 1
+      }
       end(slot, peers.handshakes[slot].pinned == nil ? .handshakeFailed : .keyRefused, &handler)
       return
     }
     guard handler.accepts(key: noise.remoteStatic, from: address) else {
+      counters.keysRefused &+= 1
       end(slot, .keyRefused, &handler)
       return
     }
@@ -75,6 +82,7 @@ extension Engine {
     peers.flows[slot].remoteKey = noise.remoteStatic
     if !peers.handshakes[slot].isRepeated { sampleHandshake(slot) }
     guard writeMessage(slot, payloadLength: 0, id: peers.rows[slot].connectionID) else {
+      counters.authenticationFailures &+= 1
       end(slot, .handshakeFailed, &handler)
       return
     }

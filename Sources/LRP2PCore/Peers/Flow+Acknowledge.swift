@@ -156,7 +156,7 @@ extension Flow {
       return true
     }
     if ack.isDue(now: now) { return true }
-    guard send.hasLost || send.canSendNew() || tail.mayRepeat(send, window: congestion.window) else { return false }
-    return send.bytesInFlight < congestion.window && pacingDeadline <= now
+    guard send.hasData || tail.mayRepeat(send, window: congestion.window) else { return false }
+    return hasCongestionWindow && pacingDeadline <= now
   }
 }

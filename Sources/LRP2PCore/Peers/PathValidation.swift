@@ -81,6 +81,12 @@ package struct PathValidation: BitwiseCopyable {
     case move
   }
 
+  /// Whether a validation waits for these 8 bytes.
+  package func asks(_ value: UInt64) -> Bool { isActive && (value == oldChallenge || value == newChallenge) }
+
+  /// Whether a move that was heard of now would wait for the last one's failure to be long enough ago.
+  package func putsOff(now: Instant) -> Bool { !isActive && now < holdOffUntil }
+
   /// A RESPONSE with these 8 bytes has come.
   package mutating func answered(_ value: UInt64, probeTimeout: Nanoseconds, now: Instant) -> Verdict {
     guard isActive else { return .nothing }
@@ -140,11 +146,14 @@ package struct PathValidation: BitwiseCopyable {
   package mutating func sentOld() { owesOld = false }
 
   /// The peer asks whether `address` reaches us; a third question before the first is answered replaces the last.
-  package mutating func owe(_ response: UInt64, to address: Address) {
-    if responseCount == 2 { responseCount = 1 }
+  /// - Returns: whether none had to give way.
+  package mutating func owe(_ response: UInt64, to address: Address) -> Bool {
+    let hasRoom = responseCount < 2
+    if !hasRoom { responseCount = 1 }
     responses[responseCount] = response
     responseAddresses[responseCount] = address
     responseCount += 1
+    return hasRoom
   }
 
   package mutating func sentResponse() {
