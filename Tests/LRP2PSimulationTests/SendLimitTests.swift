@@ -68,6 +68,26 @@ import Testing
     #expect(Self.limit(world, dialled) == .application)
   }
 
+  /// A sender that has rested in front of a closed window goes on when it opens.
+  @Test func theWindowOpensForOneThatHasRested() throws {
+    var world = try LifecycleTests.openWorld { ($0.receiveWindow, $0.keepAlive, $0.idleTimeout) = (100, 0, 0) }
+    let dialled = try LifecycleTests.only(world.firstHandler)
+    let accepted = try LifecycleTests.only(world.secondHandler)
+    world.secondHandler.bytesToSend = 0
+    world.secondHandler.pausesAt = 1
+    // The reader has taken one.
+    let window = 101 * UInt64(Flow.capacity(datagram: 1400))
+    world.first.offer(dialled, upTo: window)
+    _ = world.run(for: .seconds(5))
+    #expect(world.first.peers.flows.inUse == 0 && world.first.statistics(of: dialled)?.sendWindowPackets == 0)
+    world.first.offer(dialled, upTo: window + 10_000)
+    #expect(Self.limit(world, dialled) == .receiveWindow)
+    _ = world.run(for: .milliseconds(100))
+    world.secondHandler.pausesAt = .max
+    world.second.resume(accepted)
+    #expect(world.run(for: .seconds(300)) { $0.secondHandler.peers[accepted]?.received == window + 10_000 })
+  }
+
   @Test(arguments: CongestionAlgorithm.allCases) func theCongestionWindowAndThePace(congestion: CongestionAlgorithm)
     throws
   {

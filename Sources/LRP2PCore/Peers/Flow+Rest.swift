@@ -76,7 +76,7 @@ extension Flow {
     lastSent = row.lastSent
     lastElicitingSent = row.lastSent
     lossDeadline = .never
-    pacingDeadline = .never
+    pacingDeadline = 0
     sendNotBefore = 0
     probeCount = 0
     pongToken = 0

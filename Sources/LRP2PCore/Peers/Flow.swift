@@ -35,7 +35,8 @@ package struct Flow: ~Copyable {
   /// When the newest datagram that asks for an ACK left.
   package var lastElicitingSent: Instant
   package var lossDeadline: Instant = .never
-  package var pacingDeadline: Instant = .never
+  /// Nothing is paced before; 0 is not at all.
+  package var pacingDeadline: Instant = 0
   /// No data leaves before.
   package var sendNotBefore: Instant = 0
   package private(set) var lingerDeadline: Instant = .never
