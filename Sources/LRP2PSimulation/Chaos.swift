@@ -274,14 +274,3 @@ struct Chaos: ~Copyable {
     }
   }
 }
-
-/// Counts what was checked and keeps what failed first.
-private struct Checks {
-  var count = 0
-  var failure: String?
-
-  mutating func require(_ condition: Bool, _ message: @autoclosure () -> String) {
-    count += 1
-    if !condition, failure == nil { failure = message() }
-  }
-}

@@ -11,6 +11,12 @@ struct Flight: BitwiseCopyable {
   var ecn: UInt8 = 0
   /// Only its ends are kept.
   var isElided = false
+  /// When it was sent, its id was that of a connection of the host that it goes to.
+  var isToConnection = false
+  /// It carries message 1, 2 or 3.
+  var isHandshake = false
+  /// Somebody repeats what he has seen.
+  var isCopy = false
 
   func precedes(_ other: Flight) -> Bool {
     arrival != other.arrival ? arrival < other.arrival : sequence < other.sequence

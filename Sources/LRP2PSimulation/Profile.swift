@@ -14,6 +14,8 @@ public enum Profile: String, Sendable, CaseIterable {
   case lossy
   /// Faults of all kinds, drawn from the seed.
   case chaos
+  /// Connections that come and go at a steady rate for hours, and copies of their datagrams that come when they are over.
+  case churn
   /// Thousands of peers of one host.
   case many
   /// Starts just below sequence number 2^32.
@@ -47,6 +49,8 @@ public struct Scenario: Sendable {
   public var coalescing: Nanoseconds = .microseconds(10)
   public var elidesPayloads = false
   public var receivePoolBytes = EngineConfiguration().receivePoolBytes
+  /// Tells how many bytes of this process are resident; a churn then says how much they grow.
+  public var residentBytes: (@Sendable () -> UInt64)?
 
   public init(_ profile: Profile) {
     self.profile = profile
@@ -74,8 +78,9 @@ public struct Scenario: Sendable {
       (roundTrip, rate, returnRate) = (.milliseconds(40), 100_000_000, 100_000_000)
       loss = 0.01
       initialSequence = UInt32.max - 2000
-    case .chaos, .many:
+    case .chaos, .many, .churn:
       (roundTrip, rate, returnRate) = (.milliseconds(40), 100_000_000, 100_000_000)
+      if profile == .churn { seconds = 36_000 }
     }
   }
 

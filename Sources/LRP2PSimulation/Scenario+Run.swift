@@ -25,6 +25,11 @@ public struct ScenarioResult: Sendable {
   public var failure: String?
   public var invariantsChecked = 0
   public var faults: [String: UInt64] = [:]
+  /// What only this profile counts, by name.
+  public var counts: [(name: String, value: UInt64)] = []
+  /// Of this process, at the end, and how much more than when all tables had filled.
+  public var residentBytes: UInt64?
+  public var residentGrowth: Int64?
   public var samples: [FlowSample] = []
 }
 
@@ -70,6 +75,10 @@ extension Scenario {
     if profile == .chaos {
       var chaos = Chaos(seed: seed)
       return chaos.run()
+    }
+    if profile == .churn {
+      var churn = Churn(self)
+      return churn.run()
     }
     if profile == .many { return runMany() }
     var network = SimulatedNetwork<BulkHandler>(seed: seed)

@@ -21,6 +21,9 @@ public struct SimulatedNetwork<H: Handler>: ~Copyable {
   /// Whether the congestion window is checked.
   package var checksCongestion = false
   private var exchanged: [ExchangeKey: Exchange] = [:]
+  /// Whether datagrams for connections that are over are watched as they arrive, and what they did.
+  package var watchesLateArrivals = false
+  package private(set) var late = LateArrivals()
   /// Links keep only both ends of long datagrams.
   package var elidesPayloads = false
 
@@ -266,6 +269,11 @@ public struct SimulatedNetwork<H: Handler>: ~Copyable {
       trace(arrival)
       var flight = keep(offset: offset, length)
       flight.ecn = isMarked ? 3 : ecn
+      if watchesLateArrivals {
+        flight.isToConnection = hosts[destination].has(id)
+        // Where sealed datagrams have their packet number, which never becomes that large here, a key begins.
+        flight.isHandshake = packetNumber >> 32 != 0
+      }
       if isCorrupted, !flight.isElided {
         cells.flip(bit: Int(random.below(UInt64(length) * 8)), of: flight.cell)
       }
@@ -273,6 +281,8 @@ public struct SimulatedNetwork<H: Handler>: ~Copyable {
       if let copyAt {
         var copy = keep(offset: offset, length)
         copy.ecn = flight.ecn
+        (copy.isToConnection, copy.isHandshake) = (flight.isToConnection, flight.isHandshake)
+        copy.isCopy = true
         send(copy, from: source, to: destination, at: copyAt)
       }
     }
@@ -331,33 +341,76 @@ public struct SimulatedNetwork<H: Handler>: ~Copyable {
     incoming.clear()
     let now = now
     while incoming.count < incoming.messages.count, let flight = hosts[host].inbox.pop(by: now) {
-      var message = Message()
-      let length = Int(flight.length)
-      message.offset = incoming.count * incoming.messageCapacity
-      message.length = length
-      message.segmentSize = length
-      message.address = flight.source
-      message.ecn = flight.ecn
-      if flight.isElided {
-        let kept = unsafe ends.bytes(flight.cell, Self.endBytes)
-        incoming.write(kept.extracting(0..<Self.endBytes - 16), at: message.offset)
-        incoming.write(kept.extracting(Self.endBytes - 16..<Self.endBytes), at: message.offset + length - 16)
-        ends.release(flight.cell)
-      } else {
-        incoming.write(unsafe cells.bytes(flight.cell, length), at: message.offset)
-        cells.release(flight.cell)
-      }
-      incoming.messages[incoming.count] = message
-      incoming.count += 1
-      hosts[host].datagramsReceived += 1
-      if checksAmplification {
-        exchanged[ExchangeKey(host: host, address: flight.source), default: Exchange()].received += length
-      }
+      if watchesLateArrivals, watch(flight, to: host, local) { continue }
+      place(flight, for: host)
     }
     guard incoming.count > 0 else { return false }
     let isFull = incoming.count == incoming.messages.count
     hosts[host].receive(&incoming, now: local)
     return isFull
+  }
+
+  /// Puts a datagram that has arrived into the batch.
+  private mutating func place(_ flight: Flight, for host: Int) {
+    var message = Message()
+    let length = Int(flight.length)
+    message.offset = incoming.count * incoming.messageCapacity
+    message.length = length
+    message.segmentSize = length
+    message.address = flight.source
+    message.ecn = flight.ecn
+    if flight.isElided {
+      let kept = unsafe ends.bytes(flight.cell, Self.endBytes)
+      incoming.write(kept.extracting(0..<Self.endBytes - 16), at: message.offset)
+      incoming.write(kept.extracting(Self.endBytes - 16..<Self.endBytes), at: message.offset + length - 16)
+      ends.release(flight.cell)
+    } else {
+      incoming.write(unsafe cells.bytes(flight.cell, length), at: message.offset)
+      cells.release(flight.cell)
+    }
+    incoming.messages[incoming.count] = message
+    incoming.count += 1
+    hosts[host].datagramsReceived += 1
+    if checksAmplification {
+      exchanged[ExchangeKey(host: host, address: flight.source), default: Exchange()].received += length
+    }
+  }
+
+  /// Looks at a datagram that has arrived. - Returns: whether it was for a connection that is over, and is delivered.
+  private mutating func watch(_ flight: Flight, to host: Int, _ local: Instant) -> Bool {
+    let id = unsafe cells.bytes(flight.cell, 8).bigEndian64(0)
+    let isThere = hosts[host].has(id)
+    if flight.isToConnection, !isThere {
+      deliverLate(flight, id: id, to: host, local)
+      return true
+    }
+    guard flight.isHandshake else { return false }
+    if isThere {
+      let phase = hosts[host].engine.peers.rows[Int(id & 0xFF_FFFF)].phase
+      if phase == .established || phase == .lingering { late.handshakeMessages += 1 }
+    } else if flight.isCopy, flight.length < Datagram.smallestPath {
+      late.handshakeMessages += 1
+    }
+    return false
+  }
+
+  /// A datagram for a connection that is over, in a batch of its own: what the batch before it has done is settled first, so
+  /// that whatever changes is its doing.
+  private mutating func deliverLate(_ flight: Flight, id: UInt64, to host: Int, _ local: Instant) {
+    hosts[host].receive(&incoming, now: local)
+    incoming.clear()
+    let slot = Int(id & 0xFF_FFFF)
+    late.count(hosts[host].engine.peers.rows[slot].phase)
+    let footprint = Footprint(hosts[host].engine, slot: slot)
+    let statistics = hosts[host].engine.statistics
+    place(flight, for: host)
+    hosts[host].receive(&incoming, now: local)
+    incoming.clear()
+    if Footprint(hosts[host].engine, slot: slot) != footprint
+      || !hosts[host].engine.statistics.isOneUnknown(since: statistics)
+    {
+      late.confused += 1
+    }
   }
 
   /// Datagrams under way.
@@ -390,75 +443,5 @@ extension DatagramBatch {
   fileprivate mutating func write(_ bytes: RawSpan, at offset: Int) {
     var target = arena.mutableBytes(offset, bytes.byteCount)
     target.copy(bytes, to: 0)
-  }
-}
-
-/// One host of a simulated network.
-package struct SimulatedHost<H: Handler>: ~Copyable {
-  package var engine: Engine
-  package var handler: H
-  package let suite: ClearSuite
-  var address: Address
-  var clockAhead: Nanoseconds = 0
-  /// It may have something to send.
-  var isDirty = true
-  var inbox = Inbox()
-  var datagramsSent: UInt64 = 0
-  var datagramsReceived: UInt64 = 0
-  /// Bytes in flight before the call of `transmit`, by slot.
-  private var inFlight: [UInt64] = []
-  /// Times that a call has sent more than the congestion window lets out.
-  package private(set) var windowViolations = 0
-
-  init(engine: consuming Engine, handler: H, suite: ClearSuite, address: Address) {
-    self.engine = engine
-    self.handler = handler
-    self.suite = suite
-    self.address = address
-  }
-
-  mutating func receive(_ batch: inout DatagramBatch, now: Instant) {
-    engine.receive(&batch, now: now, handler: &handler)
-  }
-
-  mutating func expire(now: Instant) { engine.expire(now: now, handler: &handler) }
-
-  mutating func transmit(into batch: inout DatagramBatch, now: Instant) {
-    engine.transmit(into: &batch, now: now, handler: &handler)
-  }
-
-  mutating func noteInFlight() {
-    inFlight.removeAll(keepingCapacity: true)
-    for slot in 0..<engine.peers.slots {
-      inFlight.append(engine.peers.flows.contains(slot) ? engine.peers.flows[slot].send.bytesInFlight : .max)
-    }
-  }
-
-  /// Beside what the window lets out, a call may send one segment that reaches beyond it, and two probes. A window that has
-  /// just become smaller may be exceeded, but not by what is sent after that.
-  mutating func checkInFlight() {
-    for slot in 0..<inFlight.count where inFlight[slot] != .max && engine.peers.flows.contains(slot) {
-      let now = engine.peers.flows[slot].send.bytesInFlight
-      guard now > inFlight[slot] else { continue }
-      let allowed = max(engine.peers.flows[slot].congestion.window, inFlight[slot])
-      if now > allowed + 3 * Self.longestSegment { windowViolations += 1 }
-    }
-  }
-
-  private static var longestSegment: UInt64 { 3200 }
-
-  /// Whether the host has dialled the address, or has proof that a peer receives there.
-  func trusts(_ address: Address) -> Bool {
-    for slot in 0..<engine.peers.slots where engine.peers.rows[slot].address == address {
-      switch engine.peers.rows[slot].phase {
-      case .dialling, .established, .lingering, .forwarding: return true
-      case .free, .answering: break
-      }
-    }
-    return false
-  }
-
-  mutating func reach<Result>(_ body: (inout Engine, inout H) throws -> Result) rethrows -> Result {
-    try body(&engine, &handler)
   }
 }

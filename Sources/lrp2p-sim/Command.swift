@@ -122,9 +122,22 @@ struct Command: ParsableCommand {
       scenario.ackRatio = ackRatio
     }
     if let startSequence { scenario.initialSequence = startSequence }
+    scenario.residentBytes = { Self.residentBytes() }
     scenario.isPathRemembered = rememberedPath
     scenario.startsAtFullRate = fullRate
     return scenario
+  }
+
+  /// /proc/self/statm; 0 where there is none.
+  private static func residentBytes() -> UInt64 {
+    let descriptor = unsafe open("/proc/self/statm", O_RDONLY)
+    guard descriptor >= 0 else { return 0 }
+    defer { close(descriptor) }
+    var text = [UInt8](repeating: 0, count: 128)
+    let count = unsafe text.withUnsafeMutableBytes { unsafe read(descriptor, $0.baseAddress!, $0.count) }
+    let fields = text.prefix(max(count, 0)).split(separator: UInt8(ascii: " "))
+    guard fields.count > 1 else { return 0 }
+    return (UInt64(String(decoding: fields[1], as: UTF8.self)) ?? 0) * UInt64(sysconf(Int32(_SC_PAGESIZE)))
   }
 
   func play() throws {
@@ -139,7 +152,8 @@ struct Command: ParsableCommand {
       if let trace { try Output.write(result.csv, to: trace) }
       if let picture { try Output.write(Chart(scenario, result).svg, to: picture) }
       if let failure = result.failure {
-        throw Failure("\(failure); play it again: lrp2p-sim \(profile.rawValue) --seed \(seed)")
+        let length = seconds.map { "--seconds \($0) " } ?? ""
+        throw Failure("\(failure); play it again: lrp2p-sim \(profile.rawValue) \(length)--seed \(seed)")
       }
     }
     if !json, results.count > 1 { Output.line(results.summary) }

@@ -63,6 +63,9 @@ extension ScenarioResult {
     let kinds = faults.filter { $0.value > 0 }.sorted { $0.key < $1.key }
     fields.append(("faults", "{" + kinds.map { "\"\($0.key)\":\($0.value)" }.joined(separator: ",") + "}"))
     fields += [("verified", "\(isVerified)"), ("invariants_checked", "\(invariantsChecked)")]
+    fields += counts.map { ($0.name, "\($0.value)") }
+    if let residentBytes { fields.append(("rss_mib", Output.decimal(Double(residentBytes) / 0x10_0000))) }
+    if let residentGrowth { fields.append(("rss_growth_mib", Output.decimal(Double(residentGrowth) / 0x10_0000))) }
     if let jainIndex {
       fields.append(("jain_index", Output.decimal(jainIndex, 4)))
       fields.append(("shares", "[" + shares.map { Output.decimal($0) }.joined(separator: ",") + "]"))

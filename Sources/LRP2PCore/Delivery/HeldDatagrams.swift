@@ -12,6 +12,7 @@ package struct HeldDatagrams: ~Copyable {
 
   private var entries = Column(repeating: Entry(), count: 0)
   package private(set) var count = 0
+  package var capacity: Int { entries.count }
   private var bytes = 0
   /// A connection has got its keys: some of these can be opened.
   package var isReady = false

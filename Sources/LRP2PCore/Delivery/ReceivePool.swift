@@ -11,6 +11,8 @@ package struct ReceivePool: ~Copyable {
   private var chunkCount = 0
   private var free = Queue<UInt32>(minimumCapacity: 512, filler: 0)
   package private(set) var cellsInUse = 0
+  /// Cells that there is memory for at present.
+  package var capacity: Int { chunkCount * Self.cellsPerChunk }
 
   /// Where a stored payload of which only the start is kept is handed over; of no bytes when all are.
   private var whole: Arena

@@ -124,6 +124,8 @@ package struct Flow: ~Copyable {
     return lastElicitingSent + min(backedOff, longestProbeInterval(handshakeTimeout))
   }
 
+  private static var longestProbeInterval: Nanoseconds { .seconds(60) }
+
   /// Eight probes fit the time after which the connection is given up: by this side or, until a first sealed datagram has
   /// shown that the handshake is over for both, by an initiator. Four, while the peer is heard: it has to hear of us too, for
   /// its own idle timeout and at the address that we are at by now. Two, while it answers that its window is closed.
@@ -131,13 +133,13 @@ package struct Flow: ~Copyable {
   /// makes a loss.
   private func longestProbeInterval(_ handshakeTimeout: Nanoseconds) -> Nanoseconds {
     let isUnconfirmed = replay.highest == nil
-    guard idleTimeout > 0 || isUnconfirmed else { return .seconds(60) }
+    guard idleTimeout > 0 || isUnconfirmed else { return Self.longestProbeInterval }
     let idle = idleTimeout == 0 ? .max : idleTimeout
     let patience = isUnconfirmed ? min(idle, handshakeTimeout) : idle
     let isAnswered = send.packetsInFlight == 0 && !awaitsPing
     let share = patience >> (isAnswered ? 1 : lastReceived >= lastElicitingSent ? 2 : 3)
     let shortest = roundTrip.hasSample ? roundTrip.lossDelay + peerMaximumAckDelay : probeTimeout
-    return min(max(share, shortest), .seconds(60))
+    return min(max(share, shortest), Self.longestProbeInterval)
   }
 
   package func keepAliveDeadline(_ interval: Nanoseconds) -> Instant {
@@ -156,11 +158,16 @@ package struct Flow: ~Copyable {
     // A peer whose every ACK was lost has no RTT sample: it repeats its FIN after 1, 3 and 7 s. Of those three, one
     // has to reach us.
     let shortest: Nanoseconds = isFinished ? 7 * RoundTripEstimate.initialProbeTimeout : .milliseconds(250)
-    lingerDeadline = wasDialling ? now : now + max(7 * probeTimeout, shortest)
+    // A round trip during which the machine was suspended makes a probe timeout of hours; three probes of the peer take no
+    // longer than this.
+    let longest: Nanoseconds = 3 * Self.longestProbeInterval
+    lingerDeadline = wasDialling ? now : now + min(max(7 * probeTimeout, shortest), longest)
   }
 
   /// A repeated FIN starts the wait anew (RFC 9293, 3.10.7.4, TIME-WAIT), long enough for probes that back off.
   package mutating func extendLinger(now: Instant) {
+    // The machine was suspended, or busy, beyond the deadline: that was no wait, and must not be made three times as long.
+    if now > lingerDeadline { lingerStart += now - lingerDeadline }
     lingerDeadline = max(lingerDeadline, now + 3 * (now - lingerStart))
   }
 

@@ -9,6 +9,7 @@ package struct ForeignTable: ~Copyable {
   private var entries = Column(repeating: Entry(), count: 16)
   private let seed: UInt64
   package private(set) var count = 0
+  package var capacity: Int { entries.count }
 
   package init(seed: UInt64) { self.seed = seed }
 

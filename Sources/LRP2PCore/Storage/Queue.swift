@@ -15,6 +15,7 @@ package struct Queue<Element: BitwiseCopyable>: ~Copyable {
   }
 
   package var isEmpty: Bool { count == 0 }
+  package var capacity: Int { ring.count }
   /// The element so many behind the first.
   package subscript(index: Int) -> Element {
     precondition(index >= 0 && index < count)

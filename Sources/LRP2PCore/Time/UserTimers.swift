@@ -6,7 +6,8 @@ package struct UserTimers: ~Copyable {
   }
 
   private var heap = Column(repeating: Entry(), count: 16)
-  private var count = 0
+  package private(set) var count = 0
+  package var capacity: Int { heap.count }
 
   package init() {}
 

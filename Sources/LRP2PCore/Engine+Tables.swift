@@ -1,0 +1,30 @@
+// How much there is in an engine's tables, and how much they have room for: for simulations that watch them over a long time.
+
+/// One table of an engine.
+package struct TableUse: BitwiseCopyable, Sendable {
+  package var name: StaticString
+  /// Entries in use; what belongs to connections is 0 when all of them are over.
+  package var inUse: Int
+  /// Entries that there is memory for.
+  package var capacity: Int
+}
+
+extension Engine {
+  package var tables: [TableUse] {
+    [
+      TableUse(name: "slots", inUse: peers.inUse, capacity: peers.slots),
+      TableUse(name: "flows", inUse: peers.flows.inUse, capacity: peers.flows.count),
+      TableUse(name: "handshakes", inUse: peers.handshakes.inUse, capacity: peers.handshakes.count),
+      TableUse(name: "foreign ids", inUse: peers.foreign.count, capacity: peers.foreign.capacity),
+      TableUse(name: "attempts", inUse: peers.attempts.count, capacity: peers.attempts.capacity),
+      // Its entries are skipped once they are no longer half-open.
+      TableUse(name: "half-open queue", inUse: halfOpenCount, capacity: halfOpen.capacity),
+      TableUse(name: "timer wheel", inUse: 0, capacity: wheel.slots),
+      TableUse(name: "user timers", inUse: userTimers.count, capacity: userTimers.capacity),
+      TableUse(name: "ready queue", inUse: ready.count, capacity: ready.capacity),
+      TableUse(name: "touched queue", inUse: touched.count, capacity: touched.capacity),
+      TableUse(name: "held datagrams", inUse: held.count, capacity: held.capacity),
+      TableUse(name: "receive pool", inUse: pool.cellsInUse, capacity: pool.capacity),
+    ]
+  }
+}

@@ -1,0 +1,78 @@
+import LRP2PCore
+
+/// One host of a simulated network.
+package struct SimulatedHost<H: Handler>: ~Copyable {
+  package var engine: Engine
+  package var handler: H
+  package let suite: ClearSuite
+  var address: Address
+  var clockAhead: Nanoseconds = 0
+  /// It may have something to send.
+  var isDirty = true
+  var inbox = Inbox()
+  var datagramsSent: UInt64 = 0
+  var datagramsReceived: UInt64 = 0
+  /// Bytes in flight before the call of `transmit`, by slot.
+  private var inFlight: [UInt64] = []
+  /// Times that a call has sent more than the congestion window lets out.
+  package private(set) var windowViolations = 0
+
+  init(engine: consuming Engine, handler: H, suite: ClearSuite, address: Address) {
+    self.engine = engine
+    self.handler = handler
+    self.suite = suite
+    self.address = address
+  }
+
+  mutating func receive(_ batch: inout DatagramBatch, now: Instant) {
+    engine.receive(&batch, now: now, handler: &handler)
+  }
+
+  mutating func expire(now: Instant) { engine.expire(now: now, handler: &handler) }
+
+  mutating func transmit(into batch: inout DatagramBatch, now: Instant) {
+    engine.transmit(into: &batch, now: now, handler: &handler)
+  }
+
+  mutating func noteInFlight() {
+    inFlight.removeAll(keepingCapacity: true)
+    for slot in 0..<engine.peers.slots {
+      inFlight.append(engine.peers.flows.contains(slot) ? engine.peers.flows[slot].send.bytesInFlight : .max)
+    }
+  }
+
+  /// Beside what the window lets out, a call may send one segment that reaches beyond it, and two probes. A window that has
+  /// just become smaller may be exceeded, but not by what is sent after that.
+  mutating func checkInFlight() {
+    for slot in 0..<inFlight.count where inFlight[slot] != .max && engine.peers.flows.contains(slot) {
+      let now = engine.peers.flows[slot].send.bytesInFlight
+      guard now > inFlight[slot] else { continue }
+      let allowed = max(engine.peers.flows[slot].congestion.window, inFlight[slot])
+      if now > allowed + 3 * Self.longestSegment { windowViolations += 1 }
+    }
+  }
+
+  private static var longestSegment: UInt64 { 3200 }
+
+  /// Whether an id is that of one of its connections: the engine's own look-up is not asked, as it is what a churn doubts.
+  func has(_ id: UInt64) -> Bool {
+    let slot = Int(id & 0xFF_FFFF)
+    return slot < engine.peers.slots && engine.peers.rows[slot].connectionID == id
+      && engine.peers.rows[slot].phase != .free
+  }
+
+  /// Whether the host has dialled the address, or has proof that a peer receives there.
+  func trusts(_ address: Address) -> Bool {
+    for slot in 0..<engine.peers.slots where engine.peers.rows[slot].address == address {
+      switch engine.peers.rows[slot].phase {
+      case .dialling, .established, .lingering, .forwarding: return true
+      case .free, .answering: break
+      }
+    }
+    return false
+  }
+
+  mutating func reach<Result>(_ body: (inout Engine, inout H) throws -> Result) rethrows -> Result {
+    try body(&engine, &handler)
+  }
+}
