@@ -52,19 +52,8 @@ public struct BulkHandler: Handler {
 
   public init(bytesToSend: UInt64?) { self.bytesToSend = bytesToSend }
 
-  /// The eight bytes of every stream that begin at an offset divisible by eight.
-  @inline(__always)
-  private static func word(_ offset: UInt64) -> UInt64 {
-    let word = (offset >> 3) &* 0x9E37_79B9_7F4A_7C15
-    return word ^ (word >> 32)
-  }
-
-  /// Those from any offset on.
-  @inline(__always)
-  private static func bytes(at offset: UInt64) -> UInt64 {
-    let shift = (offset & 7) * 8
-    return shift == 0 ? word(offset) : word(offset) << shift | word(offset + 8) >> (64 - shift)
-  }
+  /// How many of a segment's bytes are written and looked at.
+  private func count(_ bytes: Int) -> Int { looksAtHeads ? min(bytes, 8) : bytes }
 
   private func index(_ peer: Peer) -> Int {
     let slot = Int(peer.connectionID & 0xFF_FFFF)
@@ -113,16 +102,7 @@ public struct BulkHandler: Handler {
     }
     let offset = streams[index].received
     if offset == 0 { streams[index].firstByteAt = engine.now }
-    let count = looksAtHeads ? min(bytes.byteCount, 8) : bytes.byteCount
-    var at = 0
-    while at + 8 <= count {
-      if bytes.bigEndian64(at) != Self.bytes(at: offset + UInt64(at)) { mismatches += 1 }
-      at += 8
-    }
-    while at < count {
-      if bytes.byte(at) != UInt8(truncatingIfNeeded: Self.bytes(at: offset + UInt64(at)) >> 56) { mismatches += 1 }
-      at += 1
-    }
+    mismatches += StreamBytes.mismatches(bytes, at: offset, count: count(bytes.byteCount))
     streams[index].received += UInt64(bytes.byteCount)
     if pauses > 0 {
       resumeSome(engine: &engine)
@@ -162,16 +142,7 @@ public struct BulkHandler: Handler {
   public mutating func fill(_ peer: Peer, offset: UInt64, into bytes: inout MutableRawSpan) {
     let index = index(peer)
     if index < 0 || offset < streams[index].acknowledged { violations += 1 }
-    let count = looksAtHeads ? min(bytes.byteCount, 8) : bytes.byteCount
-    var at = 0
-    while at + 8 <= count {
-      bytes.setBigEndian64(at, Self.bytes(at: offset + UInt64(at)))
-      at += 8
-    }
-    while at < count {
-      bytes.setByte(at, UInt8(truncatingIfNeeded: Self.bytes(at: offset + UInt64(at)) >> 56))
-      at += 1
-    }
+    StreamBytes.write(into: &bytes, at: offset, count: count(bytes.byteCount))
     let end = offset + UInt64(bytes.byteCount)
     if index >= 0, end > streams[index].filled { streams[index].filled = end }
   }

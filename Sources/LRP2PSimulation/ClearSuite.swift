@@ -44,6 +44,18 @@ package final class ClearSuite: CipherSuite {
     }
   }
 
+  /// A datagram as whoever has `key` would seal it; it ends with 16 bytes for the tag.
+  package static func seal(
+    _ datagram: inout [UInt8], packetNumber: UInt64, key: TrafficKey, protectedBytes: Int = .max
+  ) {
+    let text = datagram.count - 16
+    let tag = unsafe tag(key, packetNumber, datagram.span.bytes.extracting(0..<min(text, protectedBytes)))
+    for index in 0..<8 {
+      datagram[text + index] = UInt8(truncatingIfNeeded: tag >> (56 - 8 * UInt64(index)))
+      datagram[text + 8 + index] = ~datagram[text + index]
+    }
+  }
+
   package func open(
     _ jobs: inout Column<AEADJob>, count: Int, in arena: inout Arena, keys: borrowing GrowingColumn<TrafficKey>
   ) {

@@ -18,6 +18,8 @@ public enum Profile: String, Sendable, CaseIterable {
   case churn
   /// Thousands of peers of one host.
   case many
+  /// Ten thousand peers of one host, a fifth of them hostile.
+  case crowd
   /// Starts just below sequence number 2^32.
   case wrap
 }
@@ -48,6 +50,8 @@ public struct Scenario: Sendable {
   public var startsAtFullRate = false
   public var coalescing: Nanoseconds = .microseconds(10)
   public var elidesPayloads = false
+  /// Of a crowd, hostile ones included.
+  public var peers = 10_000
   public var receivePoolBytes = EngineConfiguration().receivePoolBytes
   /// Tells how many bytes of this process are resident; a churn then says how much they grow.
   public var residentBytes: (@Sendable () -> UInt64)?
@@ -78,7 +82,7 @@ public struct Scenario: Sendable {
       (roundTrip, rate, returnRate) = (.milliseconds(40), 100_000_000, 100_000_000)
       loss = 0.01
       initialSequence = UInt32.max - 2000
-    case .chaos, .many, .churn:
+    case .chaos, .many, .churn, .crowd:
       (roundTrip, rate, returnRate) = (.milliseconds(40), 100_000_000, 100_000_000)
       if profile == .churn { seconds = 36_000 }
     }

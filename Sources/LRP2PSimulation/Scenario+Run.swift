@@ -20,6 +20,14 @@ public struct ScenarioResult: Sendable {
   public var lossOfProduct = 0.0
   public var jainIndex: Double?
   public var shares: [Double] = []
+  /// Of a crowd: the worst honest peer's part of its fair share, of all and of each kind.
+  public var leastShare: Double?
+  public var leastShares: [String: Double] = [:]
+  /// Seconds from the dial of an honest peer to its connection, at most.
+  public var slowestHandshake = 0.0
+  public var honestPeers = 0
+  public var hostilePeers = 0
+  public var hostileDatagrams: UInt64 = 0
   public var isVerified = false
   /// What went wrong, if anything did.
   public var failure: String?
@@ -81,6 +89,10 @@ extension Scenario {
       return churn.run()
     }
     if profile == .many { return runMany() }
+    if profile == .crowd {
+      var crowd = Crowd(seed: seed, peers: peers)
+      return crowd.run()
+    }
     var network = SimulatedNetwork<BulkHandler>(seed: seed)
     network.coalescing = coalescing
     var sending = BulkHandler(bytesToSend: bytes)

@@ -10,6 +10,12 @@ package struct SimulatedHost<H: Handler>: ~Copyable {
   /// It may have something to send.
   var isDirty = true
   var inbox = Inbox()
+  /// How long a datagram takes to leave, and how long those may take that stand in its socket before the engine is asked for
+  /// no more; 0 is no time at all.
+  var sendingTime: Nanoseconds = 0
+  var socketTime: Nanoseconds = 0
+  /// When all that it has been given so far has left.
+  private var hasLeftAt: Instant = 0
   var datagramsSent: UInt64 = 0
   var datagramsReceived: UInt64 = 0
   /// Bytes in flight before the call of `transmit`, by slot.
@@ -32,6 +38,16 @@ package struct SimulatedHost<H: Handler>: ~Copyable {
 
   mutating func transmit(into batch: inout DatagramBatch, now: Instant) {
     engine.transmit(into: &batch, now: now, handler: &handler)
+  }
+
+  /// When its socket has room for a batch.
+  var mayTransmitAt: Instant { sendingTime == 0 ? 0 : max(hasLeftAt, socketTime) - socketTime }
+
+  /// When a datagram that is given to its socket now leaves.
+  mutating func departure(now: Instant) -> Instant {
+    guard sendingTime > 0 else { return now }
+    hasLeftAt = max(hasLeftAt, now) + sendingTime
+    return hasLeftAt
   }
 
   mutating func noteInFlight() {

@@ -47,6 +47,9 @@ public struct SimulatedNetwork<H: Handler>: ~Copyable {
   package var spoofer: Address?
   package var spooferForwards = false
 
+  /// Somebody on the way to host 0.
+  package var tap: Tap?
+
   private static var endBytes: Int { 64 }
   private static var shortestElided: Int { 1300 }
 
@@ -142,6 +145,13 @@ public struct SimulatedNetwork<H: Handler>: ~Copyable {
   public mutating func setClock(_ host: Int, ahead: Nanoseconds) { hosts[host].clockAhead = ahead }
   public func clockAhead(_ host: Int) -> Nanoseconds { hosts[host].clockAhead }
 
+  /// A host sends so many datagrams a second at most, as a process does that has one core: with this many in its socket its
+  /// engine is asked for no more until they have left.
+  public mutating func limitSending(of host: Int, datagramsPerSecond: UInt64, socket: UInt64) {
+    hosts[host].sendingTime = max(1_000_000_000 / datagramsPerSecond, 1)
+    hosts[host].socketTime = socket * hosts[host].sendingTime
+  }
+
   // MARK: Time
 
   /// Goes on until `isDone` or `limit` nanoseconds have passed.
@@ -180,7 +190,9 @@ public struct SimulatedNetwork<H: Handler>: ~Copyable {
   private func wakeTime(of host: Int) -> Instant {
     var deadline = hosts[host].engine.nextDeadline
     if deadline != .never { deadline = max(deadline, hosts[host].clockAhead) - hosts[host].clockAhead }
-    let next = min(deadline, hosts[host].inbox.nextArrival)
+    var next = min(deadline, hosts[host].inbox.nextArrival)
+    // It has more to send than its socket took.
+    if hosts[host].isDirty { next = min(next, max(hosts[host].mayTransmitAt, now)) }
     guard coalescing > 0, next != .never else { return next }
     return (next + coalescing - 1) / coalescing * coalescing
   }
@@ -207,7 +219,7 @@ public struct SimulatedNetwork<H: Handler>: ~Copyable {
   private mutating func transmitAll() {
     for _ in 0..<4096 {
       var isQuiet = true
-      for host in 0..<hostCount where hosts[host].isDirty {
+      for host in 0..<hostCount where hosts[host].isDirty && hosts[host].mayTransmitAt <= now {
         if checksCongestion { hosts[host].noteInFlight() }
         hosts[host].transmit(into: &outgoing, now: now + hosts[host].clockAhead)
         if checksCongestion { hosts[host].checkInFlight() }
@@ -262,7 +274,8 @@ public struct SimulatedNetwork<H: Handler>: ~Copyable {
       flight.ecn = ecn
       send(flight, from: spoofer, to: destination, at: now + links[route].link.delay / 2)
     }
-    switch links[route].carry(length, knowsECN: ecn != 0, random: &random, now: now) {
+    let departure = hosts[host].departure(now: now)
+    switch links[route].carry(length, knowsECN: ecn != 0, random: &random, now: departure) {
     case .dropped:
       trace(2)
     case .arrives(let arrival, let isMarked, let isCorrupted, let copyAt):
@@ -278,6 +291,9 @@ public struct SimulatedNetwork<H: Handler>: ~Copyable {
         cells.flip(bit: Int(random.below(UInt64(length) * 8)), of: flight.cell)
       }
       send(flight, from: source, to: destination, at: arrival)
+      if destination == 0, let noticed = tap?.notices(from: host) {
+        listen(noticed, offset, length, from: host, arrival)
+      }
       if let copyAt {
         var copy = keep(offset: offset, length)
         copy.ecn = flight.ecn
@@ -286,6 +302,24 @@ public struct SimulatedNetwork<H: Handler>: ~Copyable {
         send(copy, from: source, to: destination, at: copyAt)
       }
     }
+  }
+
+  /// Keeps a copy of what passes, or repeats it ahead of the original under another address.
+  private mutating func listen(
+    _ noticed: Tap.Noticed, _ offset: Int, _ length: Int, from host: Int, _ arrival: Instant
+  ) {
+    switch noticed {
+    case .keeps:
+      let copy = Self.copy(outgoing, offset, length)
+      tap?.keep(copy, from: host, arrival: arrival)
+    case .repeats(let address):
+      send(keep(offset: offset, length), from: address, to: 0, at: now)
+    }
+  }
+
+  private static func copy(_ batch: borrowing DatagramBatch, _ offset: Int, _ length: Int) -> [UInt8] {
+    let bytes = batch.arena.bytes(offset, length)
+    return (0..<length).map { bytes.byte($0) }
   }
 
   private mutating func noteSent(_ host: Int, to address: Address, bytes: Int) {
@@ -303,7 +337,9 @@ public struct SimulatedNetwork<H: Handler>: ~Copyable {
   private mutating func keep(offset: Int, _ length: Int) -> Flight {
     var flight = Flight()
     flight.length = UInt32(length)
-    flight.isElided = elidesPayloads && length >= Self.shortestElided
+    flight.isElided =
+      elidesPayloads && length >= Self.shortestElided
+      && !HandshakeParameters.isMessage1(outgoing.arena.bytes(offset, length))
     let cell =
       flight.isElided
       ? Self.keepEnds(outgoing, offset, length, in: &ends) : Self.keep(outgoing, offset, length, in: &cells)

@@ -112,18 +112,12 @@ package struct World<H: Handler>: ~Copyable {
 
   /// A datagram as whoever has `key` would seal it.
   package static func sealed(_ plaintext: [UInt8], id: UInt64, packetNumber: UInt64, key: TrafficKey) -> [UInt8] {
-    let length = 32 + plaintext.count
-    var arena = Arena(byteCount: length)
-    var bytes = arena.mutableBytes(0, length)
-    bytes.setBigEndian64(0, id)
-    bytes.setBigEndian64(8, packetNumber)
-    for index in plaintext.indices { bytes.setByte(16 + index, plaintext[index]) }
-    var jobs = Column(repeating: AEADJob(), count: 1)
-    jobs[0].length = length
-    jobs[0].packetNumber = packetNumber
-    let keys = GrowingColumn(repeating: key, count: 1)
-    ClearSuite(seed: 0).seal(jobs, count: 1, in: &arena, keys: keys)
-    let sealed = arena.bytes(0, length)
-    return (0..<length).map { sealed.byte($0) }
+    var datagram = [UInt8](repeating: 0, count: 16) + plaintext + [UInt8](repeating: 0, count: 16)
+    for index in 0..<8 {
+      datagram[index] = UInt8(truncatingIfNeeded: id >> (56 - 8 * UInt64(index)))
+      datagram[8 + index] = UInt8(truncatingIfNeeded: packetNumber >> (56 - 8 * UInt64(index)))
+    }
+    ClearSuite.seal(&datagram, packetNumber: packetNumber, key: key)
+    return datagram
   }
 }

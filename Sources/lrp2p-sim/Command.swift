@@ -25,6 +25,9 @@ struct Command: ParsableCommand {
   @Option(help: ArgumentHelp("How many seeds.", valueName: "n"))
   var seeds: UInt64 = 1
 
+  @Option(help: ArgumentHelp("Peers of a crowd, at least 10.", valueName: "n"))
+  var peers: Int?
+
   @Option(help: ArgumentHelp("Bytes to send.", valueName: "n"))
   var bytes: UInt64?
 
@@ -123,6 +126,10 @@ struct Command: ParsableCommand {
     }
     if let startSequence { scenario.initialSequence = startSequence }
     scenario.residentBytes = { Self.residentBytes() }
+    if let peers {
+      guard (10...100_000).contains(peers) else { throw Failure("--peers must be 10 … 100000") }
+      scenario.peers = peers
+    }
     scenario.isPathRemembered = rememberedPath
     scenario.startsAtFullRate = fullRate
     return scenario
@@ -152,8 +159,8 @@ struct Command: ParsableCommand {
       if let trace { try Output.write(result.csv, to: trace) }
       if let picture { try Output.write(Chart(scenario, result).svg, to: picture) }
       if let failure = result.failure {
-        let length = seconds.map { "--seconds \($0) " } ?? ""
-        throw Failure("\(failure); play it again: lrp2p-sim \(profile.rawValue) \(length)--seed \(seed)")
+        let given = [seconds.map { "--seconds \($0) " }, peers.map { "--peers \($0) " }].compactMap(\.self).joined()
+        throw Failure("\(failure); play it again: lrp2p-sim \(profile.rawValue) \(given)--seed \(seed)")
       }
     }
     if !json, results.count > 1 { Output.line(results.summary) }

@@ -68,7 +68,19 @@ extension ScenarioResult {
     if let residentGrowth { fields.append(("rss_growth_mib", Output.decimal(Double(residentGrowth) / 0x10_0000))) }
     if let jainIndex {
       fields.append(("jain_index", Output.decimal(jainIndex, 4)))
-      fields.append(("shares", "[" + shares.map { Output.decimal($0) }.joined(separator: ",") + "]"))
+      if !shares.isEmpty {
+        fields.append(("shares", "[" + shares.map { Output.decimal($0) }.joined(separator: ",") + "]"))
+      }
+    }
+    if let leastShare {
+      fields += [
+        ("honest_peers", "\(honestPeers)"), ("hostile_peers", "\(hostilePeers)"),
+        ("hostile_datagrams", "\(hostileDatagrams)"), ("slowest_handshake_s", Output.decimal(slowestHandshake)),
+        ("least_share", Output.decimal(leastShare)),
+      ]
+      for (name, share) in leastShares.sorted(by: { $0.key < $1.key }) {
+        fields.append(("least_share_\(name)", Output.decimal(share)))
+      }
     }
     return fields
   }
