@@ -29,14 +29,16 @@ package struct Reassembly: ~Copyable {
 
   /// Takes bytes `offset ..< offset + bytes.byteCount` of `total` of segment `number`. When too many segments are
   /// incomplete the oldest gives way: none was acknowledged, so all of it is sent again.
+  /// - Parameter held: cells that the peer has beside these.
   package mutating func insert(
-    _ number: UInt32, isNext: Bool, offset: Int, total: Int, _ bytes: RawSpan, pool: inout ReceivePool
+    _ number: UInt32, isNext: Bool, holding held: Int, offset: Int, total: Int, _ bytes: RawSpan,
+    pool: inout ReceivePool
   ) -> Outcome {
     let end = offset + bytes.byteCount
     guard total <= pool.cellBytes, total <= Datagram.maximumLength, bytes.byteCount > 0, end <= total,
       offset % Self.unit == 0, end == total || end % Self.unit == 0
     else { return .malformed }
-    guard let index = find(number, isNext: isNext, total: total, &pool) else { return .poolExhausted }
+    guard let index = find(number, isNext: isNext, holding: held, total: total, &pool) else { return .poolExhausted }
     guard partials[index].total == total else { return .malformed }
     for unit in offset / Self.unit..<(end + Self.unit - 1) / Self.unit {
       let bit: UInt64 = 1 << UInt64(unit & 63)
@@ -76,13 +78,15 @@ package struct Reassembly: ~Copyable {
     count = 0
   }
 
-  private mutating func find(_ number: UInt32, isNext: Bool, total: Int, _ pool: inout ReceivePool) -> Int? {
+  private mutating func find(
+    _ number: UInt32, isNext: Bool, holding held: Int, total: Int, _ pool: inout ReceivePool
+  ) -> Int? {
     for index in 0..<count where partials[index].number == number { return index }
     if count == Self.maximumSegments {
       pool.release(partials[0].cell)
       remove(0)
     }
-    guard let cell = pool.reserve(isNext: isNext) else { return nil }
+    guard isNext || pool.admits(holding: held + count), let cell = pool.reserve(isNext: isNext) else { return nil }
     partials[count] = Partial()
     partials[count].number = number
     partials[count].cell = cell

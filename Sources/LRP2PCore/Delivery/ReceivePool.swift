@@ -28,6 +28,13 @@ package struct ReceivePool: ~Copyable {
   /// Cells that early data must leave. Of a pool with few long cells it has to be one all the same.
   private var keptCells: Int { min(max(maximumCells / 32, 1), maximumCells - 1) }
 
+  /// The last quarter is for peers that have few cells. Early data is acknowledged and cannot be given up, so whoever keeps a gap
+  /// open for ever keeps its cells: two thousand such peers still leave to every other what repairs a loss.
+  private var few: Int { max(maximumCells / 8192, 4) }
+
+  /// Whether a peer that has `held` cells may take one more, as far as it is about others.
+  package func admits(holding held: Int) -> Bool { held < few || cellsInUse < maximumCells - maximumCells / 4 }
+
   /// The longest payload that a cell is for.
   package var longestPayload: Int { max(cellBytes, whole.byteCount) }
 

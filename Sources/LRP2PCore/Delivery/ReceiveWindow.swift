@@ -21,6 +21,8 @@ package struct ReceiveWindow: ~Copyable {
   var hasFilled = false
   var filledBefore: UInt32
   private var stored: Column<Stored>
+  /// Cells of the pool that it has.
+  package private(set) var cells = 0
   private var finNumber: UInt32 = 0
   private var hasFin = false
   package private(set) var isFinDelivered = false
@@ -93,7 +95,8 @@ package struct ReceiveWindow: ~Copyable {
       return .direct
     }
     if ahead > 0, isEarly(number) { return .duplicate }
-    guard let cell = pool.store(bytes) else { return .poolExhausted }
+    guard pool.admits(holding: cells), let cell = pool.store(bytes) else { return .poolExhausted }
+    cells += 1
     put(number, Stored(cell: cell, length: UInt32(bytes.byteCount)))
     let opensGap = highest.precedes(number)
     if opensGap { gapsOpened += 1 }
@@ -143,6 +146,7 @@ package struct ReceiveWindow: ~Copyable {
 
   package mutating func storedDelivered() {
     delivered &+= 1
+    cells -= 1
   }
 
   /// Whether the peer's FIN has its turn now. True once.
@@ -174,6 +178,7 @@ package struct ReceiveWindow: ~Copyable {
 
   /// Gives every cell back.
   package mutating func releaseAll(to pool: inout ReceivePool) {
+    cells = 0
     while delivered != next {
       pool.release(stored[Int(delivered & UInt32(stored.count - 1))].cell)
       delivered &+= 1
@@ -261,6 +266,7 @@ package struct ReceiveWindow: ~Copyable {
     hasFilled = false
     filledBefore = rest.next
     if stored.count > 4 { stored = Column(repeating: Stored(), count: 4) }
+    cells = 0
     finNumber = 0
     hasFin = false
     isFinDelivered = false

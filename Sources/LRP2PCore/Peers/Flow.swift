@@ -176,6 +176,7 @@ package struct Flow: ~Copyable {
     _ number: UInt32, offset: Int, total: Int, _ bytes: RawSpan, pool: inout ReceivePool
   ) -> Reassembly.Outcome {
     if reassembly == nil { reassembly = Reassembly() }
-    return reassembly!.insert(number, isNext: number == receive.next, offset: offset, total: total, bytes, pool: &pool)
+    return reassembly!.insert(
+      number, isNext: number == receive.next, holding: receive.cells, offset: offset, total: total, bytes, pool: &pool)
   }
 }

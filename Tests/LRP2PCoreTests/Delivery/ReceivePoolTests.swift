@@ -44,6 +44,35 @@ import Testing
     }
   }
 
+  /// Early data of a peer, behind a gap that stays open.
+  private func fill(_ pool: inout ReceivePool) -> ReceiveWindow {
+    var window = ReceiveWindow(first: 0, window: 100_000)
+    for number in 1..<UInt32(100_000) {
+      guard case .storedEarly = window.accept(number, isFin: false, [1].rawBytes, pool: &pool) else { break }
+    }
+    return window
+  }
+
+  /// Whoever takes what he can get leaves room for the early data of others.
+  @Test(arguments: [64, 1 << 18])
+  func aGapThatStaysOpenLeavesSomethingToOthers(cells: Int) {
+    var pool = ReceivePool(cellBytes: 64, maximumBytes: 64 * cells)
+    var greedy = fill(&pool)
+    let taken = greedy.cells
+    #expect(taken <= cells * 3 / 4)
+    for _ in 0..<4 {
+      var late = fill(&pool)
+      let lateCells = late.cells
+      #expect(lateCells == max(cells / 8192, 4) || taken < cells * 3 / 4)
+      late.releaseAll(to: &pool)
+      let released = late.cells
+      #expect(released == 0)
+    }
+    greedy.releaseAll(to: &pool)
+    let left = pool.cellsInUse
+    #expect(left == 0)
+  }
+
   @Test(arguments: 0..<6)
   func agreesWithADictionary(seed: Int) {
     var random = TestRandom(seed: seed)

@@ -42,6 +42,8 @@ private struct Checked: ~Copyable {
     if number == next, !window.isPaused, delivered == next { return .direct }
     if stored.contains(number) { return .duplicate }
     if stored.count == poolCells - min(max(poolCells / 32, 1), poolCells - 1) { return .exhausted }
+    // The last quarter is for windows that have less.
+    if stored.count >= 4, stored.count >= poolCells - poolCells / 4 { return .exhausted }
     return number == next ? .inOrder : .early(opensGap: number > highest)
   }
 
