@@ -65,12 +65,22 @@ extension Engine {
 
   // MARK: Data
 
+  /// Bytes of data that a peer may send in its turn: a message, or less where many wait for theirs. Who may send a small
+  /// window only, and has it acknowledged long before its next turn, would else get as much less than the others.
+  private var turnBytes: Int {
+    max(Self.roundBytes / max(ready.count, 1), Self.leastTurn * configuration.maximumDatagram)
+  }
+  /// What all turns together come to at most, as long as nobody's is shorter than so many datagrams.
+  private static var roundBytes: Int { 1 << 20 }
+  private static var leastTurn: Int { 8 }
+
   /// One message's worth of data: probes, then what was lost, then what is new.
   /// - Returns: `false` when there is more to send, or no room.
   private mutating func sendData<H: Handler>(
     _ slot: Int, into batch: inout DatagramBatch, _ handler: inout H
   ) -> Bool {
     let first = batch.count
+    let end = batch.used + turnBytes
     while true {
       let isProbe = peers.flows[slot].probesOwed > 0
       guard let segment = isProbe ? nextProbe(slot) : nextSegment(slot) else {
@@ -104,6 +114,11 @@ extension Engine {
       if isProbe { peers.flows[slot].probesOwed -= 1 }
       // A message each turn, so that every ready peer has its share of a batch.
       if batch.count > first + 1 { return false }
+      if batch.used >= end {
+        // Its ACK does not wait until all its data has left.
+        _ = sendAck(slot, into: &batch)
+        return false
+      }
     }
   }
 
