@@ -80,7 +80,8 @@ struct Crowd: ~Copyable {
   private mutating func addServer() {
     var configuration = EngineConfiguration()
     configuration.idleTimeout = .seconds(15)
-    configuration.receivePoolBytes = max(peers * 1600, 1 << 17)
+    // Four datagrams for each peer: less than attackers can fill.
+    configuration.receivePoolBytes = max(peers * 4 * 1408, 1 << 17)
     configuration.congestion = random.happens(0.5) ? .bbr : .cubic
     configuration.flowsAtLeisure = random.happens(0.5) ? 0 : 1024
     configuration.halfOpenMark = random.happens(0.5) ? 64 : 512
