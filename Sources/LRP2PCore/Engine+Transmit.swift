@@ -71,7 +71,7 @@ extension Engine {
     max(Self.roundBytes / max(ready.count, 1), Self.leastTurn * configuration.maximumDatagram)
   }
   /// What all turns together come to at most, as long as nobody's is shorter than so many datagrams.
-  private static var roundBytes: Int { 1 << 20 }
+  private static var roundBytes: Int { 4 << 20 }
   private static var leastTurn: Int { 8 }
 
   /// One message's worth of data: probes, then what was lost, then what is new.
