@@ -249,7 +249,7 @@ struct Churn: ~Copyable {
       ("timed_out", ends.timedOut), ("unanswered", ends.unanswered), ("refused_dials", refusedDials),
       ("server_slots", UInt64(network.hosts[0].engine.peers.slots)),
       ("most_open", UInt64(network.hosts[0].handler.mostOpen)),
-      ("server_full", server.handshakesFailed), ("cookies", server.cookiesAccepted),
+      ("server_handshakes_failed", server.handshakesFailed), ("cookies", server.cookiesAccepted),
       ("late_at_successors", network.late.atSuccessors), ("late_at_live", network.late.atLive),
       ("late_at_free_slots", network.late.atFreeSlots), ("late_handshake_messages", network.late.handshakeMessages),
       ("unopened", failures),
