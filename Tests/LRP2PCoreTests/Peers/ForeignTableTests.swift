@@ -34,7 +34,7 @@ private struct Checked: ~Copyable {
 
   /// Whether every address is found, and not under another id.
   func faults(hash: (Address) -> UInt64) -> Int {
-    var faults = table.count == slots.count ? 0 : 1
+    var faults = table.count == slots.count && 2 * table.count <= table.capacity ? 0 : 1
     for (address, slot) in slots {
       if table.find(hash(address), rows, id: Self.id(address), address: address) != slot { faults += 1 }
       if table.find(hash(address), rows, id: Self.id(address) &+ 1, address: address) != nil { faults += 1 }

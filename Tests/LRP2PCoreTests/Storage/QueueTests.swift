@@ -21,6 +21,7 @@ import Testing
         if !model.isEmpty { model.removeFirst() }
       }
       if queue.count != model.count || queue.isEmpty != model.isEmpty || queue.first != model.first { wrong += 1 }
+      if queue.count > queue.capacity { wrong += 1 }
       if let index = model.indices.randomElement(using: &random), queue[index] != model[index] { wrong += 1 }
       if random.below(3000) == 0 {
         queue.removeAll()

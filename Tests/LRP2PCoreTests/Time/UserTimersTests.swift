@@ -31,6 +31,7 @@ import Testing
           last = deadline
         }
       }
+      if timers.count != model.count || timers.count > timers.capacity { wrong += 1 }
       if token % 16 == 0, timers.nextDeadline != model.values.min() ?? .never { wrong += 1 }
     }
     while let fired = timers.popExpired(now: .max) { if model.removeValue(forKey: fired) == nil { wrong += 1 } }
