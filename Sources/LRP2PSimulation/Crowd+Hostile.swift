@@ -166,6 +166,7 @@ extension Crowd {
   }
 
   mutating func endAttackers() {
+    count("spoofed_copy", network.tap?.repeatCount ?? 0)
     network.tap = nil
     for host in attackerHosts {
       network.onHost(host.host) { engine, handler in

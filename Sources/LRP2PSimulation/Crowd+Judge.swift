@@ -17,7 +17,6 @@ extension Crowd {
     judgeNetwork(&result, &checks)
     judgeStreams(&checks)
     result.faults = faults
-    if let tap = network.tap { result.faults["spoofed_copy"] = tap.repeatCount }
     for number in 0..<2 * (network.hostCount - 1) {
       result.faults.merge(network.counters(ofLink: number).faults, uniquingKeysWith: +)
     }

@@ -60,7 +60,8 @@ struct Crowd: ~Copyable {
   private static var service: UInt64 { 10 }
   private static var coalescing: Nanoseconds { .microseconds(500) }
 
-  init(seed: UInt64, peers: Int) {
+  /// - Parameter loss: the most that paths of honest peers lose.
+  init(seed: UInt64, peers: Int, loss: Double) {
     self.peers = max(peers, 10)
     random = SeededRandom(seed: seed ^ 0xC40D_5EED_C40D_5EED)
     network = SimulatedNetwork(seed: seed)
@@ -70,7 +71,7 @@ struct Crowd: ~Copyable {
     dials = Array(repeating: [], count: Int((Self.warmUp + Self.interval + Self.leaving) / Self.step) + 1)
     addServer()
     let hostile = self.peers / 5
-    addMembers(self.peers - hostile)
+    addMembers(self.peers - hostile, loss: loss)
     addAttackers(hostile)
     tapPeers(seed: seed)
     network.protectHeads()
@@ -109,12 +110,12 @@ struct Crowd: ~Copyable {
     return host
   }
 
-  private mutating func addMembers(_ count: Int) {
+  private mutating func addMembers(_ count: Int, loss most: Double) {
     honestHosts = min(max(count / 80, 2), 150)
     for host in 1...honestHosts {
       var handler = CrowdHandler()
       handler.random = SeededRandom(seed: random.next())
-      let loss = random.happens(0.5) ? 0 : Double(random.below(40)) / 10_000
+      let loss = random.happens(0.5) ? 0 : Double(random.below(20)) / 20 * most
       _ = addHost(handler, at: Address(ipv4: 0x0A01_0000 + UInt32(host) << 8 + 1, port: 2000), loss: loss)
     }
     for number in 0..<count {

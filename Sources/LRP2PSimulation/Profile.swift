@@ -85,6 +85,7 @@ public struct Scenario: Sendable {
     case .chaos, .many, .churn, .crowd:
       (roundTrip, rate, returnRate) = (.milliseconds(40), 100_000_000, 100_000_000)
       if profile == .churn { seconds = 36_000 }
+      if profile == .crowd { loss = 0.002 }
     }
   }
 

@@ -90,7 +90,7 @@ extension Scenario {
     }
     if profile == .many { return runMany() }
     if profile == .crowd {
-      var crowd = Crowd(seed: seed, peers: peers)
+      var crowd = Crowd(seed: seed, peers: peers, loss: loss)
       return crowd.run()
     }
     var network = SimulatedNetwork<BulkHandler>(seed: seed)

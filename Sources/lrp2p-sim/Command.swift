@@ -159,7 +159,9 @@ struct Command: ParsableCommand {
       if let trace { try Output.write(result.csv, to: trace) }
       if let picture { try Output.write(Chart(scenario, result).svg, to: picture) }
       if let failure = result.failure {
-        let given = [seconds.map { "--seconds \($0) " }, peers.map { "--peers \($0) " }].compactMap(\.self).joined()
+        let loss = profile == .crowd ? loss : nil
+        let given = [seconds.map { "--seconds \($0) " }, peers.map { "--peers \($0) " }, loss.map { "--loss \($0) " }]
+          .compactMap(\.self).joined()
         throw Failure("\(failure); play it again: lrp2p-sim \(profile.rawValue) \(given)--seed \(seed)")
       }
     }
