@@ -118,14 +118,12 @@ extension Crowd {
       checks.require(network.hosts[host].handler.moves == 0, "an honest peer was taken to be elsewhere")
       checks.require(network.hosts[host].suite.reusedPacketNumbers == 0, "a packet number was used twice")
       let statistics = network.hosts[host].engine.statistics
+      checks.require(statistics.isBalanced, "a datagram is neither accepted nor held nor refused")
       checks.require(statistics.poolBytesInUse == 0, "memory of the receive pool is not given back")
       result.probeTimeouts += statistics.probeTimeouts
     }
     checks.require(network.hosts[0].suite.openedTwice == 0, "a datagram was taken twice")
-    let statistics = network.hosts[0].engine.statistics
-    let refused =
-      statistics.unknownConnection + statistics.misdirected + statistics.authenticationFailures + statistics.replays
-      + statistics.malformed
+    let refused = network.hosts[0].engine.statistics.datagramsRefused
     checks.require(refused >= refusable, "\(refusable) datagrams had to be refused, \(refused) were")
     let slots = network.hosts[0].engine.peers.slots
     checks.require(slots <= 2 * mostPeers + 1024, "\(slots) slots for \(mostPeers) connections")
