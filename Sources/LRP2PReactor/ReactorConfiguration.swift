@@ -21,7 +21,7 @@ public struct ReactorConfiguration: Sendable {
   /// memory: 1 … 256.
   public var receiveMessages = 16
   /// Messages of one send call; each is one burst of equal datagrams to one address: 1 … 256.
-  public var sendMessages = 4
+  public var sendMessages = 8
   /// The most datagrams in one such burst: 1 … 64. A message never exceeds 65,000 bytes, whatever this says.
   public var maximumSegments = 46
   /// The kernel's buffer for arriving datagrams; what does not fit is lost. Without CAP_NET_ADMIN the kernel
