@@ -12,7 +12,7 @@ extension Engine {
       counters.bytesReceived &+= UInt64(message.length)
       var at = 0
       while at < message.length {
-        at = sortRun(batch, message, index, from: at)
+        at = sortRun(batch, message, index, from: at, size: size)
         if openCount == Self.jobsPerBatch { openAndDispatch(&batch, &handler) }
         guard at < message.length else { break }
         let length = min(size, message.length - at)
@@ -33,7 +33,7 @@ extension Engine {
   /// stand side by side, under the key in use.
   /// - Returns: where in the message the first other one begins.
   private mutating func sortRun(
-    _ batch: borrowing DatagramBatch, _ message: Message, _ index: Int, from start: Int
+    _ batch: borrowing DatagramBatch, _ message: Message, _ index: Int, from start: Int, size: Int
   ) -> Int {
     guard message.length - start >= Datagram.minimumLength else { return start }
     let id = batch.arena.bytes(message.offset + start, 8).bigEndian64(0)
@@ -42,15 +42,15 @@ extension Engine {
     else { return start }
     let row = PeerTable.openingRow(slot)
     guard peers.keys[row].aead != 0 else { return start }
-    let epochs = peers.flows[slot].epochs
+    let (epochBits, epoch) = (peers.flows[slot].epochs.bits, peers.flows[slot].epochs.receiving)
     var count = openCount
     var at = start
     while at < message.length, count < Self.jobsPerBatch {
-      let length = min(max(message.segmentSize, 1), message.length - at)
+      let length = min(size, message.length - at)
       guard length >= Datagram.minimumLength, length <= Datagram.maximumLength else { break }
       let header = batch.arena.bytes(message.offset + at, Datagram.headerLength)
       let packetNumber = header.bigEndian64(8)
-      guard header.bigEndian64(0) == id, epochs.epoch(of: packetNumber) == epochs.receiving,
+      guard header.bigEndian64(0) == id, packetNumber >> epochBits == epoch,
         peers.flows[slot].replay.accepts(packetNumber)
       else { break }
       var job = AEADJob()

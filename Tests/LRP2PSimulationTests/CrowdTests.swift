@@ -20,9 +20,9 @@ import Testing
     #expect(share >= 0.5)
   }
 
-  /// Small windows that are acknowledged long before their next turn, and pools that others have filled.
+  /// Hundreds that have something to send at the same time.
   @Test(arguments: [29, 34] as [UInt64])
-  func seedsThatFoundSomething(seed: UInt64) {
+  func aThousandPeers(seed: UInt64) {
     let failure = Self.play(seed: seed, peers: 1000).failure
     #expect(failure == nil, "lrp2p-sim crowd --peers 1000 --seed \(seed)")
   }
