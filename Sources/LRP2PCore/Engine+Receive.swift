@@ -405,23 +405,29 @@ extension Engine {
         wake(slot)
         end(slot, .keyExhausted, &handler)
       }
-      guard peers.flows.contains(slot) else {
-        if peers.rows[slot].phase == .established { arm(slot) }
-        continue
-      }
-      peers.flows[slot].growReplayWindow()
-      if peers.flows[slot].mtu.wantsSearch, peers.rows[slot].phase == .established {
-        peers.flows[slot].mtu.search(challenge: randomWord(), now: now)
-      }
-      if peers.flows[slot].reassembly != nil {
-        let next = peers.flows[slot].receive.next
-        peers.flows[slot].reassembly?.forget(before: next, pool: &pool)
-      }
-      if peers.flows[slot].receive.reopened { peers.flows[slot].ack.demand() }
-      if peers.flows[slot].hasWork(now: now) { makeReady(slot) }
-      if peers.rows[slot].phase == .established { _ = restIfQuiet(slot) }
-      arm(slot)
+      settle(slot)
     }
+  }
+
+  // Not generic: a specialisation in another module does not inline what it calls, and each call would then have a copy
+  // of the flow made, 3 KB.
+  private mutating func settle(_ slot: Int) {
+    guard peers.flows.contains(slot) else {
+      if peers.rows[slot].phase == .established { arm(slot) }
+      return
+    }
+    peers.flows[slot].growReplayWindow()
+    if peers.flows[slot].mtu.wantsSearch, peers.rows[slot].phase == .established {
+      peers.flows[slot].mtu.search(challenge: randomWord(), now: now)
+    }
+    if peers.flows[slot].reassembly != nil {
+      let next = peers.flows[slot].receive.next
+      peers.flows[slot].reassembly?.forget(before: next, pool: &pool)
+    }
+    if peers.flows[slot].receive.reopened { peers.flows[slot].ack.demand() }
+    if peers.flows[slot].hasWork(now: now) { makeReady(slot) }
+    if peers.rows[slot].phase == .established { _ = restIfQuiet(slot) }
+    arm(slot)
   }
 
   @inline(__always)

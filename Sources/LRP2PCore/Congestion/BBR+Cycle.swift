@@ -70,6 +70,7 @@ extension BBR {
     }
   }
 
+  @inline(__always)
   func isTimeToProbe(_ ack: AckSample) -> Bool {
     if ack.now > cycleStart + probeWait { return true }
     // As often as a Reno flow would lose (draft, 5.3.3.5.1).
@@ -111,6 +112,7 @@ extension BBR {
 
   /// More than the threshold, and where no queue explains it, more than chance makes of a loss that the path has anyway: three
   /// standard deviations at the threshold.
+  @inline(__always)
   func isTooHigh(lost: UInt64, inFlight: UInt64) -> Bool {
     guard lost > 2 * segment else { return false }
     let packets = Double(inFlight) / Double(segment)

@@ -87,6 +87,7 @@ package struct BBR: BitwiseCopyable {
   package var bandwidth: UInt64 { min(maximumBandwidth, shortTermBandwidth) }
   var maximumBandwidth: UInt64 { max(bandwidths.0, bandwidths.1) }
   var minimumWindow: UInt64 { 4 * segment }
+  @inline(__always)
   var isProbingBandwidth: Bool {
     state == .down || state == .cruise || state == .refill || state == .up
   }
@@ -358,6 +359,7 @@ package struct BBR: BitwiseCopyable {
 
   // MARK: Control
 
+  @inline(__always)
   var pacingGain: Double {
     switch state {
     case .startup: Self.startupGain
@@ -406,11 +408,13 @@ package struct BBR: BitwiseCopyable {
   }
 
   /// What the path holds, times `gain`.
+  @inline(__always)
   func inFlight(_ gain: Double) -> UInt64 {
     guard minimumRoundTrip != .max, maximumBandwidth > 0 else { return initialWindow }
     return max(Self.clamp(gain * Double(bandwidth) * Double(minimumRoundTrip) / 1e9), minimumWindow)
   }
 
+  @inline(__always)
   func withHeadroom() -> UInt64 {
     longTermInFlight == .max ? .max : max(Self.scale(longTermInFlight, Self.headroom), minimumWindow)
   }

@@ -44,6 +44,7 @@ package struct CongestionControl: BitwiseCopyable {
   package var inSlowStart: Bool { algorithm == .bbr ? bbr.isInStartup : cubic.inSlowStart }
 
   /// Bytes per second to send at; 0 before anything is known, when only the window limits.
+  @inline(__always)
   package func pacingRate(smoothed: Nanoseconds) -> UInt64 {
     if algorithm == .bbr { return bbr.pacingRate }
     guard smoothed > 0 else { return 0 }

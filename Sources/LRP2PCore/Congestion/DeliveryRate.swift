@@ -88,6 +88,7 @@ package struct DeliveryRate: ~Copyable {
   package mutating func lost(bytes: UInt64) { lost += bytes }
 
   /// What was known when the packet left; `nil` when that is forgotten.
+  @inline(__always)
   package func snapshot(of packetNumber: UInt32) -> Snapshot? {
     guard !snapshots.isEmpty else { return nil }
     let index = index(of: packetNumber)
@@ -127,6 +128,7 @@ package struct DeliveryRate: ~Copyable {
   }
 
   /// The last burst that begins at or before the packet; -1 when that is forgotten.
+  @inline(__always)
   private func index(of packetNumber: UInt32) -> Int {
     func isBehind(_ index: Int) -> Bool {
       UInt32(truncatingIfNeeded: snapshots[index].packetNumber).distance(since: packetNumber) > 0

@@ -13,8 +13,10 @@ extension SendWindow {
   }
 
   /// Nothing is under way, nor about to be, and the stream goes on.
+  @inline(__always)
   package var isQuiet: Bool { base == next && !hasNew && !hasLost && !finRequested }
 
+  @inline(__always)
   package var rest: Rest {
     var rest = Rest()
     rest.nextOffset = nextOffset

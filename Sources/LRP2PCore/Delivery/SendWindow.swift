@@ -119,6 +119,7 @@ package struct SendWindow: ~Copyable {
   package var hasNew: Bool { !finSent && (nextOffset < offered || finRequested) }
   /// Whether new data is there and only the peer's window forbids it.
   package var isWindowClosed: Bool { hasNew && edge.precedes(next) }
+  @inline(__always)
   package func canSendNew() -> Bool { hasNew && !edge.precedes(next) && next &- base < 0xFF_FFFF }
   /// Whether there is anything that neither the stream's end nor the peer's window holds back.
   package var hasData: Bool { hasLost || canSendNew() }
@@ -149,12 +150,14 @@ package struct SendWindow: ~Copyable {
   }
 
   /// The oldest outstanding segment, to be sent again as a probe.
+  @inline(__always)
   package func oldestOutstanding() -> Segment? {
     guard base != next else { return nil }
     return segment(base, retransmission: true)
   }
 
   /// The newest outstanding segment: what it is answered with describes everything before it.
+  @inline(__always)
   package func newestOutstanding() -> Segment? {
     guard base != next, !self[next &- 1].isAcknowledged else { return nil }
     return segment(next &- 1, retransmission: true)
@@ -175,6 +178,7 @@ package struct SendWindow: ~Copyable {
     }
   }
 
+  @inline(__always)
   func segment(_ number: UInt32, retransmission: Bool) -> Segment {
     let entry = self[number]
     return Segment(
@@ -182,6 +186,7 @@ package struct SendWindow: ~Copyable {
       isRetransmission: retransmission)
   }
 
+  @inline(__always)
   func offset(of entry: Sent) -> UInt64 {
     nextOffset &- ((nextOffset &- entry.packed) & Sent.offsetMask)
   }

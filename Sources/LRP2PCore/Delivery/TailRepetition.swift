@@ -18,6 +18,7 @@ package struct TailRepetition: BitwiseCopyable {
     passes = 2
   }
 
+  @inline(__always)
   package func mayRepeat(_ send: borrowing SendWindow, window: UInt64) -> Bool {
     passes > 0 && send.packetsInFlight > 0 && send.bytesInFlight + spent < window
   }

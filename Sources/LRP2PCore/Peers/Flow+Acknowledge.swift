@@ -149,6 +149,7 @@ extension Flow {
   }
 
   /// Whether `transmit` would find something to send now.
+  @inline(__always)
   package func hasWork(now: Instant) -> Bool {
     if owesClose || isClosedByUser || owesPing || pingToken != 0 || path.owesAnything || mtu.owesProbe || owesPong
       || owesFirstAck || probesOwed > 0

@@ -1,5 +1,6 @@
 extension Flow {
   /// Nothing is under way, owed or stored, and both streams go on: all that has to be kept fits a `RestingRow`.
+  @inline(__always)
   package var isQuiet: Bool {
     send.isQuiet && receive.isQuiet && ack.isQuiet && path.isQuiet && mtu.isQuiet && epochs.previous.aead == 0
       && !(owesPing || awaitsPing || owesPong || owesFirstAck || isClosedByUser || owesClose)
@@ -9,10 +10,12 @@ extension Flow {
   }
 
   /// When the flow has been idle for long enough to rest.
+  @inline(__always)
   package func restDeadline(after interval: Nanoseconds) -> Instant {
     interval == 0 ? .never : max(lastReceived, lastSent) + max(interval, probeTimeout)
   }
 
+  @inline(__always)
   package var rest: RestingRow {
     var row = RestingRow()
     row.replay = replay.rest
@@ -44,19 +47,19 @@ extension Flow {
   /// Becomes the flow of a connection that goes on behind a rest, in the memory of one that rests: its flow was quiet, so
   /// what `isQuiet` asks for need not be set. The congestion controller starts anew, from what was learnt of the path
   /// (docs/congestion.md).
-  package mutating func restart(from row: RestingRow, configuration: EngineConfiguration, seed: UInt64) {
+  package mutating func restart(from row: RestingRow, initialWindow: Int, keyEpochBits: UInt64, seed: UInt64) {
     send.restart(from: row.send)
     receive.restart(from: row.receive)
     replay.restart(from: row.replay)
     rate.restart(bytesPerSecond: row.deliveryRate)
     roundTrip = RoundTripEstimate(from: row.roundTrip)
     ack = AckSchedule(from: row.ack)
-    epochs = row.epochs(bits: configuration.keyEpochBits)
+    epochs = row.epochs(bits: keyEpochBits)
     path = PathValidation(holdOffUntil: row.pathHoldOffUntil)
     mtu = PathMTU(from: row.mtu)
     capacity = Self.capacity(datagram: mtu.datagram)
     congestion = CongestionControl(
-      row.congestion, segment: mtu.datagram, initialWindow: configuration.initialWindow, seed: seed)
+      row.congestion, segment: mtu.datagram, initialWindow: initialWindow, seed: seed)
     trains = PacketTrains()
     pacer = Pacer()
     tail = TailRepetition()

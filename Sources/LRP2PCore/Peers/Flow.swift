@@ -116,6 +116,7 @@ package struct Flow: ~Copyable {
   package var probeTimeout: Nanoseconds { roundTrip.probeTimeout(maximumAckDelay: peerMaximumAckDelay) }
 
   /// When to probe; `.never` when nothing is unanswered.
+  @inline(__always)
   package func probeDeadline(handshakeTimeout: Nanoseconds) -> Instant {
     guard send.packetsInFlight > 0 || awaitsPing || send.isWindowClosed else { return .never }
     // What is about to be taken for lost is not probed for (RFC 9002, 6.2.1).
@@ -131,6 +132,7 @@ package struct Flow: ~Copyable {
   /// its own idle timeout and at the address that we are at by now. Two, while it answers that its window is closed.
   /// A first round trip in a queue may have made the probe timeout longer than that: then no more is waited for than what
   /// makes a loss.
+  @inline(__always)
   private func longestProbeInterval(_ handshakeTimeout: Nanoseconds) -> Nanoseconds {
     let isUnconfirmed = replay.highest == nil
     guard idleTimeout > 0 || isUnconfirmed else { return Self.longestProbeInterval }
@@ -142,6 +144,7 @@ package struct Flow: ~Copyable {
     return min(max(share, shortest), Self.longestProbeInterval)
   }
 
+  @inline(__always)
   package func keepAliveDeadline(_ interval: Nanoseconds) -> Instant {
     // While something is unanswered its probes see to that; a PING would put them off.
     interval == 0 || awaitsPing || send.packetsInFlight > 0 ? .never : lastSent + interval

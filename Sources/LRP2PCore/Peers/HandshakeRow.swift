@@ -40,6 +40,7 @@ package struct HandshakeRow: ~Copyable {
   }
 
   /// When the handshake is given up.
+  @inline(__always)
   package func deadline(_ timeout: Nanoseconds) -> Instant { started == .never ? .never : started + timeout }
 }
 

@@ -72,18 +72,6 @@ package struct PeerTable: ~Copyable {
     flows.retire(slot)
   }
 
-  /// The counterpart of `rest`.
-  package mutating func wake(_ slot: Int, configuration: EngineConfiguration, now: Instant) {
-    let row = resting[slot]
-    let seed = rows[slot].connectionID &+ now
-    let isRenewed = flows.insert(at: slot) { flow in
-      flow.restart(from: row, configuration: configuration, seed: seed)
-    }
-    guard !isRenewed else { return }
-    flows.insert(Flow(configuration: configuration, seed: seed, now: now), at: slot)
-    flows[slot].restart(from: row, configuration: configuration, seed: seed)
-  }
-
   /// Gives a slot back and wipes its keys.
   package mutating func release(_ slot: Int) {
     precondition(rows[slot].connectionID != 0, "slot not in use")

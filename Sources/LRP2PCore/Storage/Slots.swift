@@ -57,7 +57,7 @@ package struct Slots<Row: ~Copyable>: ~Copyable {
 
   // MARK: Reserve
 
-  /// Takes a row from its slot and keeps its memory for `insert(at:renewing:)`.
+  /// Takes a row from its slot and keeps its memory for `insertRetired(at:)`.
   package mutating func retire(_ slot: Int) {
     guard unsafe reserved < reserve.count else {
       remove(at: slot)
@@ -69,16 +69,13 @@ package struct Slots<Row: ~Copyable>: ~Copyable {
     inUse -= 1
   }
 
-  /// Puts a retired row, which `renew` makes another of in place, into a slot.
+  /// Puts a retired row into a slot, for the caller to make another of.
   /// - Returns: `false` if there is no such row.
-  @inline(__always)
-  package mutating func insert(at slot: Int, renewing renew: (inout Row) -> Void) -> Bool {
+  package mutating func insertRetired(at slot: Int) -> Bool {
     precondition(!contains(slot), "slot in use")
     guard reserved > 0 else { return false }
     reserved -= 1
-    guard let place = unsafe reserve[reserved] else { return false }
-    renew(&(unsafe place.pointee))
-    unsafe rows[slot] = place
+    unsafe rows[slot] = unsafe reserve[reserved]
     inUse += 1
     return true
   }
