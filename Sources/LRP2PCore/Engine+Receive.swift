@@ -12,9 +12,13 @@ extension Engine {
       counters.bytesReceived &+= UInt64(message.length)
       var at = 0
       while at < message.length {
-        at = sortRun(batch, message, index, from: at, size: size)
+        let end = sortRun(batch, message, index, from: at, size: size)
         if openCount == Self.jobsPerBatch { openAndDispatch(&batch, &handler) }
-        guard at < message.length else { break }
+        // Behind a run of one connection there may be one of another.
+        if end > at {
+          at = end
+          continue
+        }
         let length = min(size, message.length - at)
         counters.datagramsReceived &+= 1
         sort(&batch, message, index, offset: message.offset + at, length: length, &handler)
@@ -290,7 +294,7 @@ extension Engine {
     switch peers.flows[slot].reassemble(number, offset: offset, total: total, payload, pool: &pool) {
     case .incomplete: break
     case .malformed: counters.malformed &+= 1
-    case .poolExhausted: counters.poolExhausted &+= 1
+    case .poolExhausted: refuseForPool()
     case .complete(let cell):
       // The cell stays in use until the callback has returned.
       _ = receiveSegment(number, isFin: isFin, unsafe pool.bytes(cell, total), slot, &handler)
@@ -321,7 +325,7 @@ extension Engine {
       counters.beyondWindow &+= 1
       return false
     case .poolExhausted:
-      counters.poolExhausted &+= 1
+      refuseForPool()
       return false
     case .violation:
       counters.beyondFin &+= 1
@@ -397,6 +401,7 @@ extension Engine {
 
   /// Judges every touched peer once: what it owes, what it may send, when to wake.
   mutating func settleTouched<H: Handler>(_ handler: inout H) {
+    reportPool(&handler)
     while let entry = touched.popFirst() {
       let slot = Int(entry)
       guard peers.rows[slot].isTouched else { continue }

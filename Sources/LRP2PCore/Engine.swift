@@ -20,6 +20,9 @@ public struct Engine: ~Copyable {
   let ids: ConnectionIDs
   package var peers: PeerTable
   var pool: ReceivePool
+  /// The pool has refused a segment in this batch; and the user has been told, and not yet that there is room again.
+  var poolHasRefused = false
+  var isPoolFull = false
   var wheel: TimerWheel
   var userTimers = UserTimers()
   /// Peers that have something to send or to deliver.

@@ -23,6 +23,7 @@ package struct StreamHandler: Handler {
   package var closedCount = 0
   package var pongs: [UInt16] = []
   package var moves: [Address] = []
+  package var poolPressures: [ReceivePoolPressure] = []
 
   package init(bytesToSend: UInt64?) { self.bytesToSend = bytesToSend }
 
@@ -54,6 +55,10 @@ package struct StreamHandler: Handler {
     peers[peer] = progress
     if bytesToSend == nil { engine.offer(peer, upTo: progress.received) }
     if before < pausesAt, progress.received >= pausesAt { engine.pause(peer) }
+  }
+
+  package mutating func receivePool(_ pressure: ReceivePoolPressure, engine: inout Engine) {
+    poolPressures.append(pressure)
   }
 
   package mutating func finished(_ peer: Peer, engine: inout Engine) {

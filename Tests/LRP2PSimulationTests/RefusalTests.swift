@@ -155,6 +155,31 @@ import Testing
     }
   }
 
+  /// The user is told of a full pool once, however much is refused, and once when there is room again.
+  @Test func aFullPoolIsTold() throws {
+    var world = try LifecycleTests.openWorld(configure: { $0.receivePoolBytes = 1 << 16 })
+    let dialled = try LifecycleTests.only(world.firstHandler)
+    let accepted = try LifecycleTests.only(world.secondHandler)
+    // The first host has sent none of this.
+    world.back.isDown = true
+    func inject(_ numbers: ClosedRange<UInt8>) {
+      for number in numbers { world.injectSealed([6, 0, 0, 0, 0, number, 1], fromFirst: true, peer: dialled) }
+      _ = world.run(for: .milliseconds(5))
+    }
+    inject(1...20)
+    #expect(world.secondHandler.poolPressures == [])
+    inject(21...50)
+    inject(36...50)
+    #expect(world.second.statistics.poolExhausted > 15)
+    #expect(world.secondHandler.poolPressures == [.full])
+    // What was missing: all that is stored is read.
+    inject(0...0)
+    #expect(world.second.statistics.poolBytesInUse == 0)
+    inject(60...60)
+    #expect(world.secondHandler.poolPressures == [.full, .relieved])
+    #expect(world.second.statistics(of: accepted) != nil)
+  }
+
   // MARK: Paths
 
   @Test func questionsAboutThePath() throws {

@@ -35,6 +35,8 @@ package struct ReceivePool: ~Copyable {
   /// Whether a peer that has `held` cells may take one more, as far as it is about others.
   package func admits(holding held: Int) -> Bool { held < few || cellsInUse < maximumCells - maximumCells / 4 }
 
+  package var isHalfFree: Bool { cellsInUse <= maximumCells / 2 }
+
   /// The longest payload that a cell is for.
   package var longestPayload: Int { max(cellBytes, whole.byteCount) }
 
