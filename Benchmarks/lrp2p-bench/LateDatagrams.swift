@@ -40,7 +40,7 @@ struct LateDatagrams: ~Copyable {
     for _ in 0..<min(count, Self.share) {
       let message = messages[place % count]
       let id = arena.bytes(message.offset, 8).bigEndian64(0)
-      guard let offset = batch.place(message.length, for: message.address, id: id) else { return }
+      guard let offset = batch.place(message.length, for: message.address, group: id) else { return }
       var bytes = batch.arena.mutableBytes(offset, message.length)
       bytes.copy(arena.bytes(message.offset, message.length), to: 0)
       place = (place + 1) % count

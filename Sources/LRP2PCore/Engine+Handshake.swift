@@ -107,6 +107,7 @@ extension Engine {
     }
     peers.flows[slot].aead = aead
     peers.flows[slot].agree(parameters, configuration: configuration)
+    peers.rows[slot].takesMerged = parameters.takesMerged
     var parametersOfOurs = ownParameters(slot)
     parametersOfOurs.offer(aead)
     if let mark = ids.mark { parametersOfOurs.message3Length = UInt16(mark.message3Length(id)) }
@@ -244,6 +245,7 @@ extension Engine {
     peers.flows[slot].remoteKey = key
     peers.flows[slot].aead = aead
     peers.flows[slot].agree(parameters, configuration: configuration)
+    peers.rows[slot].takesMerged = parameters.takesMerged
     if let cookie = parameters.cookie { rememberedCookies[address] = cookie }
     if !peers.handshakes[slot].isRepeated { sampleHandshake(slot) }
 
@@ -322,6 +324,7 @@ extension Engine {
     peers.handshakes[slot].noise = noise
     peers.flows[slot].remoteKey = key
     peers.flows[slot].agree(parameters, configuration: configuration)
+    peers.rows[slot].takesMerged = parameters.takesMerged
     sampleHandshake(slot)
     agreeKeys(slot, peers.flows[slot].aead)
     peers.handshakes[slot].nextAttempt = .never
@@ -344,6 +347,7 @@ extension Engine {
     parameters.idleTimeoutMilliseconds = UInt32(clamping: configuration.idleTimeout / 1_000_000)
     parameters.maximumAckDelayMicroseconds = UInt32(clamping: configuration.maximumAckDelay / 1000)
     parameters.ackRatio = UInt16(configuration.ackRatio)
+    parameters.takesMerged = ids.count == 1
     // Now and then a parameter that means nothing, so that skipping unknown ones stays true of every peer.
     let random = randomWord()
     if random & 3 == 0 { parameters.reservedType = UInt16(truncatingIfNeeded: random >> 32) | 0x8000 }

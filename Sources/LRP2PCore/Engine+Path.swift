@@ -105,7 +105,7 @@ extension Engine {
   private mutating func sendChallenge(
     _ slot: Int, _ kind: UInt16, _ value: UInt64, to address: Address, length: Int, _ batch: inout DatagramBatch
   ) -> Bool {
-    guard let place = batch.place(length, for: address, id: peers.rows[slot].remoteID) else { return false }
+    guard let place = batch.place(length, for: address, group: peers.rows[slot].messageGroup) else { return false }
     _ = begin(slot, place, length, &batch)
     let body = length - Datagram.headerLength - Datagram.tagLength
     var bytes = batch.arena.mutableBytes(place + Datagram.headerLength, body)

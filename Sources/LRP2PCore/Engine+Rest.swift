@@ -9,13 +9,7 @@ extension Engine {
   /// The connection's flow exists from here on, until it is judged again behind the batch.
   mutating func wake(_ slot: Int) {
     guard isResting(slot) else { return }
-    let seed = peers.rows[slot].connectionID &+ now
-    if !peers.flows.insertRetired(at: slot) {
-      peers.flows.insert(Flow(configuration: configuration, seed: seed, now: now), at: slot)
-    }
-    peers.flows[slot].restart(
-      from: peers.resting[slot], initialWindow: configuration.initialWindow, keyEpochBits: configuration.keyEpochBits,
-      seed: seed)
+    peers.wake(slot, configuration: configuration, now: now)
     touch(slot)
   }
 

@@ -145,7 +145,7 @@ extension Engine {
     // Nothing tells that an ACK was too long for the path, so none is longer than what every path carries.
     let bound = PathMTU.base
     // Written at the end of what is used, then placed: an ACK is as long as what it tells.
-    guard let space = batch.room(bound, for: peers.rows[slot].address, id: peers.rows[slot].remoteID) else {
+    guard let space = batch.room(bound, for: peers.rows[slot].address, group: peers.rows[slot].messageGroup) else {
       return false
     }
     let header = peers.flows[slot].ack.header(now: now)
@@ -228,7 +228,7 @@ extension Engine {
     let length = peers.handshakes[slot].length
     // A dial's messages travel under its own id, not under the one that its data goes to.
     let id = peers.rows[slot].isIncoming ? peers.rows[slot].remoteID : peers.rows[slot].connectionID
-    guard let place = batch.place(length, for: peers.rows[slot].address, id: id) else { return false }
+    guard let place = batch.place(length, for: peers.rows[slot].address, group: id) else { return false }
     var bytes = batch.arena.mutableBytes(place, length)
     bytes.copy(peers.handshakes[slot].datagram.bytes(0, length), to: 0)
     peers.rows[slot].owesHandshake = false
@@ -254,7 +254,7 @@ extension Engine {
   /// Where a sealed datagram of `length` bytes for the peer stands in the batch; `nil` when it is full.
   @inline(__always)
   func append(_ length: Int, _ slot: Int, _ batch: inout DatagramBatch) -> Int? {
-    batch.place(length, for: peers.rows[slot].address, id: peers.rows[slot].remoteID)
+    batch.place(length, for: peers.rows[slot].address, group: peers.rows[slot].messageGroup)
   }
 
   /// Writes the header and takes the next packet number; the datagram will be sealed with the batch.

@@ -48,7 +48,7 @@ import Testing
     mutating func send(_ datagrams: [[UInt8]], to address: Address) throws {
       var batch = DatagramBatch(messages: 1, messageCapacity: 65_000)
       for bytes in datagrams {
-        let offset = batch.place(bytes.count, for: address, id: 1)
+        let offset = batch.place(bytes.count, for: address, group: 1)
         let at = try #require(offset)
         var place = batch.arena.mutableBytes(at, bytes.count)
         for index in bytes.indices { place.setByte(index, bytes[index]) }
@@ -97,7 +97,7 @@ import Testing
       for address in [Address.loopback6(socket.localAddress.port), .loopback4(socket.localAddress.port)] {
         var batch = DatagramBatch(messages: 1, messageCapacity: 2000)
         let bytes = shapes.datagram(id, length)
-        _ = batch.place(length, for: address, id: id)
+        _ = batch.place(length, for: address, group: id)
         var place = batch.arena.mutableBytes(0, length)
         for index in bytes.indices { place.setByte(index, bytes[index]) }
         let progress = try datagrams.send(&batch, to: sender)

@@ -30,6 +30,28 @@ import Testing
 
   static func only(_ handler: StreamHandler) throws -> Peer { try #require(handler.peers.keys.first) }
 
+  /// Connections to one address share the kernel's messages if the other side has one socket for all of them, and only then.
+  @Test(arguments: [true, false]) func connectionsShareMessages(takesMerged: Bool) throws {
+    var world = try Self.openWorld()
+    _ = try world.first.connect(to: StreamWorld.secondAddress)
+    let isOpen = world.run(for: .seconds(20)) { $0.secondHandler.peers.count == 2 }
+    #expect(isOpen)
+    _ = world.run(for: .seconds(1))
+    for peer in world.firstHandler.peers.keys {
+      // What the second host has said in the handshake.
+      #expect(world.first.peers.rows[peer.slot].takesMerged)
+      world.first.peers.rows[peer.slot].takesMerged = takesMerged
+      world.first.offer(peer, upTo: 100)
+    }
+    var batch = DatagramBatch(messages: 4, messageCapacity: 65_000)
+    var handler = world.firstHandler
+    world.first.transmit(into: &batch, now: 0, handler: &handler)
+    #expect(batch.count == (takesMerged ? 1 : 2))
+    let first = batch.messages[0]
+    let ids = stride(from: 0, to: batch.used, by: first.segmentSize).map { batch.arena.bytes($0, 8).bigEndian64(0) }
+    #expect(Set(ids).count == 2 && ids.count == 2)
+  }
+
   @Test func theHandshakeTellsBothSides() throws {
     let world = try Self.openWorld()
     let dialled = try Self.only(world.firstHandler)

@@ -164,6 +164,7 @@ package struct SendWindow: ~Copyable {
   }
 
   /// The first segment from `number` on that is neither acknowledged nor waits to be sent again, to be repeated.
+  @inline(__always)
   package func outstanding(from number: UInt32) -> Segment? {
     var number = number.precedes(base) ? base : number
     while true {

@@ -24,6 +24,7 @@ package struct TailRepetition: BitwiseCopyable {
   }
 
   /// The next segment to repeat; `nil` when enough has been.
+  @inline(__always)
   package mutating func next(_ send: borrowing SendWindow) -> SendWindow.Segment? {
     while passes > 0 {
       if let segment = send.outstanding(from: cursor) {

@@ -21,6 +21,12 @@ package struct PeerRow: BitwiseCopyable {
   package var isResumed = false
   /// It speaks version 0: see `Original/`.
   package var isOriginal = false
+  /// Its datagrams may leave in one message with those of other connections to the same address.
+  package var takesMerged = false
 
   package init() {}
+
+  /// Datagrams of one group share messages (`Message.group`).
+  @inline(__always)
+  package var messageGroup: UInt64 { takesMerged ? 0 : remoteID }
 }

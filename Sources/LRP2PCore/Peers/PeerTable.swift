@@ -72,6 +72,18 @@ package struct PeerTable: ~Copyable {
     flows.retire(slot)
   }
 
+  /// The counterpart of `rest`: in the memory of a flow that rests, if there is one.
+  @inline(__always)
+  package mutating func wake(_ slot: Int, configuration: EngineConfiguration, now: Instant) {
+    let seed = rows[slot].connectionID &+ now
+    if !flows.insertRetired(at: slot) {
+      flows.insert(Flow(configuration: configuration, seed: seed, now: now), at: slot)
+    }
+    flows[slot].restart(
+      from: resting[slot], initialWindow: configuration.initialWindow, keyEpochBits: configuration.keyEpochBits,
+      seed: seed)
+  }
+
   /// Gives a slot back and wipes its keys.
   package mutating func release(_ slot: Int) {
     precondition(rows[slot].connectionID != 0, "slot not in use")

@@ -8,8 +8,9 @@ package struct Message: BitwiseCopyable {
   package var length: Int = 0
   /// Bytes of one datagram; at least `length` when there is only one.
   package var segmentSize: Int = 0
-  /// When sending: the connection id that all of its datagrams begin with.
-  package var connectionID: UInt64 = 0
+  /// When sending: what all of its datagrams belong to. The connection id that they begin with, or 0 for whoever takes
+  /// merged ones.
+  package var group: UInt64 = 0
   /// The two ECN bits of the IP header.
   package var ecn: UInt8 = 0
 
@@ -49,25 +50,25 @@ package struct DatagramBatch: ~Copyable {
   }
 }
 
-// Sending: datagrams are appended back to back, and equal ones of one connection share a message. The kernel of the other
-// side steers and filters what it gets as one by the id of the first datagram (SO_REUSEPORT, SO_ATTACH_FILTER), so those of
-// another connection go into a message of their own, even to the same address.
+// Sending: datagrams are appended back to back, and equal ones of one group share a message. The kernel of the other side
+// steers what it gets as one by the id of the first datagram (SO_REUSEPORT), so those of another connection go into a message
+// of their own, even to the same address, unless the peer has said in the handshake that one socket takes them all.
 extension DatagramBatch {
   /// Most datagrams of one message (what every kernel with UDP_SEGMENT takes).
   private static var maximumSegments: Int { 64 }
 
   /// Where the next datagram of up to `length` bytes would stand, if there is room for it.
-  package func room(_ length: Int, for address: Address, id: UInt64) -> Int? {
+  package func room(_ length: Int, for address: Address, group: UInt64) -> Int? {
     guard length <= messageCapacity, used <= arena.byteCount - length else { return nil }
-    return joins(length, address, id) || count < messages.count ? used : nil
+    return joins(length, address, group) || count < messages.count ? used : nil
   }
 
-  /// Appends a datagram of `length` bytes: to the last message when it is for the same address and connection and no
+  /// Appends a datagram of `length` bytes: to the last message when it is for the same address and group and no
   /// longer than the others there, else as a new message. `nil` when the batch is full.
-  package mutating func place(_ length: Int, for address: Address, id: UInt64) -> Int? {
+  package mutating func place(_ length: Int, for address: Address, group: UInt64) -> Int? {
     guard length <= messageCapacity, used <= arena.byteCount - length else { return nil }
     let offset = used
-    if joins(length, address, id) {
+    if joins(length, address, group) {
       messages[count - 1].length += length
       isLastClosed = length < messages[count - 1].segmentSize
     } else {
@@ -77,7 +78,7 @@ extension DatagramBatch {
       message.offset = offset
       message.length = length
       message.segmentSize = length
-      message.connectionID = id
+      message.group = group
       message.ecn = ecn
       messages[count] = message
       count += 1
@@ -88,10 +89,10 @@ extension DatagramBatch {
   }
 
   @inline(__always)
-  private func joins(_ length: Int, _ address: Address, _ id: UInt64) -> Bool {
+  private func joins(_ length: Int, _ address: Address, _ group: UInt64) -> Bool {
     guard count > 0, !isLastClosed else { return false }
     let last = messages[count - 1]
-    return last.connectionID == id && length <= last.segmentSize && last.length + length <= messageCapacity
+    return last.group == group && length <= last.segmentSize && last.length + length <= messageCapacity
       && last.length < Self.maximumSegments * last.segmentSize && last.address == address
   }
 }

@@ -19,6 +19,7 @@ package struct HandshakeParameters: BitwiseCopyable {
     static let maximumAckDelay: UInt16 = 11
     static let ackRatio: UInt16 = 12
     static let message3Length: UInt16 = 13
+    static let takesMerged: UInt16 = 14
   }
 
   /// The most bytes that `write` needs without padding.
@@ -47,6 +48,9 @@ package struct HandshakeParameters: BitwiseCopyable {
   package var ackRatio: UInt16 = 2
   /// How long the datagram with message 3 has to be; 0 leaves it to the initiator.
   package var message3Length: UInt16 = 0
+  /// Datagrams of several connections may come in one message of the kernel's (UDP_SEGMENT, UDP_GRO): one socket takes them
+  /// all, whichever connection the first is for.
+  package var takesMerged = false
   /// Whether to leave out what need not be public: message 1 travels in the clear.
   package var isPublic = false
   /// Sent as a parameter that means nothing; 0 sends none.
@@ -154,6 +158,9 @@ package struct HandshakeParameters: BitwiseCopyable {
     case Parameter.message3Length:
       try expect(2)
       message3Length = value.bigEndian16(0)
+    case Parameter.takesMerged:
+      try expect(0)
+      takesMerged = true
     default:
       break
     }
@@ -193,6 +200,7 @@ package struct HandshakeParameters: BitwiseCopyable {
       bytes.setBigEndian32(at - 4, maximumAckDelayMicroseconds)
       begin(Parameter.ackRatio, 2, &bytes, &at)
       bytes.setBigEndian16(at - 2, ackRatio)
+      if takesMerged { begin(Parameter.takesMerged, 0, &bytes, &at) }
     }
     if message3Length != 0 {
       begin(Parameter.message3Length, 2, &bytes, &at)

@@ -40,7 +40,8 @@ private struct Row: ~Copyable {
         if slots.contains(slot) != (model[slot] != nil) { wrong += 1 }
         let other = random.below(slots.count)
         if model[slot] == nil, random.happens(percent: 30) {
-          let isRenewed = slots.insert(at: slot) { $0.value += 100_000 }
+          let isRenewed = slots.insertRetired(at: slot)
+          if isRenewed { slots[slot].value += 100_000 }
           let left = retired.popLast()
           if isRenewed != (left != nil) { wrong += 1 }
           if let left { model[slot] = left + 100_000 }
@@ -92,13 +93,14 @@ private struct Row: ~Copyable {
     let lives = Lives()
     do {
       var slots = Slots<Row>(count: 4, reserve: 2)
-      let isEarly = slots.insert(at: 0) { $0.value = 0 }
+      let isEarly = slots.insertRetired(at: 0)
       #expect(!isEarly)
       for slot in 0..<3 { slots.insert(Row(slot, lives), at: slot) }
       for slot in 0..<3 { slots.retire(slot) }
       let inUse = slots.inUse
       #expect(inUse == 0 && lives.count == 2)
-      let isRenewed = slots.insert(at: 3) { $0.value += 10 }
+      let isRenewed = slots.insertRetired(at: 3)
+      slots[3].value += 10
       let value = slots[3].value
       #expect(isRenewed && value == 11 && lives.count == 2)
     }
@@ -134,7 +136,7 @@ private struct Row: ~Copyable {
       var slots = Slots<Column<Int>>(count: 3, reserve: 1)
       for slot in 0..<2 { slots.insert(Column(repeating: 1, count: 1), at: slot) }
       slots.retire(0)
-      _ = slots.insert(at: 1) { $0[0] = 2 }
+      _ = slots.insertRetired(at: 1)
     }
     await #expect(processExitsWith: .failure) {
       var slots = Slots<Column<Int>>(count: 3)

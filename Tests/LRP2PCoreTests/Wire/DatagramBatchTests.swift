@@ -17,16 +17,16 @@ import Testing
   /// The receiver's kernel judges what it gets as one by its first datagram.
   @Test func datagramsOfAnotherConnectionDoNotJoin() {
     var batch = DatagramBatch(messages: 3, messageCapacity: 1000)
-    #expect(batch.place(300, for: here, id: 1) == 0)
-    #expect(batch.place(300, for: here, id: 2) == 300)
-    #expect(batch.place(300, for: here, id: 2) == 600)
+    #expect(batch.place(300, for: here, group: 1) == 0)
+    #expect(batch.place(300, for: here, group: 2) == 300)
+    #expect(batch.place(300, for: here, group: 2) == 600)
     #expect(shape(batch) == ["300/300", "600/300"])
-    #expect(batch.messages[0].connectionID == 1 && batch.messages[1].connectionID == 2)
+    #expect(batch.messages[0].group == 1 && batch.messages[1].group == 2)
     // Nor back to the first, as messages are contiguous.
-    #expect(batch.room(300, for: here, id: 1) == 900)
-    #expect(batch.place(300, for: here, id: 1) == 900)
+    #expect(batch.room(300, for: here, group: 1) == 900)
+    #expect(batch.place(300, for: here, group: 1) == 900)
     #expect(shape(batch) == ["300/300", "600/300", "300/300"])
-    #expect(batch.room(300, for: here, id: 2) == nil)
+    #expect(batch.room(300, for: here, group: 2) == nil)
   }
 
   @Test func startsEmpty() {
@@ -175,6 +175,6 @@ import Testing
 
 // One connection, where it does not matter which.
 extension DatagramBatch {
-  fileprivate func room(_ length: Int, for address: Address) -> Int? { room(length, for: address, id: 1) }
-  fileprivate mutating func place(_ length: Int, for address: Address) -> Int? { place(length, for: address, id: 1) }
+  fileprivate func room(_ length: Int, for address: Address) -> Int? { room(length, for: address, group: 1) }
+  fileprivate mutating func place(_ length: Int, for address: Address) -> Int? { place(length, for: address, group: 1) }
 }

@@ -27,6 +27,7 @@ import Testing
       && a.hasAttemptToken == b.hasAttemptToken && a.attemptToken == b.attemptToken
       && a.idleTimeoutMilliseconds == b.idleTimeoutMilliseconds
       && a.maximumAckDelayMicroseconds == b.maximumAckDelayMicroseconds && a.ackRatio == b.ackRatio
+      && a.takesMerged == b.takesMerged
   }
 
   private var sample: HandshakeParameters {
@@ -42,6 +43,7 @@ import Testing
     parameters.idleTimeoutMilliseconds = 30_000
     parameters.maximumAckDelayMicroseconds = 5_000
     parameters.ackRatio = 64
+    parameters.takesMerged = true
     return parameters
   }
 
@@ -58,6 +60,7 @@ import Testing
     000a 0004 00007530
     000b 0004 00001388
     000c 0002 0040
+    000e 0000
     """
 
   // MARK: Writing
@@ -75,7 +78,7 @@ import Testing
     #expect(read.maximumDatagram == 1500 && read.initialWindow == 0x1000 && aeads(read) == [2, 1])
     #expect(read.hasAttemptToken && read.attemptToken == (0x1112_1314_1516_1718, 0x2122_2324_2526_2728))
     #expect(read.idleTimeoutMilliseconds == 30_000 && read.maximumAckDelayMicroseconds == 5_000)
-    #expect(read.ackRatio == 64)
+    #expect(read.ackRatio == 64 && read.takesMerged)
   }
 
   /// What is left out has its default.
@@ -94,6 +97,7 @@ import Testing
     expected.idleTimeoutMilliseconds = 0
     expected.maximumAckDelayMicroseconds = 25_000
     expected.ackRatio = 2
+    expected.takesMerged = false
     #expect(areEqual(try parse(write(parameters)), expected))
   }
 
@@ -152,6 +156,7 @@ import Testing
     var parameters = sample
     for _ in 0..<8 { parameters.offer(.aes256GCM) }
     parameters.reservedType = 0xFFFF
+    parameters.message3Length = 1200
     #expect(write(parameters).count <= HandshakeParameters.bound)
   }
 
@@ -170,6 +175,7 @@ import Testing
       parameters.idleTimeoutMilliseconds = UInt32(truncatingIfNeeded: random.next())
       parameters.maximumAckDelayMicroseconds = UInt32(random.below(1_000_001))
       parameters.ackRatio = .random(in: 1 ... .max, using: &random)
+      parameters.takesMerged = Bool.random(using: &random)
       parameters.reservedType = UInt16(truncatingIfNeeded: random.next())
       let read = try parse(write(parameters, paddedTo: random.below(300)))
       parameters.offersVersion1 = true
@@ -192,11 +198,11 @@ import Testing
   /// Whole up to the end of a parameter, malformed elsewhere.
   @Test func cutAtEveryByte() throws {
     let whole = bytes(Self.publicHex + Self.privateHex)
-    let ends: Set = [4, 16, 21, 27, 35, 41, 61, 69, 77, 83]
+    let ends: Set = [4, 16, 21, 27, 35, 41, 61, 69, 77, 83, 87]
     for count in 0...whole.count { #expect(isMalformed(Array(whole[..<count])) == !ends.contains(count)) }
   }
 
-  @Test(arguments: [(1, 8), (3, 2), (4, 4), (7, 16), (10, 4), (11, 4), (12, 2), (13, 2)])
+  @Test(arguments: [(1, 8), (3, 2), (4, 4), (7, 16), (10, 4), (11, 4), (12, 2), (13, 2), (14, 0)])
   func everyLength(type: Int, right: Int) {
     for length in 0...40 {
       let input = bytes(Self.magic) + [0, UInt8(type), 0, UInt8(length)] + [UInt8](repeating: 0x11, count: length)
@@ -204,7 +210,7 @@ import Testing
     }
   }
 
-  @Test(arguments: [2, 5, 6, 8, 9, 14, 0, 0x7FFF, 0x8000, 0xFFFF] as [UInt16])
+  @Test(arguments: [2, 5, 6, 8, 9, 15, 0, 0x7FFF, 0x8000, 0xFFFF] as [UInt16])
   func anyLength(type: UInt16) {
     for length in 0...40 {
       let head = [UInt8(type >> 8), UInt8(type & 0xFF), 0, UInt8(length)]
@@ -269,6 +275,8 @@ import Testing
     #expect(try parse("000b 0004 00000000").maximumAckDelayMicroseconds == 0)
     #expect(try parse("000c 0002 0000").ackRatio == 1)
     #expect(try parse("000c 0002 ffff").ackRatio == 65535)
+    #expect(try parse("000e 0000").takesMerged)
+    #expect(isMalformed("000e 0001 00"))
     #expect(try parse("000a 0004 ffffffff").idleTimeoutMilliseconds == .max)
   }
 
