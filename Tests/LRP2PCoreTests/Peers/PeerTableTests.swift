@@ -240,6 +240,15 @@ private struct Checked: ~Copyable {
     #expect(wrong == 0)
   }
 
+  /// Whoever takes merged datagrams is of one group with all others that do.
+  @Test func messageGroups() {
+    var row = PeerRow()
+    row.remoteID = 7
+    #expect(row.messageGroup == 7)
+    row.takesMerged = true
+    #expect(row.messageGroup == 0)
+  }
+
   @Test func onlyASlotInUseIsGivenBack() async {
     await #expect(processExitsWith: .failure) {
       var table = PeerTable(maximum: 4, seed: 1)
