@@ -91,14 +91,12 @@ final class Channel: @unchecked Sendable {
 
   /// The engine knows of the connection no more.
   func ended(_ error: TransportError) {
-    var answers = Due()
+    // First, so that whoever learns of the end finds its memory released: who asks meanwhile is not told yet.
     var releases = Due()
-    state.withLock {
-      $0.end(error, &answers)
-      $0.outbound.releaseAll(&releases)
-    }
-    // First, so that whoever learns of the end finds its memory released.
+    state.withLock { $0.refuse(error, &releases) }
     releases.run()
+    var answers = Due()
+    state.withLock { $0.end(error, &answers) }
     answers.run()
   }
 }
@@ -145,6 +143,8 @@ struct ChannelState {
   var remoteAddress = Address(high: 0, low: 0, port: 0)
   /// Why it is over; nil while it lives. No order goes to the engine behind it but CLOSE.
   private(set) var over: TransportError?
+  /// Why it will be over as soon as what it holds is released.
+  private var ending: TransportError?
 
   // The peer's stream.
   var inbound = ByteRing()
@@ -227,6 +227,16 @@ struct ChannelState {
 
   // MARK: End
 
+  /// It is about to be over: nothing is taken any more, and nothing held.
+  mutating func refuse(_ error: TransportError, _ due: inout Due) {
+    if over == nil {
+      ending = error
+      failWriters(error, &due)
+      answerFlushes(&due)
+    }
+    outbound.releaseAll(&due)
+  }
+
   /// Over, whoever ended it. What was received stays to be read unless this side closed.
   mutating func end(_ error: TransportError, _ due: inout Due) {
     guard over == nil else { return }
@@ -275,7 +285,7 @@ struct ChannelState {
   // MARK: Writing
 
   /// Why nothing can be written any more; nil when it can.
-  var refusal: TransportError? { over ?? (isFinished ? .finished : nil) }
+  var refusal: TransportError? { over ?? ending ?? (isFinished ? .finished : nil) }
 
   var room: Int { max(0, writeLimit - outbound.count) }
 
@@ -329,7 +339,7 @@ struct ChannelState {
   }
 
   mutating func answerFlushes(_ due: inout Due) {
-    if let over {
+    if let over = over ?? ending {
       for flusher in flushers {
         let isDone = over == .closed(.finished) || flusher.offset <= outbound.start
         due.answer(flusher.waiter, isDone ? .success(()) : .failure(over))

@@ -130,14 +130,13 @@ struct SendQueue {
     releaseAcknowledged(&due)
   }
 
-  /// The connection is over: nothing will be asked for again.
+  /// The connection is over: nothing will be asked for again. `start` goes on to tell what was acknowledged.
   mutating func releaseAll(_ due: inout Due) {
     for chunk in chunks[head...] {
       if let release = chunk.source.release { due.add(release) }
     }
     chunks = []
     head = 0
-    start = end
   }
 
   private mutating func releaseAcknowledged(_ due: inout Due) {

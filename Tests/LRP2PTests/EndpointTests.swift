@@ -123,6 +123,21 @@ import Testing
     await pair.close()
   }
 
+  /// What was never acknowledged is not flushed by the end of the connection.
+  @Test func flushBehindTheEnd() async throws {
+    let pair = try EndpointPair(.small)
+    let (client, server) = try await pair.connect()
+    let writing = Task { try await client.write(streamBytes(0..<100_000)) }
+    // Nobody reads: something waits that cannot leave.
+    while await client.statistics()?.limitedBy != .receiveWindow { await Task.yield() }
+    server.close(code: 7, reason: "enough")
+    let end = TransportError.closed(.remote(code: 7, reason: "enough"))
+    await #expect(throws: end) { try await writing.value }
+    #expect(try await client.closed() == .remote(code: 7, reason: "enough"))
+    await #expect(throws: end) { try await client.flush() }
+    await pair.close()
+  }
+
   /// Letting go behind `finish` loses nothing; letting go without it closes.
   @Test func lettingGo() async throws {
     let pair = try EndpointPair(.small)
