@@ -91,11 +91,11 @@ final class Channel: @unchecked Sendable {
 
   /// The engine knows of the connection no more.
   func ended(_ error: TransportError) {
-    // First, so that whoever learns of the end finds its memory released: who asks meanwhile is not told yet.
+    // First, so that whoever learns of the end finds its memory released: `closed` does not tell of it before.
     var releases = Due()
-    state.withLock { $0.refuse(error, &releases) }
-    releases.run()
     var answers = Due()
+    state.withLock { $0.refuse(error, releases: &releases, answers: &answers) }
+    releases.run()
     state.withLock { $0.end(error, &answers) }
     answers.run()
   }
@@ -228,13 +228,12 @@ struct ChannelState {
   // MARK: End
 
   /// It is about to be over: nothing is taken any more, and nothing held.
-  mutating func refuse(_ error: TransportError, _ due: inout Due) {
+  mutating func refuse(_ error: TransportError, releases: inout Due, answers: inout Due) {
     if over == nil {
       ending = error
-      failWriters(error, &due)
-      answerFlushes(&due)
+      failWriters(error, &answers)
     }
-    outbound.releaseAll(&due)
+    outbound.releaseAll(&releases)
   }
 
   /// Over, whoever ended it. What was received stays to be read unless this side closed.
@@ -339,7 +338,7 @@ struct ChannelState {
   }
 
   mutating func answerFlushes(_ due: inout Due) {
-    if let over = over ?? ending {
+    if let over {
       for flusher in flushers {
         let isDone = over == .closed(.finished) || flusher.offset <= outbound.start
         due.answer(flusher.waiter, isDone ? .success(()) : .failure(over))

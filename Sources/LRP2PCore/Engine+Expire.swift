@@ -73,11 +73,11 @@ extension Engine {
     if peers.flows[slot].pacingDeadline <= now { peers.flows[slot].pacingDeadline = 0 }
     if peers.flows[slot].epochs.previousDeadline <= now { peers.flows[slot].epochs.wipePrevious() }
     expirePath(slot, &handler)
-    ask(slot)
+    probeOrKeepAlive(slot)
   }
 
-  /// Probes, and keep-alives: what has had no answer, and what has been silent.
-  private mutating func ask(_ slot: Int) {
+  // Not generic, as `settle` is not.
+  private mutating func probeOrKeepAlive(_ slot: Int) {
     if peers.flows[slot].probeDeadline(handshakeTimeout: configuration.handshakeTimeout) <= now { probe(slot) }
     if peers.flows[slot].keepAliveDeadline(configuration.keepAlive) <= now {
       peers.flows[slot].owesPing = true
