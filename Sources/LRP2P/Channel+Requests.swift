@@ -42,7 +42,7 @@ extension Channel {
         return .done(.failure(refusal))
       }
       guard state.writers.isEmpty, source.count <= state.room else { return .wait(ticket: state.nextTicket()) }
-      state.outbound.append(source)
+      state.outbound.append(source, &due)
       return .done(.success(()))
     }
   }

@@ -298,7 +298,7 @@ struct ChannelState {
           outbound.extend(by: left)
           outbound.seal(&due)
         } else {
-          outbound.append(writer.source)
+          outbound.append(writer.source, &due)
         }
         writers.removeFirst()
         due.answer(writer.waiter, .success(()))

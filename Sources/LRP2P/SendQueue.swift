@@ -62,15 +62,15 @@ struct SendQueue {
   var count: Int { Int(end - start) }
 
   /// Appends all of a source.
-  mutating func append(_ source: WriteSource) {
+  mutating func append(_ source: WriteSource, _ due: inout Due) {
     let count = source.count
     if count <= Self.short, !source.isBorrowed {
       appendShort(source.storage)
     } else {
       open(source)
       extend(by: count)
-      var none = Due()
-      seal(&none)
+      // Of nothing the peer has everything already.
+      seal(&due)
     }
   }
 

@@ -25,6 +25,22 @@ import Testing
     await pair.close()
   }
 
+  /// Behind what the peer has already, nothing is released at once.
+  @Test func releasedWhenEmpty() async throws {
+    let pair = try EndpointPair(.small)
+    let (client, server) = try await pair.connect()
+    let released = Counter()
+    let reading = Task { try await server.readAll() }
+    try await client.write([1, 2, 3])
+    try await client.flush()
+    try await unsafe client.write(UnsafeRawBufferPointer(start: nil, count: 0), release: released.increment)
+    #expect(released.value == 1)
+    client.finish()
+    #expect(try await reading.value == [1, 2, 3])
+    await pair.close()
+    #expect(released.value == 1)
+  }
+
   @Test func keptUntilAcknowledged() async throws {
     let pair = try EndpointPair(.small)
     let (client, server) = try await pair.connect()
