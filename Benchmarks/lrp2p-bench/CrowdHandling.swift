@@ -156,6 +156,7 @@ extension Job {
       configuration.receiveMessages = 64
       configuration.sendMessages = 64
     }
+    if let hugePages { configuration.hugePages = hugePages == .on }
     if let prefetch { Knobs.setPrefetch(prefetch, &configuration) }
     return configuration
   }

@@ -26,6 +26,9 @@ struct FanoutCommand: ParsableCommand {
   @Option(help: "Whether rows of peers are fetched ahead. (default: as the library has it)")
   var prefetch: Toggle?
 
+  @Option(help: "Whether the tables ask for huge pages. (default: as the library has it)")
+  var hugePages: Toggle?
+
   @Flag(help: "Leave the sockets out.")
   var coreOnly = false
 
@@ -39,11 +42,13 @@ struct FanoutCommand: ParsableCommand {
     job.peers = peers
     job.active = active
     job.prefetch = prefetch
+    job.hugePages = hugePages
     _ = try job.crowdConfiguration(isResponder: true)
     var report = Report()
     report.add("peers", UInt64(peers))
     report.add("active", UInt64(active))
     if let prefetch { report.add("prefetch", prefetch.rawValue) }
+    if let hugePages { report.add("huge_pages", hugePages.rawValue) }
     var isVerified = true
     if !coreOnly { isVerified = try measureSockets(job, &report) }
     job.kind = .fanoutCore

@@ -11,13 +11,18 @@ private struct EnginePair: ~Copyable {
   private var forth: DatagramBatch
   private var back: DatagramBatch
   private let count: Int
+  private let hugePages: Bool
+  // What a reactor would do.
+  private var crowdPages = HugePages()
+  private var responderPages = HugePages()
   private(set) var cost: Nanoseconds = 0
 
   private static var batch: Int { 64 }
 
   init(_ job: Job) throws {
     let ours = try job.crowdConfiguration(isResponder: false).engine
-    let theirs = try job.crowdConfiguration(isResponder: true).engine
+    let configuration = try job.crowdConfiguration(isResponder: true)
+    let theirs = configuration.engine
     let suites = (
       QuickAgreement(seed: 1, ciphers: try CipherSuites.make(.automatic)),
       QuickAgreement(seed: 2, ciphers: try CipherSuites.make(.automatic))
@@ -32,6 +37,7 @@ private struct EnginePair: ~Copyable {
     forth = DatagramBatch(messages: Self.batch, messageCapacity: job.datagram)
     back = DatagramBatch(messages: Self.batch, messageCapacity: job.datagram)
     count = job.peers + 1
+    hugePages = configuration.hugePages
   }
 
   mutating func populate() throws {
@@ -44,6 +50,10 @@ private struct EnginePair: ~Copyable {
         }
       }
       exchange()
+      if hugePages {
+        crowdPages.advise(crowd)
+        responderPages.advise(responder)
+      }
       try caller.presence.check()
     }
     cost = 0

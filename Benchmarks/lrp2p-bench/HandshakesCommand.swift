@@ -64,6 +64,7 @@ struct HandshakesCommand: ParsableCommand {
     report.add("in_flight", UInt64(inFlight))
     report.add("responder_core_percent", Double(responder[.cpuNanoseconds]) / elapsed * 100)
     report.add("kernel_drops", responder[.kernelDrops])
+    report.add("cookie_replies", responder[.cookieReplies])
     report.add("allocations_per_handshake", Double(responder[.allocations]) / Double(count))
     report.add("aead", aead.name)
     report.add("backend", common.backend.rawValue)

@@ -82,6 +82,7 @@ struct Job {
   /// That share the responder's port, each on a thread.
   var reactors = 1
   var prefetch: Toggle?
+  var hugePages: Toggle?
   var filter = Toggle.off
   var flood: FloodKind?
   /// The flooded end looks at the source address only and drops whoever is not the load.
@@ -114,8 +115,9 @@ struct Job {
     return configuration
   }
 
-  /// Room for connections that are going while others come, and for attempts that came to nothing.
-  var maximumPeers: Int { peers > 0 ? peers + peers / 64 + 1024 : 2 * connections + 16 }
+  /// Room for connections that are going while others come, and for the first attempts of dials whose second was answered: they
+  /// hold a slot as long as the connection lives.
+  var maximumPeers: Int { peers > 0 ? 2 * peers + 1024 : 2 * connections + 16 }
 }
 
 extension Address {

@@ -24,6 +24,7 @@ struct WorkerCommand: ParsableCommand {
   @Option var rate = 0
   @Option var reactors = 1
   @Option var prefetch: Toggle?
+  @Option var hugePages: Toggle?
   @Option var filter = Toggle.off
   @Option var flood: FloodKind?
   @Flag var isBare = false
@@ -51,6 +52,7 @@ struct WorkerCommand: ParsableCommand {
       "\(job.start)",
     ]
     if let prefetch = job.prefetch { arguments += ["--prefetch", prefetch.rawValue] }
+    if let hugePages = job.hugePages { arguments += ["--huge-pages", hugePages.rawValue] }
     if let flood = job.flood { arguments += ["--flood", flood.rawValue] }
     if job.isBare { arguments.append("--is-bare") }
     if job.isAstray { arguments.append("--is-astray") }
@@ -68,7 +70,8 @@ struct WorkerCommand: ParsableCommand {
         oneCore: oneCore, congestion: congestion, aeadProvider: aeadProvider, backend: backend,
         baselinesOnly: baselinesOnly,
         peers: peers, active: active,
-        keepAlive: keepAlive, rate: rate, reactors: reactors, prefetch: prefetch, filter: filter, flood: flood,
+        keepAlive: keepAlive, rate: rate, reactors: reactors, prefetch: prefetch, hugePages: hugePages, filter: filter,
+        flood: flood,
         isBare: isBare,
         isAstray: isAstray, start: start, aside: aside.flatMap { Address($0) })
       if let address = listen.flatMap({ Address($0) }) {

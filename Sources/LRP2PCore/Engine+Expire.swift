@@ -135,6 +135,15 @@ extension Engine {
     peers.rows[slot].wheelDeadline = deadline
     wheel.set(slot, at: deadline)
   }
+
+  /// Sets the wheel to what a connection that rests now waits for. What it waited for before comes earlier; to find then that
+  /// there is nothing to do would bring all its rows into the cache once more.
+  mutating func rearm(_ slot: Int) {
+    let deadline = restingDeadline(slot)
+    guard deadline != peers.rows[slot].wheelDeadline else { return }
+    peers.rows[slot].wheelDeadline = deadline
+    wheel.set(slot, at: deadline)
+  }
 }
 
 extension Flow {

@@ -8,7 +8,9 @@ extension Engine {
     var sum: UInt64 = 0
     for index in 0..<batch.count where batch.messages[index].length >= Datagram.minimumLength {
       let id = batch.arena.bytes(batch.messages[index].offset, 8).bigEndian64(0)
-      sum &+= peers.glance(Int(id & 0xFF_FFFF))
+      let slot = Int(id & 0xFF_FFFF)
+      guard slot < peers.slots else { continue }
+      sum &+= peers.glance(slot) &+ wheel.glance(slot)
     }
     glanced = sum
   }
@@ -21,8 +23,7 @@ extension PeerTable {
   /// Reads a word of each cache line that a datagram of the peer needs.
   @inline(__always)
   fileprivate func glance(_ slot: Int) -> UInt64 {
-    guard slot < slots else { return 0 }
-    return rows[slot].connectionID &+ UInt64(keys[Self.openingRow(slot)].aead)
+    rows[slot].connectionID &+ UInt64(keys[Self.openingRow(slot)].aead)
       &+ UInt64(keys[Self.sealingRow(slot)].aead) &+ (flows.contains(slot) ? 1 : 0) &+ resting[slot].sendingEpoch
       &+ resting[slot].handle &+ resting[slot].highestCE &+ UInt64(resting[slot].peerAckRatio)
   }

@@ -1,4 +1,5 @@
-// How much there is in an engine's tables, and how much they have room for: for simulations that watch them over a long time.
+// How much there is in an engine's tables, how much they have room for, and where: for simulations that watch them over a long
+// time, and for the reactor, which can tell the kernel what the memory is for.
 
 /// One table of an engine.
 package struct TableUse: BitwiseCopyable, Sendable {
@@ -10,6 +11,15 @@ package struct TableUse: BitwiseCopyable, Sendable {
 }
 
 extension Engine {
+  /// Changes when a table gets memory of which `forEachTableBlock` has not told before.
+  package var tableBlocks: Int { peers.blockCount &+ wheel.blockCount }
+
+  /// Calls `body` with the memory of everything that has a row for each peer. It stays where it is while the engine lives.
+  package func forEachTableBlock(_ body: (UnsafeRawBufferPointer) -> Void) {
+    unsafe peers.forEachBlock(body)
+    unsafe wheel.forEachBlock(body)
+  }
+
   package var tables: [TableUse] {
     [
       TableUse(name: "slots", inUse: peers.inUse, capacity: peers.slots),

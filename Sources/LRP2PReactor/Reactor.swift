@@ -21,6 +21,7 @@ public struct Reactor: ~Copyable {
   private let receiveBatchesPerTurn: Int
   private let sendBatchesPerTurn: Int
   private var spin: AdaptiveSpin
+  private var hugePages: HugePages?
   private var turns: UInt64 = 0
   private var isStopped = false
   private var descriptors: DescriptorSet?
@@ -84,6 +85,7 @@ public struct Reactor: ~Copyable {
     receiveBatchesPerTurn = configuration.receiveBatchesPerTurn
     sendBatchesPerTurn = configuration.sendBatchesPerTurn
     spin = AdaptiveSpin(longest: configuration.longestSpin)
+    hugePages = configuration.hugePages ? HugePages() : nil
     engine = Engine(
       configuration: configuration.engine, secretKey: secretKey, suite: suite, seed: Self.random(suite),
       now: currentInstant(), ids: ids)
@@ -182,6 +184,7 @@ public struct Reactor: ~Copyable {
   private mutating func endTurn<H: Handler>(_ handler: inout H, _ wake: Wake, now: Instant) throws(SystemError) {
     // Behind `expire`, so that tasks meet an engine that knows the time.
     if wake.isSignalled { runTasks() }
+    hugePages?.advise(engine)
     try Self.transmit(&backend, &engine, &outgoing, now: now, limit: sendBatchesPerTurn, handler: &handler)
   }
 

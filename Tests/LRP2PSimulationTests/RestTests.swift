@@ -93,6 +93,27 @@ private typealias StreamWorld = World<StreamHandler>
     Self.expectRest(world)
   }
 
+  /// What a flow waits for comes earlier than what its resting row does: in a crowd, where it rests at once, the wheel does not
+  /// call for nothing.
+  @Test func theWheelGoesBackToWhatTheRowWaitsFor() throws {
+    var world = try Self.restingWorld(bytes: 1000) {
+      $0.keepAlive = .seconds(20)
+      $0.flowsAtLeisure = 0
+    }
+    let dialled = try LifecycleTests.only(world.firstHandler)
+    for round in 1...3 as ClosedRange<UInt64> {
+      world.first.offer(dialled, upTo: 1000 + round)
+      #expect(
+        world.run(for: .seconds(1)) {
+          $0.first.peers.flows.inUse == 1 && $0.first.peers.rows[dialled.slot].sendPacketNumber > 0
+        })
+      let rests = world.run(for: .seconds(1)) { $0.first.peers.flows.inUse == 0 }
+      #expect(rests)
+      let row = world.first.peers.resting[dialled.slot]
+      #expect(world.first.peers.rows[dialled.slot].wheelDeadline == row.keepAliveDeadline(.seconds(20)))
+    }
+  }
+
   @Test func keepAlivesGoOnAndSilenceEndsIt() throws {
     var world = try Self.restingWorld { $0.keepAlive = .seconds(8) }
     let dialled = try LifecycleTests.only(world.firstHandler)

@@ -338,3 +338,8 @@ static inline int lrp2p_unlink(const char *path) { return lrp2p_result(unlink(pa
 
 /// Overwrites with zeros; the compiler may not leave it out.
 static inline void lrp2p_wipe(void *bytes, size_t count) { explicit_bzero(bytes, count); }
+
+/// Asks for huge pages in a range of anonymous memory. `start` has to be at the start of a page.
+static inline int lrp2p_advise_huge_pages(const void *start, size_t count) {
+  return lrp2p_result(syscall(SYS_madvise, start, count, 14 /* MADV_HUGEPAGE */));
+}

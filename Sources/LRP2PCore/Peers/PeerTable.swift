@@ -31,6 +31,22 @@ package struct PeerTable: ~Copyable {
   }
 
   package var slots: Int { rows.count }
+
+  /// Changes when a column gets memory.
+  package var blockCount: Int {
+    rows.blockCount &+ keys.blockCount &+ flows.blockCount &+ resting.blockCount &+ handshakes.blockCount
+      &+ originals.blockCount
+  }
+
+  package func forEachBlock(_ body: (UnsafeRawBufferPointer) -> Void) {
+    unsafe rows.forEachBlock(body)
+    unsafe keys.forEachBlock(body)
+    unsafe flows.forEachBlock(body)
+    unsafe resting.forEachBlock(body)
+    unsafe handshakes.forEachBlock(body)
+    unsafe originals.forEachBlock(body)
+  }
+
   /// Rows that growth adds in one go, so that nobody waits for it.
   private static var mostAtOnce: Int { 1024 }
   /// Flows whose memory is kept for the next that is needed.

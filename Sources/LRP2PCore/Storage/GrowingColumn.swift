@@ -7,6 +7,8 @@ package struct GrowingColumn<Row: BitwiseCopyable>: ~Copyable {
   // The blocks stand apart, as an inline array of them would be copied at an access.
   private let blocks: UnsafeMutablePointer<UnsafeMutablePointer<Row>?>
   package private(set) var count = 0
+  /// Blocks that there are so far.
+  package private(set) var blockCount = 0
 
   package init(repeating row: Row, count: Int) {
     unsafe blocks = .allocate(capacity: Self.mostBlocks)
@@ -26,10 +28,21 @@ package struct GrowingColumn<Row: BitwiseCopyable>: ~Copyable {
   package mutating func grow(to newCount: Int, filling row: Row) {
     while count < newCount {
       let (block, offset) = Self.place(count)
-      if unsafe blocks[block] == nil { unsafe blocks[block] = .allocate(capacity: 16 << block) }
+      if unsafe blocks[block] == nil {
+        unsafe blocks[block] = .allocate(capacity: 16 << block)
+        blockCount += 1
+      }
       let added = min(newCount - count, 16 << block - offset)
       unsafe (blocks[block]! + offset).initialize(repeating: row, count: added)
       count += added
+    }
+  }
+
+  /// Calls `body` with the memory of each block, rows that have not come yet included.
+  package func forEachBlock(_ body: (UnsafeRawBufferPointer) -> Void) {
+    for block in 0..<blockCount {
+      let bytes = MemoryLayout<Row>.stride << (block + 4)
+      unsafe body(UnsafeRawBufferPointer(start: blocks[block].unsafelyUnwrapped, count: bytes))
     }
   }
 

@@ -17,6 +17,10 @@ package struct Slots<Row: ~Copyable>: ~Copyable {
   }
 
   package var count: Int { unsafe rows.count }
+  package var blockCount: Int { unsafe rows.blockCount }
+
+  /// The memory of the column that tells which slots have a row; the rows stand elsewhere.
+  package func forEachBlock(_ body: (UnsafeRawBufferPointer) -> Void) { unsafe rows.forEachBlock(body) }
 
   deinit {
     for slot in 0..<count {

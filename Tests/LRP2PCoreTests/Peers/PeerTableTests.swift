@@ -204,6 +204,29 @@ private struct Checked: ~Copyable {
     #expect(found == nil)
   }
 
+  /// Growth in steps of 1024 rows rarely takes memory, and all of it is told.
+  @Test func memoryIsTold() {
+    var table = PeerTable(maximum: 5000, seed: 1)
+    var changes = 0
+    var last = table.blockCount
+    for _ in 0..<5000 {
+      _ = table.allocate()
+      if table.blockCount != last {
+        changes += 1
+        last = table.blockCount
+      }
+    }
+    var (blocks, bytes) = (0, 0)
+    unsafe table.forEachBlock { block in
+      blocks += 1
+      bytes += block.count
+    }
+    #expect(changes == 8 && blocks == last)
+    #expect(
+      bytes >= 5000
+        * (MemoryLayout<PeerRow>.stride + 2 * MemoryLayout<TrafficKey>.stride + MemoryLayout<RestingRow>.stride))
+  }
+
   /// More flows than the table keeps memory for rest and wake, in another order: each gets back what is its own.
   @Test func flowsRestAndWake() {
     let configuration = EngineConfiguration()

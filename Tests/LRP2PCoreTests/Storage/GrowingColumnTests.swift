@@ -31,6 +31,22 @@ import Testing
     }
   }
 
+  /// Every row is in exactly one of the blocks that are told.
+  @Test func blocksAreAllOfItsMemory() {
+    var column = GrowingColumn(repeating: UInt32(0), count: 16)
+    #expect(column.blockCount == 1)
+    column.grow(to: 16 + 32 + 1, filling: 0)
+    #expect(column.blockCount == 3)
+    var blocks: [UnsafeRawBufferPointer] = unsafe []
+    unsafe column.forEachBlock { unsafe blocks.append($0) }
+    #expect(unsafe blocks.map(\.count) == [16 * 4, 32 * 4, 64 * 4])
+    for index in 0..<column.count {
+      let row = unsafe UnsafeRawPointer(column.pointer(index))
+      let holders = unsafe blocks.count { unsafe $0.baseAddress! <= row && row + 4 <= $0.baseAddress! + $0.count }
+      #expect(holders == 1)
+    }
+  }
+
   @Test func smallerCountChangesNothing() {
     var column = GrowingColumn(repeating: 7, count: 20)
     column.grow(to: 3, filling: 1)
