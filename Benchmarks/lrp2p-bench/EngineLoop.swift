@@ -24,6 +24,7 @@ struct EngineLoop<Socket: Transport & ~Copyable>: ~Copyable {
   var backend: Socket
   private var incoming: DatagramBatch
   private var outgoing: DatagramBatch
+  private var hugePages = HugePages()
 
   private let receivesPerTurn: Int
   private static var sendsPerTurn: Int { 16 }
@@ -60,6 +61,7 @@ struct EngineLoop<Socket: Transport & ~Copyable>: ~Copyable {
       }
     }
     engine.expire(now: now, handler: &handler)
+    hugePages.advise(engine)
     guard backend.canSend(now: now) else { return }
     for _ in 0..<Self.sendsPerTurn {
       if outgoing.count == 0 {

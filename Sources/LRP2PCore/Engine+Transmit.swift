@@ -93,7 +93,10 @@ extension Engine {
       if segment.isFin { flags |= SegmentFlag.fin }
       if segment.isRetransmission { flags |= SegmentFlag.rto }
       if isProbe, !peers.rows[slot].isOriginal { flags |= SegmentFlag.ackNow }
-      let length = Datagram.headerLength + Segment.dataLength + segment.length + Datagram.tagLength
+      let takesAck = takesAck(segment, isAgain: isProbe || segment.isRetransmission, slot)
+      let ack = takesAck ? makeAckOption(slot) : nil
+      let headLength = Segment.dataLength + (ack?.length ?? 0)
+      let length = Datagram.headerLength + headLength + segment.length + Datagram.tagLength
       let packetNumber: UInt64
       if segment.length > peers.flows[slot].capacity {
         guard let last = sendPieces(segment, flags: flags, slot, into: &batch, &handler) else { return false }
@@ -101,11 +104,16 @@ extension Engine {
       } else {
         guard let place = append(length, slot, &batch) else { return false }
         packetNumber = begin(slot, place, length, &batch)
-        var bytes = batch.arena.mutableBytes(
-          place + Datagram.headerLength, Segment.dataLength + segment.length)
+        var bytes = batch.arena.mutableBytes(place + Datagram.headerLength, headLength + segment.length)
         Segment.writeData(flags: flags, sequence: segment.number, into: &bytes)
+        if let ack {
+          ack.write(
+            lastInOrder: peers.flows[slot].receive.next &- 1, window: peers.flows[slot].receive.advertise(),
+            into: &bytes)
+          acknowledged(slot)
+        }
         if segment.length > 0 {
-          var payload = bytes._mutatingExtracting(Segment.dataLength..<bytes.byteCount)
+          var payload = bytes._mutatingExtracting(headLength..<bytes.byteCount)
           handler.fill(peer(slot), offset: segment.offset, into: &payload)
         }
       }
@@ -138,6 +146,27 @@ extension Engine {
 
   // MARK: ACK
 
+  /// A short data segment takes an ACK along, if one is owed: who answers a request needs no datagram beside the answer. What is
+  /// sent again has one in any case, as that of the first time may have been lost with it. An ACK that tells of gaps goes alone,
+  /// with room for all of them.
+  @inline(__always)
+  private func takesAck(_ segment: SendWindow.Segment, isAgain: Bool, _ slot: Int) -> Bool {
+    segment.length + AckOption.longest <= peers.flows[slot].capacity && !peers.rows[slot].isOriginal
+      && (peers.flows[slot].ack.isOwed || (isAgain && peers.flows[slot].ack.hasLargest))
+      && !peers.flows[slot].receive.hasEarly
+  }
+
+  private mutating func makeAckOption(_ slot: Int) -> AckOption {
+    tuneReceiveWindow(slot)
+    let header = peers.flows[slot].ack.header(now: now)
+    return AckOption { peers.flows[slot].receive.writeRuns(header: header, into: &$0) }
+  }
+
+  private mutating func tuneReceiveWindow(_ slot: Int) {
+    let roundTrip = peers.flows[slot].roundTrip.smoothed
+    peers.flows[slot].receive.tune(roundTrip: roundTrip == 0 ? .milliseconds(100) : roundTrip, now: now)
+  }
+
   private mutating func sendAck(_ slot: Int, into batch: inout DatagramBatch) -> Bool {
     if peers.rows[slot].isOriginal { return sendOriginalAcks(slot, into: &batch) }
     guard peers.flows[slot].ack.isDue(now: now) || peers.flows[slot].owesFirstAck else { return true }
@@ -149,8 +178,7 @@ extension Engine {
       return false
     }
     let header = peers.flows[slot].ack.header(now: now)
-    let roundTrip = peers.flows[slot].roundTrip.smoothed
-    peers.flows[slot].receive.tune(roundTrip: roundTrip == 0 ? .milliseconds(100) : roundTrip, now: now)
+    tuneReceiveWindow(slot)
     var block = batch.arena.mutableBytes(space + Datagram.headerLength + Segment.ackLength, bound - overhead)
     let blockLength = peers.flows[slot].receive.writeRuns(header: header, into: &block)
     let length = overhead + blockLength
@@ -161,9 +189,13 @@ extension Engine {
     Segment.writeAck(
       flags: 0, lastInOrder: peers.flows[slot].receive.next &- 1, window: peers.flows[slot].receive.advertise(),
       into: &bytes)
+    acknowledged(slot)
+    return true
+  }
+
+  private mutating func acknowledged(_ slot: Int) {
     peers.flows[slot].ack.acknowledged()
     peers.flows[slot].owesFirstAck = false
-    return true
   }
 
   // MARK: CONTROL

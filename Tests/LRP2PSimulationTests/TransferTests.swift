@@ -36,6 +36,33 @@ import Testing
 
   @Test func cleanPath() throws { try transfer(bytes: 1 << 20) }
 
+  /// An answer takes the ACK of its request along, and a request that follows at once that of the answer before it.
+  @Test func answersAcknowledge() throws {
+    var world = try LifecycleTests.openWorld()
+    let dialled = try LifecycleTests.only(world.firstHandler)
+    _ = world.run(for: .milliseconds(500))
+    func exchange(_ count: Int, pause: Nanoseconds) -> (requests: UInt64, answers: UInt64) {
+      let before = (world.first.statistics.datagramsSent, world.second.statistics.datagramsSent)
+      for _ in 0..<count {
+        let total = (world.firstHandler.peers[dialled]?.received ?? 0) + 64
+        world.first.offer(dialled, upTo: total)
+        let isAnswered = world.run(for: .seconds(1)) {
+          // One datagram has brought both.
+          $0.firstHandler.peers[dialled]?.received == total && $0.firstHandler.peers[dialled]?.acknowledged == total
+        }
+        #expect(isAnswered)
+        if pause > 0 { _ = world.run(for: pause) }
+      }
+      return (world.first.statistics.datagramsSent - before.0, world.second.statistics.datagramsSent - before.1)
+    }
+    // The dialler has nothing to answer: its ACKs go alone.
+    let alone = exchange(10, pause: .milliseconds(300))
+    #expect(alone == (20, 10))
+    let atOnce = exchange(10, pause: 0)
+    #expect(atOnce == (10, 10))
+    #expect(world.firstHandler.mismatches + world.secondHandler.mismatches == 0)
+  }
+
   @Test func nothingToSend() throws { try transfer(bytes: 0) }
 
   @Test(arguments: 1...20) func lossReorderingDuplicationCorruption(seed: UInt64) throws {

@@ -95,6 +95,9 @@ package struct AckSchedule: BitwiseCopyable {
     deadline = min(deadline, now + min(max(roundTrip / 32, .milliseconds(1)), .milliseconds(25)))
   }
 
+  /// Something that was received has not been acknowledged, due or not.
+  package var isOwed: Bool { hasLargest && (owed > 0 || isUrgent) }
+
   package func isDue(now: Instant) -> Bool { hasLargest && (isUrgent || deadline <= now) }
 
   package mutating func acknowledged() {

@@ -15,9 +15,9 @@ extension Flow {
     interval == 0 ? .never : max(lastReceived, lastSent) + max(interval, probeTimeout)
   }
 
+  /// Writes what is kept into `row`, all of it.
   @inline(__always)
-  package var rest: RestingRow {
-    var row = RestingRow()
+  package func rest(in row: inout RestingRow) {
     row.replay = replay.rest
     row.receivingEpoch = epochs.receiving
     row.sendingEpoch = epochs.sending
@@ -41,12 +41,12 @@ extension Flow {
     row.peerAckRatio = UInt16(clamping: peerAckRatio)
     row.aead = aead
     row.congestion = congestion.algorithm
-    return row
   }
 
   /// Becomes the flow of a connection that goes on behind a rest, in the memory of one that rests: its flow was quiet, so
   /// what `isQuiet` asks for need not be set. The congestion controller starts anew, from what was learnt of the path
   /// (docs/congestion.md).
+  @inline(__always)
   package mutating func restart(from row: RestingRow, initialWindow: Int, keyEpochBits: UInt64, seed: UInt64) {
     send.restart(from: row.send)
     receive.restart(from: row.receive)

@@ -7,6 +7,8 @@ package struct SequenceBitmap: ~Copyable {
   /// A bit for each word: it has a member; it lacks one.
   private var occupied: Column<UInt64>
   private var lacking: Column<UInt64>
+  /// There have been members since it was empty by `removeAll`: without, that need not touch any of these.
+  private var hasHadMembers = false
 
   package init() {
     words = Column(repeating: 0, count: 1)
@@ -16,6 +18,8 @@ package struct SequenceBitmap: ~Copyable {
 
   /// Empty again, and as small as at first.
   package mutating func removeAll() {
+    guard hasHadMembers else { return }
+    hasHadMembers = false
     guard words.count == 1 else {
       self = SequenceBitmap()
       return
@@ -31,6 +35,7 @@ package struct SequenceBitmap: ~Copyable {
   package func contains(_ number: UInt32) -> Bool { words[word(of: number)] & bit(number) != 0 }
 
   package mutating func insert(_ number: UInt32) {
+    hasHadMembers = true
     let index = word(of: number)
     words[index] |= bit(number)
     summarise(index)
@@ -40,6 +45,7 @@ package struct SequenceBitmap: ~Copyable {
   package mutating func remove(_ lower: UInt32, upTo upper: UInt32) { change(lower, upper, to: false) }
 
   private mutating func change(_ lower: UInt32, _ upper: UInt32, to isMember: Bool) {
+    hasHadMembers = hasHadMembers || isMember
     var number = lower
     while number.precedes(upper) {
       let index = word(of: number)
@@ -104,6 +110,7 @@ package struct SequenceBitmap: ~Copyable {
   package mutating func grow(to capacity: Int, lower: UInt32, upper: UInt32) {
     guard capacity > self.capacity else { return }
     var grown = SequenceBitmap(words: (capacity + 63) / 64)
+    grown.hasHadMembers = true
     let upper = upper &- lower > UInt32(self.capacity) ? lower &+ UInt32(self.capacity) : upper
     var number = lower
     while number.precedes(upper) {
