@@ -29,13 +29,20 @@ package struct GrowingColumn<Row: BitwiseCopyable>: ~Copyable {
     while count < newCount {
       let (block, offset) = Self.place(count)
       if unsafe blocks[block] == nil {
-        unsafe blocks[block] = .allocate(capacity: 16 << block)
+        unsafe blocks[block] = Self.allocate(16 << block)
         blockCount += 1
       }
       let added = min(newCount - count, 16 << block - offset)
       unsafe (blocks[block]! + offset).initialize(repeating: row, count: added)
       count += added
     }
+  }
+
+  /// Blocks begin at a cache line, so that a row of 64 bytes is one and not a part of two.
+  private static func allocate(_ capacity: Int) -> UnsafeMutablePointer<Row> {
+    let bytes = MemoryLayout<Row>.stride * capacity
+    return unsafe UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: 64).bindMemory(
+      to: Row.self, capacity: capacity)
   }
 
   /// Calls `body` with the memory of each block, rows that have not come yet included.
