@@ -152,7 +152,7 @@ extension Engine {
   @inline(__always)
   private func takesAck(_ segment: SendWindow.Segment, isAgain: Bool, _ slot: Int) -> Bool {
     segment.length + AckOption.longest <= peers.flows[slot].capacity && !peers.rows[slot].isOriginal
-      && (peers.flows[slot].ack.isOwed || (isAgain && peers.flows[slot].ack.hasLargest))
+      && (peers.flows[slot].ack.goesAlong(now: now) || (isAgain && peers.flows[slot].ack.hasLargest))
       && !peers.flows[slot].receive.hasEarly
   }
 
@@ -194,7 +194,7 @@ extension Engine {
   }
 
   private mutating func acknowledged(_ slot: Int) {
-    peers.flows[slot].ack.acknowledged()
+    peers.flows[slot].ack.acknowledged(now: now)
     peers.flows[slot].owesFirstAck = false
   }
 

@@ -3,6 +3,8 @@
 package struct AckSchedule: BitwiseCopyable {
   package private(set) var largest: UInt64 = 0
   private var largestArrived: Instant = 0
+  /// When the last ACK left.
+  private var lastTold: Instant = 0
   package private(set) var hasLargest = false
   private var owed = 0
   /// Ack-eliciting datagrams since the start.
@@ -95,12 +97,18 @@ package struct AckSchedule: BitwiseCopyable {
     deadline = min(deadline, now + min(max(roundTrip / 32, .milliseconds(1)), .milliseconds(25)))
   }
 
-  /// Something that was received has not been acknowledged, due or not.
-  package var isOwed: Bool { hasLargest && (owed > 0 || isUrgent) }
+  /// Whether a datagram that leaves anyway takes the ACK along, due or not. Not one in each of many short round trips: it would
+  /// hold up what it goes with, at both ends, and tell little.
+  package func goesAlong(now: Instant) -> Bool {
+    hasLargest && (isDue(now: now) || (owed > 0 && now &- lastTold >= Self.shortestPause))
+  }
+
+  private static var shortestPause: Nanoseconds { .microseconds(100) }
 
   package func isDue(now: Instant) -> Bool { hasLargest && (isUrgent || deadline <= now) }
 
-  package mutating func acknowledged() {
+  package mutating func acknowledged(now: Instant) {
+    lastTold = now
     owed = 0
     isUrgent = false
     untilGapIsTold = 0
