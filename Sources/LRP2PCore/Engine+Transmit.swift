@@ -93,27 +93,22 @@ extension Engine {
       if segment.isFin { flags |= SegmentFlag.fin }
       if segment.isRetransmission { flags |= SegmentFlag.rto }
       if isProbe, !peers.rows[slot].isOriginal { flags |= SegmentFlag.ackNow }
-      let takesAck = takesAck(segment, isAgain: isProbe || segment.isRetransmission, slot)
-      let ack = takesAck ? makeAckOption(slot) : nil
-      let headLength = Segment.dataLength + (ack?.length ?? 0)
-      let length = Datagram.headerLength + headLength + segment.length + Datagram.tagLength
+      let length = Datagram.headerLength + Segment.dataLength + segment.length + Datagram.tagLength
       let packetNumber: UInt64
       if segment.length > peers.flows[slot].capacity {
         guard let last = sendPieces(segment, flags: flags, slot, into: &batch, &handler) else { return false }
         packetNumber = last
+      } else if takesAck(segment, isAgain: isProbe || segment.isRetransmission, slot) {
+        guard let number = sendWithAck(segment, flags: flags, slot, into: &batch, &handler) else { return false }
+        packetNumber = number
       } else {
         guard let place = append(length, slot, &batch) else { return false }
         packetNumber = begin(slot, place, length, &batch)
-        var bytes = batch.arena.mutableBytes(place + Datagram.headerLength, headLength + segment.length)
+        var bytes = batch.arena.mutableBytes(
+          place + Datagram.headerLength, Segment.dataLength + segment.length)
         Segment.writeData(flags: flags, sequence: segment.number, into: &bytes)
-        if let ack {
-          ack.write(
-            lastInOrder: peers.flows[slot].receive.next &- 1, window: peers.flows[slot].receive.advertise(),
-            into: &bytes)
-          acknowledged(slot)
-        }
         if segment.length > 0 {
-          var payload = bytes._mutatingExtracting(headLength..<bytes.byteCount)
+          var payload = bytes._mutatingExtracting(Segment.dataLength..<bytes.byteCount)
           handler.fill(peer(slot), offset: segment.offset, into: &payload)
         }
       }
@@ -156,10 +151,27 @@ extension Engine {
       && !peers.flows[slot].receive.hasEarly
   }
 
-  private mutating func makeAckOption(_ slot: Int) -> AckOption {
+  /// - Returns: the packet number; `nil` when there is no room.
+  private mutating func sendWithAck<H: Handler>(
+    _ segment: SendWindow.Segment, flags: UInt8, _ slot: Int, into batch: inout DatagramBatch, _ handler: inout H
+  ) -> UInt64? {
     tuneReceiveWindow(slot)
     let header = peers.flows[slot].ack.header(now: now)
-    return AckOption { peers.flows[slot].receive.writeRuns(header: header, into: &$0) }
+    let ack = AckOption { peers.flows[slot].receive.writeRuns(header: header, into: &$0) }
+    let head = Segment.dataLength + ack.length
+    let length = Datagram.headerLength + head + segment.length + Datagram.tagLength
+    guard let place = append(length, slot, &batch) else { return nil }
+    let packetNumber = begin(slot, place, length, &batch)
+    var bytes = batch.arena.mutableBytes(place + Datagram.headerLength, head + segment.length)
+    Segment.writeData(flags: flags, sequence: segment.number, into: &bytes)
+    ack.write(
+      lastInOrder: peers.flows[slot].receive.next &- 1, window: peers.flows[slot].receive.advertise(), into: &bytes)
+    acknowledged(slot)
+    if segment.length > 0 {
+      var payload = bytes._mutatingExtracting(head..<bytes.byteCount)
+      handler.fill(peer(slot), offset: segment.offset, into: &payload)
+    }
+    return packetNumber
   }
 
   private mutating func tuneReceiveWindow(_ slot: Int) {

@@ -37,7 +37,7 @@ public struct SimulatedNetwork<H: Handler>: ~Copyable {
   private var random: SeededRandom
   private var sequence: UInt64 = 0
   private var cells: ReceivePool
-  private var ends = ReceivePool(cellBytes: Self.endBytes, maximumBytes: 1 << 31)
+  private var ends = ReceivePool(cellBytes: Self.endBytes, maximumBytes: 1 << 32)
   private var incoming: DatagramBatch
   private var outgoing: DatagramBatch
   private let messageCapacity: Int
@@ -50,7 +50,8 @@ public struct SimulatedNetwork<H: Handler>: ~Copyable {
   /// Somebody on the way to host 0.
   package var tap: Tap?
 
-  private static var endBytes: Int { 64 }
+  /// The tag, and before it the headers, the longest ACK option, and of the payload the first 24 bytes at least.
+  private static var endBytes: Int { 128 }
   private static var shortestElided: Int { 1300 }
 
   /// - Parameters:
