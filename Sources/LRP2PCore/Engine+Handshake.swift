@@ -302,6 +302,7 @@ extension Engine {
         return
       }
       counters.datagramsAccepted &+= 1
+      wake(slot)
       peers.flows[slot].owesFirstAck = true
       makeReady(slot)
       return

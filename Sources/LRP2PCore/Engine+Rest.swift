@@ -17,8 +17,8 @@ extension Engine {
   /// so that a new congestion controller would know as much; else once it has been idle for a while.
   /// - Returns: whether it rests.
   mutating func restIfQuiet(_ slot: Int) -> Bool {
-    guard peers.rows[slot].phase == .established, peers.rows[slot].isConfirmed, !peers.rows[slot].isReady,
-      !peers.rows[slot].isResumed, !peers.rows[slot].isOriginal
+    guard peers.rows[slot].phase == .established, !peers.rows[slot].isReady, !peers.rows[slot].isResumed,
+      !peers.rows[slot].isOriginal
     else { return false }
     let initialWindow = UInt64(configuration.initialWindow * configuration.maximumDatagram)
     let isCrowded =

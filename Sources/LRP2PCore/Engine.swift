@@ -82,7 +82,7 @@ public struct Engine: ~Copyable {
     publicKey = suite.publicKey(of: secretKey)
     halfOpenPrefixes = PrefixCounter(seed: ~seed)
     cookieReplies = CookieReplies(perSecond: configuration.cookieRepliesPerSecond)
-    peers = PeerTable(maximum: configuration.maximumPeers, seed: seed)
+    peers = PeerTable(maximum: configuration.maximumPeers, seed: seed, configuration: configuration)
     pool = ReceivePool(
       cellBytes: max(configuration.maximumDatagram, 1400), maximumBytes: configuration.receivePoolBytes,
       kept: configuration.storedPayloadBytes)
@@ -258,7 +258,7 @@ public struct Engine: ~Copyable {
     let id = ids.draw(slot: slot, random: randomWord())
     peers.rows[slot].connectionID = id
     peers.rows[slot].address = address
-    peers.flows.insert(Flow(configuration: configuration, seed: id & ~0xFF_FFFF, now: now), at: slot)
+    peers.begin(slot, configuration: configuration, seed: id & ~0xFF_FFFF, now: now)
     move(slot, event)
     return slot
   }

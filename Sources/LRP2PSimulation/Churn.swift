@@ -49,6 +49,7 @@ struct Churn: ~Copyable {
     configuration.idleTimeout = .seconds(20)
     configuration.keepAlive = 0
     configuration.restAfter = .milliseconds(500)
+    configuration.flowsKept = scenario.flowsKept
     configuration.receivePoolBytes = 1 << 20
     configuration.halfOpenMark = 100
     configuration.maximumPeers = 1000

@@ -55,12 +55,17 @@ extension SodiumSuite {
     }
     var digest = InlineArray<64, UInt8>(repeating: 0)
     var target = digest.mutableSpan
-    // State and block side by side, so that one call wipes both. Bound: the state's place ends before 384 + 48.
+    // State and block side by side, so that one call wipes both. Bounds: the state's place ends before 384 + 48, the block of
+    // 16 words with the memory, and the key is no longer than it.
     let result = unsafe withUnsafeTemporaryAllocation(byteCount: 384 + 48 + 128, alignment: 16) { memory in
       let state = unsafe OpaquePointer(memory.baseAddress!.alignedUp(toMultipleOf: 64))
-      let block = unsafe (memory.baseAddress! + 384 + 48).assumingMemoryBound(to: UInt8.self)
-      for index in 0..<key.byteCount { unsafe block[index] = key.byte(index) ^ 0x36 }
-      for index in key.byteCount..<blockLength { unsafe block[index] = 0x36 }
+      let words = unsafe (memory.baseAddress! + 384 + 48).bindMemory(to: UInt64.self, capacity: 16)
+      unsafe words.initialize(repeating: 0, count: 16)
+      let block = UnsafeMutableRawPointer(words)
+      unsafe key.withUnsafeBytes { key in
+        if let base = key.baseAddress { unsafe block.copyMemory(from: base, byteCount: key.count) }
+      }
+      for index in 0..<16 { unsafe words[index] ^= 0x3636_3636_3636_3636 }
       let result = unsafe target.withUnsafeMutableBufferPointer { digest in
         var result = unsafe crypto_generichash_blake2b_init(state, nil, 0, 64)
         result |= unsafe crypto_generichash_blake2b_update(state, block, UInt64(blockLength))
@@ -69,7 +74,7 @@ extension SodiumSuite {
             state, data.baseAddress?.assumingMemoryBound(to: UInt8.self), UInt64(data.count))
         }
         result |= unsafe crypto_generichash_blake2b_final(state, digest.baseAddress!, 64)
-        for index in 0..<blockLength { unsafe block[index] ^= 0x36 ^ 0x5c }
+        for index in 0..<16 { unsafe words[index] ^= 0x3636_3636_3636_3636 ^ 0x5c5c_5c5c_5c5c_5c5c }
         result |= unsafe crypto_generichash_blake2b_init(state, nil, 0, 64)
         result |= unsafe crypto_generichash_blake2b_update(state, block, UInt64(blockLength))
         result |= unsafe crypto_generichash_blake2b_update(state, digest.baseAddress!, 64)

@@ -26,4 +26,17 @@ import Testing
     let again = Self.churn(seed: 4, seconds: 12).traceHash
     #expect(first == again)
   }
+
+  /// A connection in the memory of an earlier one is like any other.
+  @Test(arguments: 5...6) func whoseMemoryItWasMakesNoDifference(seed: UInt64) {
+    func play(flowsKept: Int) -> UInt64 {
+      var scenario = Scenario(.churn)
+      scenario.seed = seed
+      scenario.seconds = 30
+      scenario.flowsKept = flowsKept
+      return scenario.run().traceHash
+    }
+    let anew = play(flowsKept: 0)
+    #expect(play(flowsKept: 256) == anew && play(flowsKept: 3) == anew)
+  }
 }

@@ -162,6 +162,35 @@ private typealias StreamWorld = World<StreamHandler>
     Self.expectRest(world)
   }
 
+  /// An initiator that says nothing behind message 3 costs no more than any other idle peer, and its first word is heard.
+  @Test func aSilentInitiatorCostsNoFlow() throws {
+    var world = try LifecycleTests.openWorld()
+    let dialled = try LifecycleTests.only(world.firstHandler)
+    let accepted = try LifecycleTests.only(world.secondHandler)
+    _ = world.run(for: .seconds(3))
+    Self.expectRest(world)
+    #expect(!world.second.peers.rows[accepted.slot].isConfirmed)
+    world.first.offer(dialled, upTo: 50_000)
+    #expect(world.run(for: .seconds(5)) { $0.firstHandler.peers[dialled]?.received == 50_000 })
+    #expect(world.second.peers.rows[accepted.slot].isConfirmed)
+  }
+
+  /// The responder rests at once; its answer to message 3 is lost.
+  @Test func aRepeatedMessage3WakesTheResponder() throws {
+    var world = LifecycleTests.world(sends: nil) { $0.flowsAtLeisure = 0 }
+    let dialled = try world.first.connect(to: StreamWorld.secondAddress)
+    #expect(world.run(for: .seconds(1)) { $0.first.peers.rows[dialled.slot].phase == .established })
+    world.back.isDown = true
+    #expect(world.run(for: .seconds(1)) { !$0.secondHandler.peers.isEmpty })
+    let accepted = try LifecycleTests.only(world.secondHandler)
+    #expect(world.run(for: .milliseconds(100)) { $0.second.peers.flows.inUse == 0 })
+    #expect(!world.second.peers.rows[accepted.slot].isConfirmed && world.first.peers.handshakes.inUse == 1)
+    world.back.isDown = false
+    #expect(world.run(for: .seconds(5)) { $0.first.peers.handshakes.inUse == 0 })
+    #expect(world.run(for: .seconds(5)) { $0.second.peers.flows.inUse == 0 })
+    #expect(world.second.peers.inUse == 1)
+  }
+
   /// The key changes with the first datagram behind a rest.
   @Test func anEpochBeginsBehindARest() throws {
     var world = try Self.restingWorld { $0.keyEpochBits = 10 }

@@ -40,6 +40,8 @@ package struct ReceiveWindow: ~Copyable {
   /// Where the next ACK starts its rotation through older runs.
   var rotation: UInt32
 
+  static var smallestStore: Int { 4 }
+
   package init(first: UInt32, window: UInt32, maximum: UInt32? = nil) {
     next = first
     delivered = first
@@ -50,7 +52,7 @@ package struct ReceiveWindow: ~Copyable {
     promisedEdge = first &+ self.window
     rotation = first
     filledBefore = first
-    stored = Column(repeating: Stored(), count: 4)
+    stored = Column(repeating: Stored(), count: Self.smallestStore)
   }
 
   /// An ACK is about to be written. The window becomes four times what arrives in a round trip: enough for a sender that
@@ -175,6 +177,7 @@ package struct ReceiveWindow: ~Copyable {
   package var packetsUnread: Int { next.distance(since: delivered) }
   package var packetsBehindGaps: Int { highest.distance(since: next) }
   package var windowLeft: Int { max(promisedEdge.distance(since: highest), 0) }
+  package var storedCount: Int { stored.count }
 
   /// Gives every cell back.
   package mutating func releaseAll(to pool: inout ReceivePool) {
@@ -265,7 +268,7 @@ package struct ReceiveWindow: ~Copyable {
     filled = SequenceRange()
     hasFilled = false
     filledBefore = rest.next
-    if stored.count > 4 { stored = Column(repeating: Stored(), count: 4) }
+    if stored.count > Self.smallestStore { stored = Column(repeating: Stored(), count: Self.smallestStore) }
     cells = 0
     finNumber = 0
     hasFin = false
@@ -282,8 +285,8 @@ package struct ReceiveWindow: ~Copyable {
 
   /// Gives back what a large window took, if nothing is stored.
   package mutating func shrink() {
-    guard delivered == next, earlyRuns == 0, stored.count > 4 else { return }
-    stored = Column(repeating: Stored(), count: 4)
+    guard delivered == next, earlyRuns == 0, stored.count > Self.smallestStore else { return }
+    stored = Column(repeating: Stored(), count: Self.smallestStore)
     early.removeAll()
   }
 

@@ -43,9 +43,25 @@ extension Flow {
     row.congestion = congestion.algorithm
   }
 
-  /// Becomes the flow of a connection that goes on behind a rest, in the memory of one that rests: its flow was quiet, so
-  /// what `isQuiet` asks for need not be set. The congestion controller starts anew, from what was learnt of the path
-  /// (docs/congestion.md).
+  /// Whether it takes no more memory than at first.
+  @inline(__always)
+  package var isSmall: Bool {
+    send.ring.count == SendWindow.smallestRing && receive.storedCount == ReceiveWindow.smallestStore
+      && reassembly == nil
+  }
+
+  /// Gives back what is more than that. What it knew is gone.
+  package mutating func shrink() {
+    send.restart(from: SendWindow.Rest())
+    receive.restart(from: ReceiveWindow.Rest())
+    replay.restart(from: ReplayWindow.Rest())
+    rate.restart(bytesPerSecond: 0)
+    reassembly = nil
+  }
+
+  /// Becomes the flow of a connection that goes on behind a rest, in the memory of one that was quiet, so that what
+  /// `isQuiet` asks for need not be set, or of which `forgetEnd` has made one. The congestion controller starts anew, from
+  /// what was learnt of the path (docs/congestion.md).
   @inline(__always)
   package mutating func restart(from row: RestingRow, initialWindow: Int, keyEpochBits: UInt64, seed: UInt64) {
     send.restart(from: row.send)
@@ -89,5 +105,45 @@ extension Flow {
     retransmissions = row.retransmissions
     authenticationFailures = row.authenticationFailures
     reportedOffset = send.acknowledgedOffset
+  }
+
+  /// Its connection is over: what `restart` leaves alone, and no quiet flow has.
+  package mutating func forgetEnd() {
+    owesPing = false
+    awaitsPing = false
+    owesPong = false
+    pingToken = 0
+    owesFirstAck = false
+    probesOwed = 0
+    owesClose = false
+    isClosedByUser = false
+    closeCode = 0
+    closeReason = ""
+    lingerDeadline = .never
+    lingerStart = 0
+    lingerReceived = 0
+    lingerAnswerAt = 1
+  }
+
+  /// Becomes the flow of a connection that begins, in such memory; `row` is `RestingRow(beginning:)`.
+  @inline(__always)
+  package mutating func begin(
+    from row: RestingRow, configuration: EngineConfiguration, seed: UInt64, now: Instant
+  ) {
+    restart(
+      from: row, initialWindow: configuration.initialWindow, keyEpochBits: configuration.keyEpochBits, seed: seed)
+    // A resting row has no search for the path's size.
+    mtu = PathMTU(maximum: configuration.maximumDatagram)
+    lastReceived = now
+    lastSent = now
+    lastElicitingSent = now
+  }
+}
+
+extension RestingRow {
+  /// What every flow begins from.
+  package init(beginning configuration: EngineConfiguration) {
+    self.init()
+    Flow(configuration: configuration, seed: 0, now: 0).rest(in: &self)
   }
 }

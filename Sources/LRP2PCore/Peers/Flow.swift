@@ -39,8 +39,8 @@ package struct Flow: ~Copyable {
   package var pacingDeadline: Instant = 0
   /// No data leaves before.
   package var sendNotBefore: Instant = 0
-  package private(set) var lingerDeadline: Instant = .never
-  private var lingerStart: Instant = 0
+  package internal(set) var lingerDeadline: Instant = .never
+  var lingerStart: Instant = 0
   /// Probe timeouts since the last progress.
   package var probeCount = 0
   /// Probes to send now, whatever the congestion window says.

@@ -12,16 +12,19 @@ package struct PeerTable: ~Copyable {
   package var foreign: ForeignTable
   /// Half-open handshakes of others by what all attempts of one dial have in common.
   package var attempts: ForeignTable
+  /// What a connection begins from.
+  private let beginning: RestingRow
   private var freeSlots = Queue<UInt32>(minimumCapacity: 16, filler: 0)
   private let maximum: Int
   package private(set) var inUse = 0
 
-  package init(maximum: Int, seed: UInt64) {
+  package init(maximum: Int, seed: UInt64, configuration: EngineConfiguration) {
     self.maximum = maximum
+    beginning = RestingRow(beginning: configuration)
     let count = min(16, maximum)
     rows = GrowingColumn(repeating: PeerRow(), count: count)
     keys = GrowingColumn(repeating: TrafficKey(), count: Self.scratchRows + 2 * count)
-    flows = Slots(count: count, reserve: Self.reservedFlows)
+    flows = Slots(count: count, reserve: configuration.flowsKept)
     resting = GrowingColumn(repeating: RestingRow(), count: count)
     handshakes = Slots(count: count)
     originals = Slots(count: count)
@@ -49,8 +52,6 @@ package struct PeerTable: ~Copyable {
 
   /// Rows that growth adds in one go, so that nobody waits for it.
   private static var mostAtOnce: Int { 1024 }
-  /// Flows whose memory is kept for the next that is needed.
-  private static var reservedFlows: Int { 256 }
 
   package static var scratchRows: Int { 16 }
   @inline(__always) package static func sealingRow(_ slot: Int) -> Int { scratchRows + 2 * slot }
@@ -82,10 +83,26 @@ package struct PeerTable: ~Copyable {
     return Int(freeSlots.popFirst()!)
   }
 
+  /// A flow for the connection that begins at `slot`: in the memory of one that rests, if there is one.
+  package mutating func begin(_ slot: Int, configuration: EngineConfiguration, seed: UInt64, now: Instant) {
+    guard flows.insertRetired(at: slot) else {
+      flows.insert(Flow(configuration: configuration, seed: seed, now: now), at: slot)
+      return
+    }
+    flows[slot].begin(from: beginning, configuration: configuration, seed: seed, now: now)
+  }
+
   /// Turns the slot's flow, over which nothing moves, into its resting row.
   package mutating func rest(_ slot: Int) {
     // By its address, which the column checks: written as the whole that it is, the row would be copied here and there.
     unsafe flows[slot].rest(in: &resting.pointer(slot).pointee)
+    retireFlow(slot)
+  }
+
+  /// Keeps as much of the memory of a quiet flow as each needs, for the next that is needed.
+  @inline(__always)
+  private mutating func retireFlow(_ slot: Int) {
+    if !flows[slot].isSmall { flows[slot].shrink() }
     flows.retire(slot)
   }
 
@@ -108,7 +125,10 @@ package struct PeerTable: ~Copyable {
     wipeKeys(slot)
     dropHandshake(slot)
     dropOriginal(slot)
-    flows.remove(at: slot)
+    if flows.contains(slot) {
+      flows[slot].forgetEnd()
+      retireFlow(slot)
+    }
     rows[slot] = PeerRow()
     resting[slot] = RestingRow()
     freeSlots.append(UInt32(slot))

@@ -8,7 +8,7 @@ package struct Slots<Row: ~Copyable>: ~Copyable {
 
   /// Retired rows, as many as are kept.
   private var reserve: Column<UnsafeMutablePointer<Row>?>
-  private var reserved = 0
+  package private(set) var reserved = 0
 
   /// - Parameter reserve: how many retired rows to keep at most.
   package init(count: Int, reserve: Int = 0) {

@@ -25,7 +25,7 @@ private struct Checked: ~Copyable {
   private let suite = ClearSuite(seed: 1)
 
   init(maximum: Int, seed: Int) {
-    table = PeerTable(maximum: maximum, seed: UInt64(seed))
+    table = PeerTable(maximum: maximum, seed: UInt64(seed), configuration: EngineConfiguration())
     self.maximum = maximum
     random = TestRandom(seed: seed)
   }
@@ -166,7 +166,7 @@ private struct Checked: ~Copyable {
 
   /// It doubles, by no more than 1024 slots at once and not beyond its maximum, and no slot comes back while others are free.
   @Test func growsWithoutMovingAnybody() {
-    var table = PeerTable(maximum: 5000, seed: 1)
+    var table = PeerTable(maximum: 5000, seed: 1, configuration: EngineConfiguration())
     var sizes: [Int] = [table.slots]
     for expected in 0..<5000 {
       let slot = table.allocate()
@@ -191,7 +191,7 @@ private struct Checked: ~Copyable {
 
   /// An id whose slot is being set up, or lingers as free, names nobody.
   @Test func aFreeSlotIsNotFound() {
-    var table = PeerTable(maximum: 4, seed: 1)
+    var table = PeerTable(maximum: 4, seed: 1, configuration: EngineConfiguration())
     let slot = table.allocate()
     #expect(slot == 0)
     table.rows[0].connectionID = 1 << 40
@@ -206,7 +206,7 @@ private struct Checked: ~Copyable {
 
   /// Growth in steps of 1024 rows rarely takes memory, and all of it is told.
   @Test func memoryIsTold() {
-    var table = PeerTable(maximum: 5000, seed: 1)
+    var table = PeerTable(maximum: 5000, seed: 1, configuration: EngineConfiguration())
     var changes = 0
     var last = table.blockCount
     for _ in 0..<5000 {
@@ -230,7 +230,7 @@ private struct Checked: ~Copyable {
   /// More flows than the table keeps memory for rest and wake, in another order: each gets back what is its own.
   @Test func flowsRestAndWake() {
     let configuration = EngineConfiguration()
-    var table = PeerTable(maximum: 300, seed: 1)
+    var table = PeerTable(maximum: 300, seed: 1, configuration: EngineConfiguration())
     var wrong = 0
     for _ in 0..<300 {
       let slot = table.allocate()!
@@ -263,6 +263,61 @@ private struct Checked: ~Copyable {
     #expect(wrong == 0)
   }
 
+  /// What a large window has made large is given back, and nothing of an earlier connection reaches the next; beyond the flows
+  /// that are kept, new ones are made.
+  @Test func flowsOfEndedConnectionsAreUsedAgain() {
+    var configuration = EngineConfiguration()
+    configuration.flowsKept = 2
+    var table = PeerTable(maximum: 300, seed: 1, configuration: configuration)
+    func begin(_ seed: UInt64) -> Int {
+      let slot = table.allocate()!
+      table.rows[slot].connectionID = UInt64(slot) | seed << 40
+      table.begin(slot, configuration: configuration, seed: seed, now: seed)
+      return slot
+    }
+    let slots = (1...4).map { begin($0) }
+    for slot in slots {
+      table.flows[slot].linger(wasDialling: false, now: 9)
+      table.flows[slot].owesClose = true
+      table.flows[slot].isClosedByUser = true
+      table.flows[slot].closeCode = 7
+      table.flows[slot].closeReason = "because it is over"
+      table.flows[slot].lingerReceived = 3
+      table.flows[slot].lingerAnswerAt = 4
+      table.flows[slot].owesPing = true
+      table.flows[slot].awaitsPing = true
+      table.flows[slot].owesPong = true
+      table.flows[slot].owesFirstAck = true
+      table.flows[slot].pingToken = 5
+      table.flows[slot].probesOwed = 2
+      table.flows[slot].handle = 11
+      table.flows[slot].send.offer(upTo: 1000)
+    }
+    // One whose window has been large.
+    table.flows[slots[0]].send.open(window: 1000)
+    table.flows[slots[0]].send.offer(upTo: 1_000_000)
+    for number in 0..<40 {
+      let segment = table.flows[slots[0]].send.nextSegment(capacity: 1000)!
+      table.flows[slots[0]].send.sent(segment, packetNumber: UInt64(number), now: 10)
+    }
+    #expect(table.flows[slots[0]].isSmall == false)
+    for slot in slots {
+      table.flows[slot].send.finish()
+      table.release(slot)
+    }
+    #expect(table.flows.inUse == 0 && table.flows.reserved == 2)
+    for seed in 5...8 as ClosedRange<UInt64> {
+      let slot = begin(seed)
+      #expect(table.flows[slot].isQuiet == true && table.flows[slot].isSmall == true)
+      #expect(table.flows[slot].lingerDeadline == .never && table.flows[slot].lingerReceived == 0)
+      #expect(table.flows[slot].lingerAnswerAt == 1)
+      #expect(table.flows[slot].closeCode == 0 && table.flows[slot].closeReason.isEmpty)
+      #expect(table.flows[slot].handle == 0 && table.flows[slot].lastSent == seed)
+      #expect(table.flows[slot].send.hasNew == false && table.flows[slot].send.finRequested == false)
+    }
+    #expect(table.flows.reserved == 0)
+  }
+
   /// Whoever takes merged datagrams is of one group with all others that do.
   @Test func messageGroups() {
     var row = PeerRow()
@@ -274,7 +329,7 @@ private struct Checked: ~Copyable {
 
   @Test func onlyASlotInUseIsGivenBack() async {
     await #expect(processExitsWith: .failure) {
-      var table = PeerTable(maximum: 4, seed: 1)
+      var table = PeerTable(maximum: 4, seed: 1, configuration: EngineConfiguration())
       table.release(table.allocate()!)
     }
   }
