@@ -70,7 +70,7 @@ extension Engine {
     dropFollowers(of: leader, but: slot)
     wheel.cancel(leader)
     peers.rows[leader].wheelDeadline = .never
-    peers.flows.exchange(slot, leader)
+    peers.exchangeFlows(slot, leader)
     peers.flows[slot].handle = peers.rows[leader].connectionID
     peers.flows[slot].mtu = PathMTU(maximum: configuration.maximumDatagram, start: peers.handshakes[slot].length)
     peers.dropHandshake(leader)

@@ -1,11 +1,20 @@
-// The clock: due timers of the user and of peers. Each peer has one place in the wheel, at its earliest deadline or
-// before it: moving a deadline back costs nothing, the wheel's call then finds nothing to do and sets it anew.
+// The clock: due timers of the user and of peers. An established connection's deadlines are in a wheel over flows while it has
+// one; what it waits for at rest, and what the other phases do, is in a wheel over slots. So of a connection among a million
+// that wakes and rests again only the small wheel is changed. Either wheel is set to the earliest deadline or before it: moving
+// one back costs nothing, the wheel's call then finds nothing to do and sets it anew.
 
 extension Engine {
   /// Calls what is due at `now`.
   package mutating func expire<H: Handler>(now: Instant, handler: inout H) {
     self.now = max(self.now, now)
     while let token = userTimers.popExpired(now: self.now) { handler.timerFired(token: token, engine: &self) }
+    while let place = flowWheel.popExpired(now: self.now) {
+      let slot = peers.places.slot(at: place)
+      peers.flows[slot].wheelDeadline = .never
+      guard peers.rows[slot].phase == .established else { continue }
+      expireEstablished(slot, &handler)
+      touch(slot)
+    }
     while let slot = wheel.popExpired(now: self.now) {
       peers.rows[slot].wheelDeadline = .never
       expire(slot, &handler)
@@ -40,11 +49,8 @@ extension Engine {
         startNextAttempt(slot)
       }
     case .established:
-      if !peers.flows.contains(slot) {
-        if expireResting(slot, &handler) { return }
-      } else {
-        expireEstablished(slot, &handler)
-      }
+      // One that is awake sets this wheel anew when it rests.
+      if peers.flows.contains(slot) || expireResting(slot, &handler) { return }
     }
     touch(slot)
   }
@@ -57,7 +63,7 @@ extension Engine {
       return
     }
     // A responder that refuses our key is silent: without its first sealed datagram the handshake has failed.
-    if peers.handshakes.contains(slot), !peers.rows[slot].isIncoming,
+    if awaitsConfirmation(slot),
       peers.handshakes[slot].deadline(configuration.handshakeTimeout) <= now
     {
       end(slot, .handshakeTimeout, &handler)
@@ -101,7 +107,7 @@ extension Engine {
       peers.flows[slot].owesPing = true
     }
     // The responder has no other way to learn that message 3 is missing.
-    if peers.handshakes.contains(slot), !peers.rows[slot].isIncoming { peers.rows[slot].owesHandshake = true }
+    if awaitsConfirmation(slot) { peers.rows[slot].owesHandshake = true }
   }
 
   /// The earliest thing that a peer waits for.
@@ -123,7 +129,7 @@ extension Engine {
         keepAlive: configuration.keepAlive, restAfter: configuration.restAfter,
         handshakeTimeout: configuration.handshakeTimeout, now: now)
       if peers.rows[slot].isOriginal { deadline = min(deadline, peers.originals[slot].repeatDeadline) }
-      guard peers.handshakes.contains(slot), !peers.rows[slot].isIncoming else { return deadline }
+      guard awaitsConfirmation(slot) else { return deadline }
       return min(deadline, peers.handshakes[slot].deadline(configuration.handshakeTimeout))
     }
   }
@@ -131,18 +137,22 @@ extension Engine {
   /// Sets the wheel if a deadline is earlier than what it is set to.
   mutating func arm(_ slot: Int) {
     let deadline = deadline(of: slot)
-    guard deadline < peers.rows[slot].wheelDeadline else { return }
-    peers.rows[slot].wheelDeadline = deadline
-    wheel.set(slot, at: deadline)
+    guard peers.rows[slot].phase == .established, peers.flows.contains(slot) else {
+      guard deadline < peers.rows[slot].wheelDeadline else { return }
+      peers.rows[slot].wheelDeadline = deadline
+      wheel.set(slot, at: deadline)
+      return
+    }
+    guard deadline < peers.flows[slot].wheelDeadline else { return }
+    peers.flows[slot].wheelDeadline = deadline
+    if peers.places.count > flowWheel.slots { flowWheel.grow(to: peers.places.count) }
+    flowWheel.set(peers.flows[slot].place, at: deadline)
   }
 
-  /// Sets the wheel to what a connection that rests now waits for. What it waited for before comes earlier; to find then that
-  /// there is nothing to do would bring all its rows into the cache once more.
-  mutating func rearm(_ slot: Int) {
-    let deadline = restingDeadline(slot)
-    guard deadline != peers.rows[slot].wheelDeadline else { return }
-    peers.rows[slot].wheelDeadline = deadline
-    wheel.set(slot, at: deadline)
+  /// The slot's flow, if it has one, is about to be another's.
+  mutating func cancelFlowDeadline(_ slot: Int) {
+    guard peers.flows.contains(slot), peers.flows[slot].wheelDeadline != .never else { return }
+    flowWheel.cancel(peers.flows[slot].place)
   }
 }
 

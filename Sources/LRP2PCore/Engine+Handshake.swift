@@ -280,9 +280,16 @@ extension Engine {
     handler.connected(peer(slot), incoming: peers.rows[slot].isIncoming, engine: &self)
   }
 
+  /// Whether this side has dialled and nothing sealed has opened yet: it keeps its handshake row so long, a responder until
+  /// message 3. Asked of the hot row first, as for most the answer is there.
+  @inline(__always)
+  func awaitsConfirmation(_ slot: Int) -> Bool {
+    !peers.rows[slot].isConfirmed && !peers.rows[slot].isIncoming && peers.handshakes.contains(slot)
+  }
+
   /// Message 3 went missing: until a sealed datagram has opened, message 2 may come again.
   mutating func repeatsMessage2(_ datagram: RawSpan, _ slot: Int) -> Bool {
-    guard !peers.rows[slot].isConfirmed, !peers.rows[slot].isIncoming, peers.handshakes.contains(slot),
+    guard awaitsConfirmation(slot),
       datagram.byteCount >= Self.headerLength + NoiseHandshake.message2Overhead,
       PublicKey(bytes: datagram.extracting(8..<40)) == peers.handshakes[slot].answeredKey
     else { return false }

@@ -10,7 +10,7 @@ extension Engine {
       let id = batch.arena.bytes(batch.messages[index].offset, 8).bigEndian64(0)
       let slot = Int(id & 0xFF_FFFF)
       guard slot < peers.slots else { continue }
-      sum &+= peers.glance(slot) &+ wheel.glance(slot)
+      sum &+= peers.glance(slot)
     }
     glanced = sum
   }

@@ -261,11 +261,8 @@ extension Engine {
     }
     if peers.flows[slot].receive.reopened { peers.flows[slot].ack.demand() }
     if peers.flows[slot].hasWork(now: now) { makeReady(slot) }
-    if peers.rows[slot].phase == .established, restIfQuiet(slot) {
-      rearm(slot)
-    } else {
-      arm(slot)
-    }
+    if peers.rows[slot].phase == .established { _ = restIfQuiet(slot) }
+    arm(slot)
   }
 
   @inline(__always)

@@ -24,9 +24,10 @@ extension Engine {
     let isCrowded =
       peers.flows.inUse > configuration.flowsAtLeisure && peers.flows[slot].rate.delivered < initialWindow
     guard isCrowded || peers.flows[slot].restDeadline(after: configuration.restAfter) <= now,
-      peers.flows[slot].isQuiet, !peers.handshakes.contains(slot)
+      peers.flows[slot].isQuiet, !awaitsConfirmation(slot)
     else { return false }
     peers.flows[slot].reassembly?.releaseAll(to: &pool)
+    cancelFlowDeadline(slot)
     peers.rest(slot)
     pool.trim()
     return true

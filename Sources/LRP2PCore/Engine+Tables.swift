@@ -29,7 +29,9 @@ extension Engine {
       TableUse(name: "attempts", inUse: peers.attempts.count, capacity: peers.attempts.capacity),
       // Its entries are skipped once they are no longer half-open.
       TableUse(name: "half-open queue", inUse: halfOpenCount, capacity: halfOpen.capacity),
+      TableUse(name: "flows' places", inUse: peers.places.inUse, capacity: peers.places.count),
       TableUse(name: "timer wheel", inUse: 0, capacity: wheel.slots),
+      TableUse(name: "flows' timer wheel", inUse: 0, capacity: flowWheel.slots),
       TableUse(name: "user timers", inUse: userTimers.count, capacity: userTimers.capacity),
       TableUse(name: "ready queue", inUse: ready.count, capacity: ready.capacity),
       TableUse(name: "touched queue", inUse: touched.count, capacity: touched.capacity),

@@ -285,9 +285,9 @@ extension Engine {
   /// Without message 3 the peer can make nothing of the first data: it is repeated beside each burst of it, until
   /// something is heard.
   private mutating func repeatMessage3(_ slot: Int) {
-    guard peers.handshakes.contains(slot), !peers.rows[slot].isIncoming, !peers.rows[slot].isConfirmed,
-      !peers.rows[slot].isOriginal, peers.flows[slot].handshakeRepeats < 6
-    else { return }
+    guard awaitsConfirmation(slot), !peers.rows[slot].isOriginal, peers.flows[slot].handshakeRepeats < 6 else {
+      return
+    }
     peers.flows[slot].handshakeRepeats += 1
     peers.rows[slot].owesHandshake = true
     makeReady(slot)

@@ -24,6 +24,7 @@ public struct Engine: ~Copyable {
   var poolHasRefused = false
   var isPoolFull = false
   var wheel: TimerWheel
+  var flowWheel: TimerWheel
   var userTimers = UserTimers()
   /// Peers that have something to send or to deliver.
   var ready = Queue<UInt32>(minimumCapacity: 64, filler: 0)
@@ -87,6 +88,7 @@ public struct Engine: ~Copyable {
       cellBytes: max(configuration.maximumDatagram, 1400), maximumBytes: configuration.receivePoolBytes,
       kept: configuration.storedPayloadBytes)
     wheel = TimerWheel(slots: peers.slots, now: now)
+    flowWheel = TimerWheel(slots: 0, now: now)
   }
 
   /// Overwrites all keys; the engine is of no use afterwards.
@@ -197,7 +199,7 @@ public struct Engine: ~Copyable {
   }
 
   /// When `expire` has something to do next; `.never` when nothing waits.
-  package var nextDeadline: Instant { min(wheel.nextDeadline, userTimers.nextDeadline) }
+  package var nextDeadline: Instant { min(wheel.nextDeadline, flowWheel.nextDeadline, userTimers.nextDeadline) }
   /// Whether `transmit` has something to do now.
   package var hasReadyPeers: Bool { !ready.isEmpty || !cookieReplies.isEmpty }
 
@@ -280,6 +282,7 @@ public struct Engine: ~Copyable {
 
   /// Wipes the keys of a slot, and what the suite has made of them, and gives it back.
   private mutating func release(_ slot: Int) {
+    cancelFlowDeadline(slot)
     suite.forget(PeerTable.sealingRow(slot))
     suite.forget(PeerTable.openingRow(slot))
     peers.release(slot)

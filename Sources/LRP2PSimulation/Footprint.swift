@@ -43,6 +43,7 @@ package struct Footprint: Equatable {
     words += [
       flags.reduce(0) { $0 << 1 | ($1 ? 1 : 0) }, engine.peers.flows[slot].replay.highest ?? .max,
       engine.peers.flows[slot].lastReceived, engine.peers.flows[slot].lastSent,
+      UInt64(engine.peers.flows[slot].place), engine.peers.flows[slot].wheelDeadline,
       engine.peers.flows[slot].lingerDeadline, UInt64(engine.peers.flows[slot].lingerReceived),
       engine.peers.flows[slot].authenticationFailures, engine.peers.flows[slot].retransmissions,
       engine.peers.flows[slot].reportedOffset, UInt64(engine.peers.flows[slot].pingToken),

@@ -93,14 +93,15 @@ private typealias StreamWorld = World<StreamHandler>
     Self.expectRest(world)
   }
 
-  /// What a flow waits for comes earlier than what its resting row does: in a crowd, where it rests at once, the wheel does not
-  /// call for nothing.
-  @Test func theWheelGoesBackToWhatTheRowWaitsFor() throws {
+  /// Waking and resting change the wheel over flows; what the slot waits for at rest stays where it is in the other, not later
+  /// than it is due.
+  @Test func theWheelOverSlotsIsLeftAlone() throws {
     var world = try Self.restingWorld(bytes: 1000) {
       $0.keepAlive = .seconds(20)
       $0.flowsAtLeisure = 0
     }
     let dialled = try LifecycleTests.only(world.firstHandler)
+    let before = world.first.peers.rows[dialled.slot].wheelDeadline
     for round in 1...3 as ClosedRange<UInt64> {
       world.first.offer(dialled, upTo: 1000 + round)
       #expect(
@@ -109,9 +110,10 @@ private typealias StreamWorld = World<StreamHandler>
         })
       let rests = world.run(for: .seconds(1)) { $0.first.peers.flows.inUse == 0 }
       #expect(rests)
-      let row = world.first.peers.resting[dialled.slot]
-      #expect(world.first.peers.rows[dialled.slot].wheelDeadline == row.keepAliveDeadline(.seconds(20)))
+      #expect(world.first.peers.rows[dialled.slot].wheelDeadline == before)
     }
+    #expect(before <= world.first.peers.resting[dialled.slot].keepAliveDeadline(.seconds(20)))
+    #expect(world.first.peers.places.inUse == 0 && world.first.peers.places.count == 1)
   }
 
   @Test func keepAlivesGoOnAndSilenceEndsIt() throws {

@@ -105,6 +105,7 @@ extension Flow {
     retransmissions = row.retransmissions
     authenticationFailures = row.authenticationFailures
     reportedOffset = send.acknowledgedOffset
+    wheelDeadline = .never
   }
 
   /// Its connection is over: what `restart` leaves alone, and no quiet flow has.

@@ -18,6 +18,10 @@ package struct Flow: ~Copyable {
   package var pieceNumber: UInt32 = 0
   package var pieceOffset = 0
 
+  /// Its number among the flows, and when the wheel over these will call; the true deadline may be later.
+  package var place = 0
+  package var wheelDeadline: Instant = .never
+
   /// What the user knows the connection by, if not by its own id: the id of the dial's first attempt. 0 is its own.
   package var handle: UInt64 = 0
   package var remoteKey = PublicKey()

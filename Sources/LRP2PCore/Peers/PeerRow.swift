@@ -5,7 +5,7 @@ package struct PeerRow: BitwiseCopyable {
   /// The id the peer receives under. While answering, and for handshake datagrams ever after, the initiator's id.
   package var remoteID: UInt64 = 0
   package var sendPacketNumber: UInt64 = 0
-  /// When the timer wheel will call; the true deadline may be later.
+  /// When the wheel over slots will call; the true deadline may be later.
   package var wheelDeadline: Instant = .never
   package var address: Address = .none
   package var phase = Phase.free

@@ -5,6 +5,8 @@ package struct PeerTable: ~Copyable {
   package var keys: GrowingColumn<TrafficKey>
   /// Of connections over which something moves; an established one without is at rest.
   package var flows: Slots<Flow>
+  /// The flows' own numbers.
+  package private(set) var places = Places()
   package var resting: GrowingColumn<RestingRow>
   package var handshakes: Slots<HandshakeRow>
   /// Connections with the original peer.
@@ -85,11 +87,12 @@ package struct PeerTable: ~Copyable {
 
   /// A flow for the connection that begins at `slot`: in the memory of one that rests, if there is one.
   package mutating func begin(_ slot: Int, configuration: EngineConfiguration, seed: UInt64, now: Instant) {
-    guard flows.insertRetired(at: slot) else {
+    if flows.insertRetired(at: slot) {
+      flows[slot].begin(from: beginning, configuration: configuration, seed: seed, now: now)
+    } else {
       flows.insert(Flow(configuration: configuration, seed: seed, now: now), at: slot)
-      return
     }
-    flows[slot].begin(from: beginning, configuration: configuration, seed: seed, now: now)
+    flows[slot].place = places.take(for: slot)
   }
 
   /// Turns the slot's flow, over which nothing moves, into its resting row.
@@ -102,6 +105,7 @@ package struct PeerTable: ~Copyable {
   /// Keeps as much of the memory of a quiet flow as each needs, for the next that is needed.
   @inline(__always)
   private mutating func retireFlow(_ slot: Int) {
+    places.give(back: flows[slot].place)
     if !flows[slot].isSmall { flows[slot].shrink() }
     flows.retire(slot)
   }
@@ -117,6 +121,13 @@ package struct PeerTable: ~Copyable {
       from: resting.pointer(slot).pointee, initialWindow: configuration.initialWindow,
       keyEpochBits: configuration.keyEpochBits,
       seed: seed)
+    flows[slot].place = places.take(for: slot)
+  }
+
+  /// The flows of two slots change places.
+  package mutating func exchangeFlows(_ a: Int, _ b: Int) {
+    flows.exchange(a, b)
+    for slot in [a, b] { places.move(flows[slot].place, to: slot) }
   }
 
   /// Gives a slot back and wipes its keys.

@@ -32,15 +32,6 @@ package struct TimerWheel: ~Copyable {
   package var blockCount: Int { links.blockCount }
   package func forEachBlock(_ body: (UnsafeRawBufferPointer) -> Void) { unsafe links.forEachBlock(body) }
 
-  /// Reads the links that moving the deadline of `slot` will change.
-  @inline(__always)
-  package func glance(_ slot: Int) -> UInt64 {
-    let entry = links[slot]
-    guard entry.bucket >= 0 else { return entry.tick }
-    let next = entry.next < 0 ? 0 : links[Int(entry.next)].tick
-    return next &+ (entry.previous < 0 ? 0 : links[Int(entry.previous)].tick)
-  }
-
   package func isSet(_ slot: Int) -> Bool { links[slot].bucket >= 0 }
 
   /// Sets or moves the deadline of `slot`. It fires in the first tick that starts at or after `deadline`.

@@ -62,7 +62,7 @@ private struct Checked: ~Copyable {
     }
     insertHandshake(&held)
     if random.happens(percent: 50) {
-      table.flows.insert(Flow(configuration: EngineConfiguration(), seed: 1, now: 0), at: slot)
+      table.begin(slot, configuration: EngineConfiguration(), seed: 1, now: 0)
       held.hasFlow = true
     }
     model[id] = held
@@ -235,21 +235,21 @@ private struct Checked: ~Copyable {
     for _ in 0..<300 {
       let slot = table.allocate()!
       table.rows[slot].connectionID = UInt64(slot) | 1 << 40
-      var flow = Flow(configuration: configuration, seed: 1, now: 5)
-      flow.handle = UInt64(slot) + 7
-      flow.retransmissions = UInt64(slot) * 3
-      flow.idleTimeout = UInt64(slot) * 1000
-      flow.peerAckRatio = slot
-      flow.roundTrip.update(sample: .milliseconds(UInt64(slot) + 1), acknowledgementDelay: 0)
-      flow.lastReceived = UInt64(slot) * 11
-      table.flows.insert(flow, at: slot)
+      table.begin(slot, configuration: configuration, seed: 1, now: 5)
+      table.flows[slot].handle = UInt64(slot) + 7
+      table.flows[slot].retransmissions = UInt64(slot) * 3
+      table.flows[slot].idleTimeout = UInt64(slot) * 1000
+      table.flows[slot].peerAckRatio = slot
+      table.flows[slot].roundTrip.update(sample: .milliseconds(UInt64(slot) + 1), acknowledgementDelay: 0)
+      table.flows[slot].lastReceived = UInt64(slot) * 11
     }
     for round in 0..<3 {
       for slot in 0..<300 { table.rest(slot) }
       if table.flows.inUse != 0 { wrong += 1 }
       for slot in 0..<300 where table.resting[slot].handle != UInt64(slot) + 7 { wrong += 1 }
       for step in 0..<300 { table.wake(step * 7 % 300, configuration: configuration, now: UInt64(round)) }
-      if table.flows.inUse != 300 { wrong += 1 }
+      if table.flows.inUse != 300 || table.places.inUse != 300 || table.places.count != 300 { wrong += 1 }
+      for slot in 0..<300 where table.places.slot(at: table.flows[slot].place) != slot { wrong += 1 }
       for slot in 0..<300 {
         if table.flows[slot].handle != UInt64(slot) + 7 || table.flows[slot].retransmissions != UInt64(slot) * 3
           || table.flows[slot].idleTimeout != UInt64(slot) * 1000 || table.flows[slot].peerAckRatio != slot

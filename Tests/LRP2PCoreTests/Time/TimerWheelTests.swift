@@ -191,19 +191,6 @@ private let starts: [Instant] =
     #expect(fired == 200 && wrong == nil)
   }
 
-  /// What is read ahead are the links of the slot and of its neighbours, and reading changes none.
-  @Test func aGlanceChangesNothing() {
-    var checked = Checked(slots: 300, now: 0)
-    var random = TestRandom(seed: 3)
-    for slot in 0..<200 { checked.set(slot, at: .seconds(1) + UInt64(random.below(1 << 30))) }
-    var sum: UInt64 = 0
-    for slot in 0..<300 { sum &+= checked.wheel.glance(slot) }
-    #expect(sum != 0)
-    checked.advance(to: .seconds(10))
-    let (fired, wrong) = (checked.fired, checked.wrong.first)
-    #expect(fired == 200 && wrong == nil)
-  }
-
   @Test func itsMemoryIsTold() {
     var wheel = TimerWheel(slots: 16, now: 0)
     let before = wheel.blockCount
