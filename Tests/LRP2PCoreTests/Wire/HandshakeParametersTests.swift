@@ -27,7 +27,7 @@ import Testing
       && a.hasAttemptToken == b.hasAttemptToken && a.attemptToken == b.attemptToken
       && a.idleTimeoutMilliseconds == b.idleTimeoutMilliseconds
       && a.maximumAckDelayMicroseconds == b.maximumAckDelayMicroseconds && a.ackRatio == b.ackRatio
-      && a.takesMerged == b.takesMerged
+      && a.takesMerged == b.takesMerged && a.cookie == b.cookie
   }
 
   private var sample: HandshakeParameters {
@@ -157,6 +157,9 @@ import Testing
     for _ in 0..<8 { parameters.offer(.aes256GCM) }
     parameters.reservedType = 0xFFFF
     parameters.message3Length = 1200
+    let cookie = [UInt8](repeating: 7, count: Cookie.length)
+    parameters.cookie = unsafe Cookie(cookie.span.bytes)
+    #expect(parameters.takesMerged && parameters.hasAttemptToken && parameters.hasReceiveID)
     #expect(write(parameters).count <= HandshakeParameters.bound)
   }
 
@@ -176,6 +179,8 @@ import Testing
       parameters.maximumAckDelayMicroseconds = UInt32(random.below(1_000_001))
       parameters.ackRatio = .random(in: 1 ... .max, using: &random)
       parameters.takesMerged = Bool.random(using: &random)
+      let cookie = (0..<Cookie.length).map { _ in UInt8.random(in: 0 ... .max, using: &random) }
+      if Bool.random(using: &random) { parameters.cookie = unsafe Cookie(cookie.span.bytes) }
       parameters.reservedType = UInt16(truncatingIfNeeded: random.next())
       let read = try parse(write(parameters, paddedTo: random.below(300)))
       parameters.offersVersion1 = true
