@@ -58,6 +58,8 @@ package struct RoundTripEstimate: BitwiseCopyable {
   }
 
   package static var initialProbeTimeout: Nanoseconds { .seconds(1) }
+  /// A longer one was none: the machine has been suspended, and what that took says nothing of the path.
+  package static var longestSample: Nanoseconds { .seconds(60) }
 
   /// PTO = srtt + max(4 rttvar, 1 ms) + maximum ACK delay; 1 s before the first sample.
   package func probeTimeout(maximumAckDelay: Nanoseconds) -> Nanoseconds {

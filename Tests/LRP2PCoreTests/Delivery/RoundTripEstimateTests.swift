@@ -65,4 +65,29 @@ import Testing
     #expect(estimate.latest == 1 && estimate.minimum == 1 && estimate.hasSample)
     #expect(estimate.probeTimeout(maximumAckDelay: 0) >= .milliseconds(1))
   }
+
+  /// An ACK was in the socket when the machine was suspended, for twenty minutes: what lies between is no round trip.
+  @Test(arguments: [false, true]) func aSuspensionIsNoRoundTrip(isFirst: Bool) throws {
+    var flow = Flow(configuration: EngineConfiguration(), seed: 1, now: .seconds(1))
+    flow.send.open(window: 100)
+    flow.send.offer(upTo: 5000)
+    func acknowledge(_ packetNumber: UInt64, sent: Instant, after roundTrip: Nanoseconds) throws {
+      let segment = flow.send.nextSegment(capacity: 1000)!
+      flow.sent(segment, packetNumber: packetNumber, bytes: 1038, now: sent)
+      let block = AckBlock(
+        largestPacketNumber: packetNumber, delayMicroseconds: 0, duplicates: 0, ect0: 0, ect1: 0, ce: 0)
+      let outcome = try flow.send.acknowledge(
+        lastInOrder: segment.number, window: 100, block: block, RawSpan(), lossDelay: .seconds(1), now: sent + roundTrip
+      )
+      #expect(outcome.sample == roundTrip)
+      flow.acknowledged(outcome, block, next: packetNumber + 1, now: sent + roundTrip)
+    }
+    if !isFirst { try acknowledge(1, sent: .seconds(2), after: .milliseconds(40)) }
+    try acknowledge(2, sent: .seconds(3), after: .seconds(1200))
+    let estimate = flow.roundTrip
+    #expect(estimate.hasSample == !isFirst && estimate.smoothed == (isFirst ? 0 : .milliseconds(40)))
+    try acknowledge(3, sent: .seconds(1300), after: .milliseconds(40))
+    let (smoothed, congestion) = (flow.roundTrip.smoothed, flow.congestion.window)
+    #expect(smoothed == .milliseconds(40) && congestion > 0)
+  }
 }
