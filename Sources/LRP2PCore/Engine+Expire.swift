@@ -49,8 +49,8 @@ extension Engine {
         startNextAttempt(slot)
       }
     case .established:
-      // One that is awake sets this wheel anew when it rests.
-      if peers.flows.contains(slot) || expireResting(slot, &handler) { return }
+      // One that is awake sets this wheel anew when it rests; it is judged in case it has not been for long.
+      if !peers.flows.contains(slot), expireResting(slot, &handler) { return }
     }
     touch(slot)
   }

@@ -280,8 +280,8 @@ extension Engine {
     handler.connected(peer(slot), incoming: peers.rows[slot].isIncoming, engine: &self)
   }
 
-  /// Whether this side has dialled and nothing sealed has opened yet: it keeps its handshake row so long, a responder until
-  /// message 3. Asked of the hot row first, as for most the answer is there.
+  /// Whether this side has dialled and nothing sealed has opened yet. So long it keeps its handshake row, a responder only until
+  /// message 3. The hot row is asked first: for most the answer is there.
   @inline(__always)
   func awaitsConfirmation(_ slot: Int) -> Bool {
     !peers.rows[slot].isConfirmed && !peers.rows[slot].isIncoming && peers.handshakes.contains(slot)

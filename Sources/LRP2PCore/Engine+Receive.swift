@@ -230,7 +230,7 @@ extension Engine {
   // MARK: After the batch
 
   /// Judges every touched peer once: what it owes, what it may send, when to wake.
-  mutating func settleTouched<H: Handler>(_ handler: inout H) {
+  mutating func settleTouched<H: Handler>(_ handler: inout H, isBehindTransmit: Bool = false) {
     reportPool(&handler)
     while let entry = touched.popFirst() {
       let slot = Int(entry)
@@ -240,13 +240,13 @@ extension Engine {
         wake(slot)
         end(slot, .keyExhausted, &handler)
       }
-      settle(slot)
+      settle(slot, isBehindTransmit: isBehindTransmit)
     }
   }
 
   // Not generic: a specialisation in another module does not inline what it calls, and each call would then have a copy
   // of the flow made, 3 KB.
-  private mutating func settle(_ slot: Int) {
+  private mutating func settle(_ slot: Int, isBehindTransmit: Bool) {
     guard peers.flows.contains(slot) else {
       if peers.rows[slot].phase == .established { arm(slot) }
       return
@@ -261,7 +261,14 @@ extension Engine {
     }
     if peers.flows[slot].receive.reopened { peers.flows[slot].ack.demand() }
     if peers.flows[slot].hasWork(now: now) { makeReady(slot) }
-    if peers.rows[slot].phase == .established { _ = restIfQuiet(slot) }
+    // It is about to send, and judged again then: most of what it waits for by now is over, like the ACK that goes along. Should
+    // the socket be full for long, a wheel calls all the same.
+    if !isBehindTransmit, peers.rows[slot].isReady, peers.rows[slot].phase == .established,
+      min(peers.flows[slot].wheelDeadline, peers.rows[slot].wheelDeadline) != .never
+    {
+      return
+    }
+    restIfQuiet(slot)
     arm(slot)
   }
 

@@ -15,22 +15,20 @@ extension Engine {
 
   /// Lets the connection rest if all is quiet. At once where many are awake and it has sent less than an initial window,
   /// so that a new congestion controller would know as much; else once it has been idle for a while.
-  /// - Returns: whether it rests.
-  mutating func restIfQuiet(_ slot: Int) -> Bool {
+  mutating func restIfQuiet(_ slot: Int) {
     guard peers.rows[slot].phase == .established, !peers.rows[slot].isReady, !peers.rows[slot].isResumed,
       !peers.rows[slot].isOriginal
-    else { return false }
+    else { return }
     let initialWindow = UInt64(configuration.initialWindow * configuration.maximumDatagram)
     let isCrowded =
       peers.flows.inUse > configuration.flowsAtLeisure && peers.flows[slot].rate.delivered < initialWindow
     guard isCrowded || peers.flows[slot].restDeadline(after: configuration.restAfter) <= now,
       peers.flows[slot].isQuiet, !awaitsConfirmation(slot)
-    else { return false }
+    else { return }
     peers.flows[slot].reassembly?.releaseAll(to: &pool)
     cancelFlowDeadline(slot)
     peers.rest(slot)
     pool.trim()
-    return true
   }
 
   // MARK: A datagram, before it is opened

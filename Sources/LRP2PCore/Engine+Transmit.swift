@@ -23,7 +23,7 @@ extension Engine {
       if batch.used == used { break }
     }
     seal(&batch)
-    settleTouched(&handler)
+    settleTouched(&handler, isBehindTransmit: true)
   }
 
   /// - Returns: whether the peer has had all that it may send now.

@@ -23,6 +23,7 @@ public struct Engine: ~Copyable {
   /// The pool has refused a segment in this batch; and the user has been told, and not yet that there is room again.
   var poolHasRefused = false
   var isPoolFull = false
+  /// Deadlines by slot, and those of established connections by the place of their flow (`Engine+Expire`).
   var wheel: TimerWheel
   var flowWheel: TimerWheel
   var userTimers = UserTimers()

@@ -116,6 +116,25 @@ private typealias StreamWorld = World<StreamHandler>
     #expect(world.first.peers.places.inUse == 0 && world.first.peers.places.count == 1)
   }
 
+  /// Who answers at once sends the ACK along: the wheel is not set to when it would have been due alone.
+  @Test func whatGoesAlongIsNotWaitedFor() throws {
+    var world = try Self.restingWorld(bytes: 1000)
+    let dialled = try LifecycleTests.only(world.firstHandler)
+    let accepted = try LifecycleTests.only(world.secondHandler)
+    for round in 1...3 as ClosedRange<UInt64> {
+      world.first.offer(dialled, upTo: 1000 + round * 100)
+      let sent = world.second.peers.rows[accepted.slot].sendPacketNumber
+      let isAnswered = world.run(for: .seconds(1)) { $0.second.peers.rows[accepted.slot].sendPacketNumber == sent + 1 }
+      #expect(isAnswered)
+      let waitsFor = world.second.peers.flows[accepted.slot].wheelDeadline
+      let roundTrip = world.second.peers.flows[accepted.slot].roundTrip.smoothed
+      #expect(waitsFor >= world.now + roundTrip, "round \(round)")
+      #expect(world.run(for: .seconds(1)) { $0.firstHandler.peers[dialled]?.received == 1000 + round * 100 })
+      _ = world.run(for: .seconds(3))
+      Self.expectRest(world)
+    }
+  }
+
   @Test func keepAlivesGoOnAndSilenceEndsIt() throws {
     var world = try Self.restingWorld { $0.keepAlive = .seconds(8) }
     let dialled = try LifecycleTests.only(world.firstHandler)
