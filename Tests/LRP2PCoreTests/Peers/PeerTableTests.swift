@@ -318,6 +318,25 @@ private struct Checked: ~Copyable {
     #expect(table.flows.reserved == 0)
   }
 
+  /// A later attempt of a dial takes the flow of the first: each place knows its flow's slot.
+  @Test func flowsChangePlaces() {
+    let configuration = EngineConfiguration()
+    var table = PeerTable(maximum: 4, seed: 1, configuration: configuration)
+    var slots: [Int] = []
+    for seed in 1...2 as ClosedRange<UInt64> {
+      let slot = table.allocate()!
+      table.rows[slot].connectionID = UInt64(slot) | seed << 40
+      table.begin(slot, configuration: configuration, seed: seed, now: seed)
+      table.flows[slot].handle = seed
+      slots.append(slot)
+    }
+    table.exchangeFlows(slots[0], slots[1])
+    #expect(table.flows[slots[0]].handle == 2 && table.flows[slots[1]].handle == 1)
+    for slot in slots { #expect(table.places.slot(at: table.flows[slot].place) == slot) }
+    table.release(slots[0])
+    #expect(table.places.inUse == 1 && table.places.slot(at: table.flows[slots[1]].place) == slots[1])
+  }
+
   /// Whoever takes merged datagrams is of one group with all others that do.
   @Test func messageGroups() {
     var row = PeerRow()
