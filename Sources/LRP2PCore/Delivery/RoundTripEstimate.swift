@@ -41,20 +41,24 @@ package struct RoundTripEstimate: BitwiseCopyable {
   /// The minimum; 0 before the first sample.
   package var shortest: Nanoseconds { samples > 0 ? minimum : 0 }
 
-  package mutating func update(sample: Nanoseconds, acknowledgementDelay: Nanoseconds) {
+  /// - Returns: whether it was one; a longer one than `longestSample` changes nothing.
+  @discardableResult
+  package mutating func update(sample: Nanoseconds, acknowledgementDelay: Nanoseconds) -> Bool {
+    guard sample <= Self.longestSample else { return false }
     latest = max(sample, 1)
     samples &+= 1
     guard samples > 1 else {
       minimum = latest
       smoothed = latest
       variation = latest / 2
-      return
+      return true
     }
     minimum = min(minimum, latest)
     let adjusted = latest >= minimum &+ acknowledgementDelay ? latest - acknowledgementDelay : latest
     let difference = smoothed > adjusted ? smoothed - adjusted : adjusted - smoothed
     variation = (3 * variation + difference) / 4
     smoothed = (7 * smoothed + adjusted) / 8
+    return true
   }
 
   package static var initialProbeTimeout: Nanoseconds { .seconds(1) }

@@ -5,10 +5,9 @@ extension Flow {
   ) {
     var sampled = false
     let delay = min(Nanoseconds.microseconds(block.delayMicroseconds), peerMaximumAckDelay)
-    if let sample = outcome.sample, sample <= RoundTripEstimate.longestSample,
-      block.largestPacketNumber > highestAcknowledged || !roundTrip.hasSample
-    {
+    if let sample = outcome.sample, block.largestPacketNumber > highestAcknowledged || !roundTrip.hasSample,
       roundTrip.update(sample: sample, acknowledgementDelay: delay)
+    {
       send.mayDouble = roundTrip.latest <= roundTrip.minimum + roundTrip.minimum / 8 * 7
       sampled = true
     }

@@ -30,10 +30,13 @@ import Testing
     #expect(second == awake + .seconds(1) + 3 * (planned + .seconds(1)))
   }
 
-  /// What was answered only when the machine was awake again is a sample of the round trip all the same.
+  /// What was answered only when the machine was awake again is no sample; and the longest that is one holds the slot for minutes.
   @Test func aRoundTripOfHoursDoesNotHoldTheSlotForDays() {
     var flow = Flow(configuration: EngineConfiguration(), seed: 1, now: .seconds(10))
     flow.roundTrip.update(sample: .seconds(7 * 3600), acknowledgementDelay: 0)
+    let isTaken = flow.roundTrip.hasSample
+    #expect(!isTaken)
+    flow.roundTrip.update(sample: RoundTripEstimate.longestSample, acknowledgementDelay: 0)
     flow.linger(wasDialling: false, now: .seconds(10))
     let deadline = flow.lingerDeadline
     #expect(deadline == .seconds(10 + 180))
