@@ -165,7 +165,7 @@ package struct Flow: ~Copyable {
     // A peer whose every ACK was lost has no RTT sample: it repeats its FIN after 1, 3 and 7 s. Of those three, one
     // has to reach us.
     let shortest: Nanoseconds = isFinished ? 7 * RoundTripEstimate.initialProbeTimeout : .milliseconds(250)
-    // A round trip during which the machine was suspended makes a probe timeout of hours; three probes of the peer take no
+    // However long the probe timeout has become by round trips in a queue or in sleep: three probes of the peer take no
     // longer than this.
     let longest: Nanoseconds = 3 * Self.longestProbeInterval
     lingerDeadline = wasDialling ? now : now + min(max(7 * probeTimeout, shortest), longest)
