@@ -23,6 +23,7 @@ struct QuickAgreement: CipherSuite {
     if let ciphers {
       ciphers.open(&jobs, count: count, in: &arena, keys: keys)
     } else {
+      var jobs = jobs.mutableSpan
       for index in 0..<count { jobs[index].opened = true }
     }
   }

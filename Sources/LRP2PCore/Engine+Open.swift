@@ -17,30 +17,44 @@ extension Engine {
     else { return start }
     let row = PeerTable.openingRow(slot)
     guard peers.keys[row].aead != 0 else { return start }
-    let (epochBits, epoch) = (peers.flows[slot].epochs.bits, peers.flows[slot].epochs.receiving)
-    var count = openCount
-    var at = start
-    while at < message.length, count < Self.jobsPerBatch {
-      let length = min(size, message.length - at)
-      guard length >= Datagram.minimumLength, length <= Datagram.maximumLength else { break }
-      let header = batch.arena.bytes(message.offset + at, Datagram.headerLength)
-      let packetNumber = header.bigEndian64(8)
-      guard header.bigEndian64(0) == id, packetNumber >> epochBits == epoch,
-        peers.flows[slot].replay.accepts(packetNumber)
+    var job = AEADJob()
+    job.key = row
+    let epoch = peers.flows[slot].epochs
+    let newest = peers.flows[slot].replay.highest ?? .max
+    let end = Self.sortRun(
+      batch.arena.bytes(message.offset, message.length), message.offset, from: start, size: size,
+      like: Arrival(connectionID: id, slot: Int32(slot), message: Int32(index), ecn: message.ecn), job,
+      epoch: (epoch.receiving, epoch.bits), newest: newest, &openJobs, &arrivals, behind: openCount)
+    counters.datagramsReceived &+= UInt64(end.count - openCount)
+    openCount = end.count
+    return end.at
+  }
+
+  @inline(__always)
+  private static func sortRun(
+    _ message: RawSpan, _ offset: Int, from start: Int, size: Int, like arrival: Arrival, _ job: AEADJob,
+    epoch: (UInt64, bits: UInt64), newest: UInt64, _ jobs: inout Column<AEADJob>,
+    _ arrivals: inout Column<Arrival>, behind count: Int
+  ) -> (at: Int, count: Int) {
+    var jobs = jobs.mutableSpan
+    var arrivals = arrivals.mutableSpan
+    var job = job
+    var (at, count) = (start, count)
+    while at < message.byteCount, count < jobsPerBatch {
+      job.offset = offset + at
+      job.length = min(size, message.byteCount - at)
+      guard job.length >= Datagram.minimumLength, job.length <= Datagram.maximumLength,
+        message.bigEndian64(at) == arrival.connectionID
       else { break }
-      var job = AEADJob()
-      job.offset = message.offset + at
-      job.length = length
-      job.key = row
-      job.packetNumber = packetNumber
-      openJobs[count] = job
-      arrivals[count] = Arrival(connectionID: id, slot: Int32(slot), message: Int32(index), ecn: message.ecn)
+      job.packetNumber = message.bigEndian64(at + 8)
+      guard job.packetNumber >> epoch.bits == epoch.0, job.packetNumber > newest
+      else { break }
+      jobs[count] = job
+      arrivals[count] = arrival
       count += 1
-      at += length
+      at += job.length
     }
-    counters.datagramsReceived &+= UInt64(count - openCount)
-    openCount = count
-    return at
+    return (at, count)
   }
 
   /// A datagram of ours becomes a job for the suite; a handshake message is handled at once.
@@ -117,7 +131,15 @@ extension Engine {
     suite.open(&openJobs, count: count, in: &batch.arena, keys: peers.keys)
     // What is refused below is taken off again, so that the rule costs nothing.
     counters.datagramsAccepted &+= UInt64(count)
-    for index in 0..<count {
+    var next = 0
+    while next < count {
+      let run = receiveRun(next, of: count, in: batch, &handler)
+      if run > 0 {
+        next += run
+        continue
+      }
+      let index = next
+      next += 1
       let arrival = arrivals[index]
       let slot = Int(arrival.slot)
       let job = openJobs[index]

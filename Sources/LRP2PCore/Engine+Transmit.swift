@@ -82,6 +82,13 @@ extension Engine {
     let first = batch.count
     let end = batch.used + turnBytes
     while true {
+      if sendWhole(slot, upTo: end, into: &batch, &handler) {
+        if batch.count > first + 1 { return false }
+        if batch.used >= end {
+          _ = sendAck(slot, into: &batch)
+          return false
+        }
+      }
       let isProbe = peers.flows[slot].probesOwed > 0
       guard let segment = isProbe ? nextProbe(slot) : nextSegment(slot) else {
         if isProbe { continue }
@@ -328,54 +335,5 @@ extension Engine {
     guard sealCount > 0 else { return }
     suite.seal(sealJobs, count: sealCount, in: &batch.arena, keys: peers.keys)
     sealCount = 0
-  }
-}
-
-extension Flow {
-  /// The next segment that the congestion window and the pacer let out. If they do not, says when the pacer will.
-  package mutating func nextSegment(now: Instant) -> SendWindow.Segment? {
-    let hasData = send.hasData
-    guard hasData || tail.mayRepeat(send, window: congestion.window) else {
-      isCongestionLimited = false
-      if send.bytesInFlight < congestion.window, !send.isWindowClosed {
-        rate.limitedByApplication(bytesInFlight: send.bytesInFlight)
-      }
-      return nil
-    }
-    guard now >= sendNotBefore else {
-      pacingDeadline = sendNotBefore
-      return nil
-    }
-    if !hasStarted { start(now: now) }
-    guard hasCongestionWindow else {
-      isCongestionLimited = true
-      return nil
-    }
-    guard pacer.allows(now: now) else {
-      pacingDeadline = pacer.nextSend(now: now)
-      isCongestionLimited = hasData
-      return nil
-    }
-    pacingDeadline = 0
-    return hasData ? send.nextSegment(capacity: capacity) : tail.next(send)
-  }
-
-  /// A data segment leaves.
-  package mutating func sent(_ segment: SendWindow.Segment, packetNumber: UInt64, bytes: Int, now: Instant) {
-    if send.packetsInFlight == 0 { congestion.restarted(now: now) }
-    send.sent(segment, packetNumber: packetNumber, now: now)
-    precondition(
-      segment.isRetransmission || send.bytesInFlight <= congestion.window + UInt64(bytes),
-      "beyond the congestion window")
-    // The end of a stream is repeated a little faster than the rest was sent.
-    pacer.spend(segment.isRepetition ? bytes * 31 / 32 : bytes)
-    rate.sent(packetNumber: packetNumber, bytesInFlight: send.bytesInFlight, bytes: UInt64(bytes), now: now)
-    if !trains.isOver { trains.sent(packetNumber: packetNumber, now: now) }
-    lastElicitingSent = now
-    if segment.isRetransmission {
-      retransmissions &+= 1
-    } else if segment.isFin {
-      tail.streamEnded(send, hasLosses: retransmissions > 0)
-    }
   }
 }

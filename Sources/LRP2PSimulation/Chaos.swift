@@ -40,6 +40,7 @@ struct Chaos: ~Copyable {
     configuration.halfOpenMark = random.happens(0.3) ? Int(random.below(3)) : 512
     network = SimulatedNetwork(seed: seed, largestDatagram: 4096)
     network.coalescing = random.happens(0.5) ? .microseconds(1 + random.below(200)) : 0
+    network.mergesArrivals = seed % 4 != 3
     network.checksAmplification = true
     network.checksCongestion = true
     clients = 1 + Int(random.below(3))

@@ -23,7 +23,7 @@ public struct SimulatedNetwork<H: Handler>: ~Copyable {
   private var exchanged: [ExchangeKey: Exchange] = [:]
   /// Whether datagrams for connections that are over are watched as they arrive, and what they did.
   package var watchesLateArrivals = false
-  package private(set) var late = LateArrivals()
+  package internal(set) var late = LateArrivals()
   /// Links keep only both ends of long datagrams.
   package var elidesPayloads = false
 
@@ -36,9 +36,13 @@ public struct SimulatedNetwork<H: Handler>: ~Copyable {
   private var hostOfAddress: [Address: Int] = [:]
   private var random: SeededRandom
   private var sequence: UInt64 = 0
-  private var cells: ReceivePool
+  var cells: ReceivePool
   private var ends = ReceivePool(cellBytes: Self.endBytes, maximumBytes: 1 << 32)
   private var incoming: DatagramBatch
+  /// Datagrams in it.
+  private var incomingCount = 0
+  /// Whether a host gets equal datagrams that arrive one behind the other as one message, as UDP_GRO has it.
+  package var mergesArrivals = true
   private var outgoing: DatagramBatch
   private let messageCapacity: Int
 
@@ -375,23 +379,28 @@ public struct SimulatedNetwork<H: Handler>: ~Copyable {
 
   /// Hands a host what has arrived, a batch of it. - Returns: whether there may be more.
   private mutating func deliver(_ host: Int, _ local: Instant) -> Bool {
-    incoming.clear()
     let now = now
-    while incoming.count < incoming.messages.count, let flight = hosts[host].inbox.pop(by: now) {
+    while incomingCount < incoming.messages.count, let flight = hosts[host].inbox.pop(by: now) {
       if watchesLateArrivals, watch(flight, to: host, local) { continue }
       place(flight, for: host)
     }
-    guard incoming.count > 0 else { return false }
-    let isFull = incoming.count == incoming.messages.count
-    hosts[host].receive(&incoming, now: local)
+    guard incomingCount > 0 else { return false }
+    let isFull = incomingCount == incoming.messages.count
+    receiveIncoming(host, local)
     return isFull
   }
 
-  /// Puts a datagram that has arrived into the batch.
-  private mutating func place(_ flight: Flight, for host: Int) {
+  mutating func receiveIncoming(_ host: Int, _ local: Instant) {
+    hosts[host].receive(&incoming, now: local)
+    incoming.clear()
+    incomingCount = 0
+  }
+
+  /// Puts a datagram that has arrived into the batch: behind the last one, if that was as long.
+  mutating func place(_ flight: Flight, for host: Int) {
     var message = Message()
     let length = Int(flight.length)
-    message.offset = incoming.count * incoming.messageCapacity
+    message.offset = incoming.used
     message.length = length
     message.segmentSize = length
     message.address = flight.source
@@ -405,49 +414,25 @@ public struct SimulatedNetwork<H: Handler>: ~Copyable {
       incoming.write(unsafe cells.bytes(flight.cell, length), at: message.offset)
       cells.release(flight.cell)
     }
-    incoming.messages[incoming.count] = message
-    incoming.count += 1
+    if mergesArrivals, incoming.count > 0, joins(message, incoming.messages[incoming.count - 1]) {
+      incoming.messages[incoming.count - 1].length += length
+    } else {
+      incoming.messages[incoming.count] = message
+      incoming.count += 1
+    }
+    incoming.used += length
+    incomingCount += 1
     hosts[host].datagramsReceived += 1
     if checksAmplification {
       exchanged[ExchangeKey(host: host, address: flight.source), default: Exchange()].received += length
     }
   }
 
-  /// Looks at a datagram that has arrived. - Returns: whether it was for a connection that is over, and is delivered.
-  private mutating func watch(_ flight: Flight, to host: Int, _ local: Instant) -> Bool {
-    let id = unsafe cells.bytes(flight.cell, 8).bigEndian64(0)
-    let isThere = hosts[host].has(id)
-    if flight.isToConnection, !isThere {
-      deliverLate(flight, id: id, to: host, local)
-      return true
-    }
-    guard flight.isHandshake else { return false }
-    if isThere {
-      let phase = hosts[host].engine.peers.rows[Int(id & 0xFF_FFFF)].phase
-      if phase == .established || phase == .lingering { late.handshakeMessages += 1 }
-    } else if flight.isCopy, flight.length < Datagram.smallestPath {
-      late.handshakeMessages += 1
-    }
-    return false
-  }
-
-  /// A datagram for a connection that is over, in a batch of its own: what the batch before it has done is settled first, so
-  /// that whatever changes is its doing.
-  private mutating func deliverLate(_ flight: Flight, id: UInt64, to host: Int, _ local: Instant) {
-    hosts[host].receive(&incoming, now: local)
-    incoming.clear()
-    let slot = Int(id & 0xFF_FFFF)
-    late.count(hosts[host].engine.peers.rows[slot].phase)
-    let footprint = Footprint(hosts[host].engine, slot: slot)
-    let statistics = hosts[host].engine.statistics
-    place(flight, for: host)
-    hosts[host].receive(&incoming, now: local)
-    incoming.clear()
-    if Footprint(hosts[host].engine, slot: slot) != footprint
-      || !hosts[host].engine.statistics.isOneUnknown(since: statistics)
-    {
-      late.confused += 1
-    }
+  /// A shorter one ends a message; 64 are the most.
+  private func joins(_ message: Message, _ last: Message) -> Bool {
+    guard message.length > 0, message.length <= last.segmentSize else { return false }
+    return message.address == last.address && message.ecn == last.ecn && last.length % last.segmentSize == 0
+      && last.length < 64 * last.segmentSize
   }
 
   /// Datagrams under way.

@@ -73,6 +73,21 @@ package struct DeliveryRate: ~Copyable {
     append(packetNumber, bytesInFlight, now)
   }
 
+  /// As many packets leave at once, from `packetNumber` on; `bytesInFlight`, not 0, counts none of them, and `bytes` are each one's.
+  package mutating func sent(
+    packets: UInt64, from packetNumber: UInt64, bytesInFlight: UInt64, bytes: UInt64, now: Instant
+  ) {
+    let end = packetNumber + packets
+    var first = packetNumber
+    if newest.sent == now, newest.delivered == delivered, newest.lost == lost, !snapshots.isEmpty {
+      first = max(newest.packetNumber + Self.packetsPerSnapshot, packetNumber)
+    }
+    while first < end {
+      append(first, bytesInFlight + (first - packetNumber + 1) * bytes, now)
+      first += Self.packetsPerSnapshot
+    }
+  }
+
   private mutating func append(_ packetNumber: UInt64, _ bytesInFlight: UInt64, _ now: Instant) {
     newest = Snapshot(
       packetNumber: packetNumber, sent: now, firstSent: firstSent, deliveredTime: deliveredTime, delivered: delivered,

@@ -37,6 +37,13 @@ package struct Pacer: BitwiseCopyable {
     return !isFilling
   }
 
+  /// How many packets of so many bytes each `allows` would let out one behind the other.
+  package mutating func allowance(of bytes: Int, now: Instant) -> Int {
+    guard allows(now: now) else { return 0 }
+    guard rate > 0 else { return Int(Int32.max) }
+    return max(Int((min(credit, Double(Int32.max)) / Double(bytes)).rounded(.up)), 1)
+  }
+
   /// The smallest burst: what the path carries in an eighth of a millisecond, or four packets.
   private var least: Double { Double(quantum > 0 ? quantum : max(rate / 8000, 4 * 1400)) }
 

@@ -87,6 +87,32 @@ package struct AckSchedule: BitwiseCopyable {
     }
   }
 
+  /// Whether several packets may be told of at once: not while the number of those to come matters, nor while the connection is
+  /// young and acknowledges more often.
+  package var takesRuns: Bool { untilGapIsTold == 0 && elicitingReceived >= Self.youth }
+
+  /// So many ack-eliciting packets a connection is young for.
+  package static var youth: UInt64 { 256 }
+
+  /// As `received` for each of `count` packets with numbers in a row, when `takesRuns`.
+  package mutating func received(
+    _ count: Int, from packetNumber: UInt64, ecn: UInt8, ratio: Int, maximumDelay: Nanoseconds,
+    roundTrip: Nanoseconds, now: Instant
+  ) {
+    let others = count - 1
+    received(
+      packetNumber: packetNumber + UInt64(others), ecn: ecn, ratio: ratio - others, maximumDelay: maximumDelay,
+      roundTrip: roundTrip, now: now)
+    switch ecn & 3 {
+    case 1: ect1 &+= UInt64(others)
+    case 2: ect0 &+= UInt64(others)
+    case 3: ce &+= UInt64(others)
+    default: break
+    }
+    owed += others
+    elicitingReceived &+= UInt64(others)
+  }
+
   package mutating func duplicate() { duplicates &+= 1 }
   package mutating func demand() { isUrgent = true }
 

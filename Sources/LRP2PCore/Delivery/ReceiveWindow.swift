@@ -117,10 +117,14 @@ package struct ReceiveWindow: ~Copyable {
   /// datagram, as after `direct`.
   @inline(__always)
   package mutating func acceptsDirectly(_ number: UInt32) -> Bool {
-    guard number == next, delivered == number, !isPaused, !hasFin, window > 0 else { return false }
+    guard number == next, takesDirectly else { return false }
     note(number, isFin: false)
     return true
   }
+
+  /// Whether the next number would be accepted so.
+  @inline(__always)
+  package var takesDirectly: Bool { delivered == next && !isPaused && !hasFin && window > 0 }
 
   /// Whether a piece of segment `number` is of use.
   package enum Need { case wanted, duplicate, beyondWindow }

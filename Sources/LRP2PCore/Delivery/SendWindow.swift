@@ -19,6 +19,8 @@ package struct SendWindow: ~Copyable {
     static var suspected: UInt64 { 16 << 56 }
     /// A retransmission of it was lost: the next one is sent twice.
     static var doubled: UInt64 { 32 << 56 }
+    /// Of what needs a look at more than its length when it is acknowledged.
+    static var unusual: UInt64 { acknowledged | lost | fin | suspected | doubled }
     static var offsetMask: UInt64 { (1 << 40) - 1 }
 
     package var length: Int { Int((packed >> 40) & 0xFFFF) }
@@ -232,6 +234,35 @@ package struct SendWindow: ~Copyable {
     self[segment.number].microseconds = time
   }
 
+  /// New segments of `capacity` bytes each that may leave one behind the other, as far as this side is concerned: none of them the
+  /// last of the stream, all within the peer's window, and what describes them within the ring as it is.
+  package func wholeSegments(capacity: Int) -> Int {
+    guard !hasLost, offered > nextOffset, !edge.precedes(next) else { return 0 }
+    let bytes = offered - nextOffset - (finRequested ? 1 : 0)
+    let window = min(edge &- next &+ 1, 0xFF_FFFF - min(next &- base, 0xFF_FFFF), UInt32(ring.count) - (next &- base))
+    return Int(min(bytes / UInt64(capacity), UInt64(window)))
+  }
+
+  /// As `sent`, for `count` new segments of `length` bytes each, as many as `wholeSegments` has told at most.
+  package mutating func sent(whole count: Int, of length: Int, packetNumber: UInt64, now: Instant) {
+    precondition(count <= ring.count - Int(next &- base), "the ring has room for them")
+    let time = UInt32(truncatingIfNeeded: now / 1000)
+    var packetNumber = UInt32(truncatingIfNeeded: packetNumber)
+    var number = next
+    let end = next &+ UInt32(count)
+    while number != end {
+      self[number] = Sent(
+        packed: (nextOffset & Sent.offsetMask) | UInt64(length) << 40, packetNumber: packetNumber, microseconds: time)
+      nextOffset &+= UInt64(length)
+      packetNumber &+= 1
+      number &+= 1
+    }
+    next = end
+    doublingCredit = min(doublingCredit + count, Self.mostDoublingCredit)
+    packetsInFlight += count
+    bytesInFlight += UInt64(count * (length + Self.overhead))
+  }
+
   /// Whether `number` is the first of this direction (it carries SYN).
   package func isFirst(_ number: UInt32) -> Bool { number == first }
 
@@ -243,153 +274,6 @@ package struct SendWindow: ~Copyable {
     guard !number.precedes(base), number.precedes(next) else { return nil }
     let entry = self[number]
     return entry.isAcknowledged ? nil : (entry.packetNumber, entry.isRetransmitted)
-  }
-
-  // MARK: Acknowledgement
-
-  /// What an ACK changed.
-  package struct Outcome {
-    package var acknowledgedBytes: UInt64 = 0
-    package var acknowledgedPackets = 0
-    /// The longest payload among what was acknowledged, and among what was lost.
-    package var longestAcknowledged = 0
-    package var longestLost = 0
-    package var sample: Nanoseconds? = nil
-    package var lostPackets = 0
-    package var lostBytes: UInt64 = 0
-    /// The newest packet number among the lost.
-    package var newestLost: UInt32 = 0
-    /// The newest transmission that became acknowledged, if any.
-    package var hasNewest = false
-    package var newestPacketNumber: UInt32 = 0
-    /// Segments acknowledged in a transmission that had been taken for lost.
-    package var spuriousLosses = 0
-    /// When the newest of the lost packets had been sent.
-    package var newestLostTime: Instant = 0
-    /// When the oldest packet that is missing, but not yet lost, will be.
-    package var lossTime: Instant = .never
-    package var windowAdvanced = false
-  }
-
-  /// An ACK that no honest peer sends.
-  package enum Violation: Error { case neverSent }
-
-  /// Takes one ACK: `block` describes runs above `lastInOrder` in `bytes`. If it `tellsNewest`, nothing above what it
-  /// describes has arrived.
-  /// Cost: the runs, each with a binary search, and what becomes acknowledged or lost.
-  package mutating func acknowledge(
-    lastInOrder: UInt32, window: UInt32, block: AckBlock, _ bytes: RawSpan, lossDelay: Nanoseconds,
-    tellsNewest: Bool = false, now: Instant
-  ) throws(Violation) -> Outcome {
-    var outcome = Outcome()
-    let cumulative = lastInOrder &+ 1
-    guard cumulative.distance(since: next) <= 0 else { throw .neverSent }
-    let largest = UInt32(truncatingIfNeeded: block.largestPacketNumber)
-
-    let allowed = lastInOrder &+ window
-    if edge.precedes(allowed) {
-      edge = allowed
-      outcome.windowAdvanced = true
-    }
-    advance(to: cumulative, largest: largest, now: now, &outcome)
-
-    // First pass: what was received, so that a loss is never declared for what this very ACK acknowledges.
-    var reader = AckRunReader(block: block, lastInOrder: lastInOrder)
-    while let run = reader.next(bytes) {
-      let end = run.first &+ run.count
-      guard end.distance(since: next) <= 0 else { throw .neverSent }
-      if run.received { acknowledge(run.first, end, largest: largest, now: now, &outcome) }
-    }
-
-    // Second pass: what is described as missing.
-    let threshold = LossThreshold(largest: largest, now: now, delay: lossDelay)
-    suspectCount = 0
-    var described = InlineArray<8, SequenceRange>(repeating: SequenceRange())
-    var describedCount = 0
-    reader = AckRunReader(block: block, lastInOrder: lastInOrder)
-    while let run = reader.next(bytes) {
-      let end = run.first &+ run.count
-      if run.startsInterval {
-        if describedCount < 8 {
-          described[describedCount] = SequenceRange(lower: run.first, upper: end)
-          describedCount += 1
-        }
-      } else if describedCount > 0 {
-        described[describedCount - 1].upper = end
-      }
-      if !run.received { judgeFirstSends(run.first, end, threshold, &outcome) }
-    }
-    var end = next
-    if tellsNewest {
-      end = base
-      for index in 0..<describedCount where end.precedes(described[index].upper) { end = described[index].upper }
-      judgeFirstSends(end, next, threshold, &outcome)
-    }
-    judgeResends(described, describedCount, missingFrom: end, threshold, &outcome)
-    return outcome
-  }
-
-  mutating func advance(to cumulative: UInt32, largest: UInt32, now: Instant, _ outcome: inout Outcome) {
-    guard base.precedes(cumulative) else { return }
-    let start = base
-    while base != cumulative {
-      let entry = self[base]
-      if !entry.isAcknowledged { settle(base, largest: largest, now: now, &outcome) }
-      acknowledgedOffset = offset(of: entry) + UInt64(entry.length)
-      base &+= 1
-    }
-    acknowledged.remove(start, upTo: base)
-    settled.remove(start, upTo: base)
-  }
-
-  mutating func acknowledge(
-    _ lower: UInt32, _ upper: UInt32, largest: UInt32, now: Instant, _ outcome: inout Outcome
-  ) {
-    var number = lower.precedes(base) ? base : lower
-    while true {
-      number = acknowledged.first(false, from: number, to: upper)
-      guard number.precedes(upper) else { return }
-      let stop = acknowledged.first(true, from: number, to: upper)
-      acknowledged.insert(number, upTo: stop)
-      settled.insert(number, upTo: stop)
-      while number != stop {
-        settle(number, largest: largest, now: now, &outcome)
-        number &+= 1
-      }
-    }
-  }
-
-  /// One segment becomes acknowledged.
-  mutating func settle(_ number: UInt32, largest: UInt32, now: Instant, _ outcome: inout Outcome) {
-    let entry = self[number]
-    if entry.isLost {
-      lostPending -= 1
-    } else {
-      packetsInFlight -= 1
-      bytesInFlight -= UInt64(entry.length + Self.overhead)
-      if entry.isDoubled { doublesPending -= 1 }
-    }
-    self[number].packed = (entry.packed | Sent.acknowledged) & ~(Sent.lost | Sent.doubled)
-    // What arrived although it was taken for lost, and before its repetition could (RFC 9438, 4.9.2).
-    if entry.packed & Sent.suspected != 0, entry.isLost || largest.precedes(entry.packetNumber) {
-      outcome.spuriousLosses += 1
-    }
-    if !largest.precedes(entry.packetNumber),
-      !outcome.hasNewest || outcome.newestPacketNumber.precedes(entry.packetNumber)
-    {
-      outcome.hasNewest = true
-      outcome.newestPacketNumber = entry.packetNumber
-    }
-    if entry.isFin { finAcknowledged = true }
-    outcome.acknowledgedBytes += UInt64(entry.length + Self.overhead)
-    outcome.acknowledgedPackets += 1
-    outcome.longestAcknowledged = max(outcome.longestAcknowledged, entry.length)
-    if entry.packetNumber == largest { outcome.sample = age(entry, now) }
-  }
-
-  func age(_ entry: Sent, _ now: Instant) -> Nanoseconds {
-    let microseconds = UInt32(truncatingIfNeeded: now / 1000) &- entry.microseconds
-    return UInt64(microseconds) * 1000
   }
 
   // MARK: Ring

@@ -23,6 +23,13 @@ package struct KeyEpochs: BitwiseCopyable {
   @inline(__always)
   package func epoch(of packetNumber: UInt64) -> UInt64 { packetNumber >> bits }
 
+  /// How many numbers behind `packetNumber` have the same key.
+  @inline(__always)
+  package func others(behind packetNumber: UInt64) -> UInt64 {
+    let within: UInt64 = (1 << bits) &- 1
+    return within - packetNumber & within
+  }
+
   /// The key for `epoch`, derived without changing anything; `nil` when it is wiped or too far ahead.
   package func openingKey(_ epoch: UInt64, current: TrafficKey, suite: any CipherSuite) -> TrafficKey? {
     if epoch < receiving { return epoch + 1 == receiving && previous.aead != 0 ? previous : nil }

@@ -65,6 +65,21 @@ package struct ReplayWindow: ~Copyable {
     words[slot(block)] |= bit(packetNumber)
   }
 
+  /// Remembers `count` numbers from `packetNumber` on, which is higher than any before.
+  package mutating func insert(_ count: Int, from packetNumber: UInt64) {
+    precondition(count > 0 && (isEmpty || packetNumber > newest), "newer than any before")
+    var first = packetNumber
+    let end = packetNumber + UInt64(count)
+    while first < end {
+      // The word as a whole: what of it was seen before stands in front of `first`.
+      insert(first)
+      let next = min((first | 63) + 1, end)
+      words[slot(first >> 6)] |= (.max << (first & 63)) & (.max >> (63 - (next - 1) & 63))
+      newest = next - 1
+      first = next
+    }
+  }
+
   /// Widens to `toBits`, a power of two. Numbers that had become too old to tell stay refused.
   package mutating func grow(toBits bits: Int) {
     precondition(bits >= self.bits && bits & (bits - 1) == 0, "a replay window is a power of two and never shrinks")

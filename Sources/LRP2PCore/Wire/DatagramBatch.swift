@@ -88,6 +88,22 @@ extension DatagramBatch {
     return offset
   }
 
+  /// Appends up to `most` datagrams of `length` bytes each, side by side: as many as the last message takes, or else a new one.
+  /// - Returns: where the first one stands, and how many there are; `nil` when the batch is full.
+  package mutating func place(_ length: Int, upTo most: Int, for address: Address, group: UInt64) -> (Int, count: Int)?
+  {
+    guard let offset = place(length, for: address, group: group) else { return nil }
+    let message = messages[count - 1]
+    guard length == message.segmentSize else { return (offset, 1) }
+    let bytes = min(
+      messageCapacity - message.length, Self.maximumSegments * length - message.length, arena.byteCount - used,
+      (most - 1) * length)
+    let others = bytes / length
+    messages[count - 1].length += others * length
+    used += others * length
+    return (offset, 1 + others)
+  }
+
   @inline(__always)
   private func joins(_ length: Int, _ address: Address, _ group: UInt64) -> Bool {
     guard count > 0, !isLastClosed else { return false }

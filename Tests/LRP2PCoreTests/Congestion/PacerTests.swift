@@ -123,4 +123,30 @@ import Testing
     isAllowed = pacer.allows(now: now)
     #expect(isAllowed)
   }
+
+  /// The allowance is as many packets as leave one by one.
+  @Test(arguments: rates)
+  func allowanceIsWhatLeaves(rate: UInt64) {
+    var random = TestRandom(seed: rate)
+    var pacer = Pacer()
+    var now: Instant = 1 << 40
+    pacer.setRate(bytesPerSecond: rate, now: now)
+    var (wrong, allowed) = (0, 0)
+    for _ in 0..<3_000 {
+      now += UInt64(random.below(Int(min(2e12 / Double(rate), 1e10))))
+      let allowance = pacer.allowance(of: Self.datagram, now: now)
+      allowed += allowance
+      var together = pacer
+      if allowance > 0 { together.spend(allowance * Self.datagram) }
+      var count = 0
+      while count <= allowance, pacer.allows(now: now) {
+        pacer.spend(Self.datagram)
+        count += 1
+      }
+      if count != allowance || together.nextSend(now: now) != pacer.nextSend(now: now) { wrong += 1 }
+    }
+    #expect(wrong == 0 && allowed > 0)
+    var unlimited = Pacer()
+    #expect(unlimited.allowance(of: 1, now: 5) > 1_000_000)
+  }
 }

@@ -113,4 +113,51 @@ import Testing
     // The clock of another turn is not ahead of ours.
     #expect(schedule.header(now: 3).delayMicroseconds == 0)
   }
+
+  /// Several packets at once are what they are one by one.
+  @Test(arguments: 0..<40)
+  func severalAtOnce(seed: Int) {
+    var random = TestRandom(seed: seed)
+    var together = AckSchedule()
+    var (wrong, runs) = (0, 0)
+    var now: Instant = 1000
+    var next: UInt64 = 0
+    for _ in 0..<600 {
+      let (count, ecn, ratio) = (1 + random.below(12), UInt8(random.below(4)), 1 + random.below(20))
+      next += UInt64(random.below(3))
+      now += UInt64(random.below(4_000_000))
+      var singly = together
+      for packet in next..<next + UInt64(count) {
+        receive(&singly, packet, ecn: ecn, ratio: ratio, roundTrip: .milliseconds(40), now: now)
+      }
+      if together.takesRuns {
+        runs += 1
+        together.received(
+          count, from: next, ecn: ecn, ratio: ratio, maximumDelay: .milliseconds(25), roundTrip: .milliseconds(40),
+          now: now)
+        if !Self.areEqual(together, singly) { wrong += 1 }
+      }
+      together = singly
+      next += UInt64(count)
+      if random.happens(percent: 20) { together.acknowledged(now: now) }
+      if random.happens(percent: 10) { together.gapOpened(roundTrip: .milliseconds(40), now: now) }
+    }
+    #expect(wrong == 0 && runs > 100)
+  }
+
+  /// To the last byte.
+  private static func areEqual(_ first: AckSchedule, _ second: AckSchedule) -> Bool {
+    String(describing: first) == String(describing: second)
+  }
+
+  @Test func notAtOnceWhileItIsYoung() {
+    var schedule = AckSchedule()
+    for packet in 0..<AckSchedule.youth {
+      #expect(!schedule.takesRuns)
+      receive(&schedule, packet, ratio: 1000)
+    }
+    #expect(schedule.takesRuns)
+    schedule.gapOpened(roundTrip: 0, now: 0)
+    #expect(!schedule.takesRuns)
+  }
 }

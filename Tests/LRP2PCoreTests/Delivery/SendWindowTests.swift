@@ -94,6 +94,68 @@ import Testing
     run(&checked, seed: 2, bytes: 900_000)
   }
 
+  // MARK: Whole segments
+
+  /// What may leave at once are the segments that would leave one by one, and so is what is remembered of them.
+  @Test(arguments: 0..<60)
+  func wholeSegmentsAreWhatSingleOnesAre(seed: Int) {
+    var random = TestRandom(seed: seed)
+    let capacity = [1, 100, 1200][seed % 3]
+    let first: UInt32 = [0, .max - 40, 1 << 31 - 9][seed / 3 % 3]
+    var together = SendWindow(first: first, window: 0)
+    var singly = SendWindow(first: first, window: 0)
+    let window = UInt32(1 + random.below(300))
+    together.open(window: window)
+    singly.open(window: window)
+    var (offered, packetNumber, now): (UInt64, UInt64, Instant) = (0, 1 << 32 - 30, .seconds(5))
+    var (wrong, whole) = (0, 0)
+    for _ in 0..<60 {
+      if !together.finRequested { offered += UInt64(random.below(20 * capacity)) }
+      let finishes = random.happens(percent: 3)
+      together.offer(upTo: offered)
+      singly.offer(upTo: offered)
+      if finishes {
+        together.finish()
+        singly.finish()
+      }
+      let allowed = together.wholeSegments(capacity: capacity)
+      let count = allowed == 0 ? 0 : 1 + random.below(allowed)
+      if count > 0 { together.sent(whole: count, of: capacity, packetNumber: packetNumber, now: now) }
+      for index in 0..<count {
+        guard let segment = singly.nextSegment(capacity: capacity) else {
+          wrong += 1
+          break
+        }
+        if segment.length != capacity || segment.isFin || segment.isRetransmission { wrong += 1 }
+        singly.sent(segment, packetNumber: packetNumber + UInt64(index), now: now)
+      }
+      packetNumber += UInt64(count)
+      whole += count
+      // What the long way is left with: a short one, the last one, or the first that the ring has no room for.
+      if count == allowed, let segment = singly.nextSegment(capacity: capacity) {
+        let isFull = singly.next &- singly.base == UInt32(singly.ring.count)
+        if segment.length == capacity, !segment.isFin, !isFull { wrong += 1 }
+        together.sent(segment, packetNumber: packetNumber, now: now)
+        singly.sent(segment, packetNumber: packetNumber, now: now)
+        packetNumber += 1
+      }
+      let isSame =
+        together.next == singly.next && together.bytesInFlight == singly.bytesInFlight
+        && together.packetsInFlight == singly.packetsInFlight && together.bytesWaiting == singly.bytesWaiting
+        && together.hasData == singly.hasData && together.isWindowClosed == singly.isWindowClosed
+      if !isSame { wrong += 1 }
+      var number = singly.base
+      while number != singly.next {
+        let (one, other) = (together.outstanding(from: number), singly.outstanding(from: number))
+        if one.map(String.init(describing:)) != other.map(String.init(describing:)) { wrong += 1 }
+        if together.lastTransmission(of: number)! != singly.lastTransmission(of: number)! { wrong += 1 }
+        number &+= 1
+      }
+      now += .microseconds(7)
+    }
+    #expect(wrong == 0 && (whole > 0 || window == 1))
+  }
+
   // MARK: By hand
 
   /// Sends `count` segments a millisecond apart, under packet numbers 1, 2, 3 …

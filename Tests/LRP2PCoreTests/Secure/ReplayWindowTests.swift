@@ -104,4 +104,26 @@ private struct Model {
     }
     #expect(wrong == 0)
   }
+
+  /// Several numbers in a row are remembered as one by one.
+  @Test(arguments: 0..<30)
+  func rowsAreWhatSingleNumbersAre(seed: UInt64) {
+    var random = SplitMix(state: seed)
+    let bits = [64, 128, 1024][Int(seed % 3)]
+    var together = ReplayWindow(bits: bits)
+    var singly = ReplayWindow(bits: bits)
+    var next = [0, 63, 1 << 40][Int(seed / 3 % 3)] as UInt64
+    var wrong = 0
+    for _ in 0..<300 {
+      next += random.next() % (random.next() % 8 == 0 ? 2_000 : 3)
+      let count = 1 + random.below(150)
+      together.insert(count, from: next)
+      for number in next..<next + UInt64(count) { singly.insert(number) }
+      next += UInt64(count)
+      if together.highest != singly.highest { wrong += 1 }
+      for number in next - min(next, UInt64(2 * bits))..<next + 100
+      where together.accepts(number) != singly.accepts(number) { wrong += 1 }
+    }
+    #expect(wrong == 0)
+  }
 }

@@ -171,6 +171,35 @@ import Testing
     #expect(wrong == 0 && !placed.isEmpty && batch.used <= batch.arena.byteCount)
     #expect(sent.elementsEqual(placed, by: ==))
   }
+  /// Several at once stand where they would stand one by one, as far as one message takes them.
+  @Test(arguments: 0..<100 as Range<UInt64>)
+  func severalAtOnce(seed: UInt64) {
+    var random = SplitMix(state: seed)
+    let capacity = [500, 3_000, 65_000][random.below(3)]
+    let messages = 1 + random.below(6)
+    var together = DatagramBatch(messages: messages, messageCapacity: capacity)
+    var singly = DatagramBatch(messages: messages, messageCapacity: capacity)
+    var wrong = 0
+    var length = 100
+    for _ in 0..<200 {
+      if random.below(3) == 0 { length = 1 + random.below(520) }
+      let most = 1 + random.below(90)
+      let used = singly.used
+      guard let (offset, count) = together.place(length, upTo: most, for: here, group: 1) else {
+        if singly.room(length, for: here) != nil { wrong += 1 }
+        continue
+      }
+      if offset != used || count < 1 || count > most { wrong += 1 }
+      for index in 0..<count where singly.place(length, for: here) != used + index * length { wrong += 1 }
+      if together.used != singly.used || shape(together) != shape(singly) { wrong += 1 }
+      // Neither fewer than the message takes.
+      if count < most, singly.messages[singly.count - 1].segmentSize == length, singly.room(length, for: here) != nil {
+        let (messages, last) = (singly.count, singly.messages[singly.count - 1])
+        if last.length + length <= capacity, last.length < 64 * length, messages > 0 { wrong += 1 }
+      }
+    }
+    #expect(wrong == 0 && together.used > 0)
+  }
 }
 
 // One connection, where it does not matter which.
