@@ -82,13 +82,7 @@ extension Engine {
     let first = batch.count
     let end = batch.used + turnBytes
     while true {
-      if sendWhole(slot, upTo: end, into: &batch, &handler) {
-        if batch.count > first + 1 { return false }
-        if batch.used >= end {
-          _ = sendAck(slot, into: &batch)
-          return false
-        }
-      }
+      if sendWhole(slot, upTo: end, into: &batch, &handler), isTurnOver(slot, first, end, &batch) { return false }
       let isProbe = peers.flows[slot].probesOwed > 0
       guard let segment = isProbe ? nextProbe(slot) : nextSegment(slot) else {
         if isProbe { continue }
@@ -122,14 +116,20 @@ extension Engine {
       peers.flows[slot].sent(segment, packetNumber: packetNumber, bytes: length, now: now)
       if segment.isRetransmission { counters.retransmissions &+= 1 }
       if isProbe { peers.flows[slot].probesOwed -= 1 }
-      // A message each turn, so that every ready peer has its share of a batch.
-      if batch.count > first + 1 { return false }
-      if batch.used >= end {
-        // Its ACK does not wait until all its data has left.
-        _ = sendAck(slot, into: &batch)
-        return false
-      }
+      if isTurnOver(slot, first, end, &batch) { return false }
     }
+  }
+
+  /// A message each turn, so that every ready peer has its share of a batch. Who is left with less than a segment sends that, too:
+  /// it would wait for all the others with little to say.
+  private mutating func isTurnOver(_ slot: Int, _ first: Int, _ end: Int, _ batch: inout DatagramBatch) -> Bool {
+    if batch.count > first + 1 { return true }
+    guard batch.used >= end else { return false }
+    let rest = peers.flows[slot].send.bytesWaiting
+    if rest > 0, rest < peers.flows[slot].capacity { return false }
+    // Its ACK does not wait until all its data has left.
+    _ = sendAck(slot, into: &batch)
+    return true
   }
 
   /// What the congestion window and the pacer let out; sets when to go on if they do not.

@@ -11,9 +11,8 @@ import Testing
     return scenario.run()
   }
 
-  // So few have seeds by chance, about six in a thousand, in which one session's ends all fall just behind a turn of a whole message
-  // and wait for the next, so that it has less than half: 3 is one. Ten thousand peers are what the bar is for.
-  @Test(arguments: [1, 2, 4] as [UInt64])
+  // 3 and 36 had less than half while the end of a session, less than a segment, waited for everyone else's turn.
+  @Test(arguments: [1, 2, 3, 36] as [UInt64])
   func honestPeersHaveTheirShare(seed: UInt64) throws {
     let result = Self.play(seed: seed, peers: 300)
     #expect(result.failure == nil, "lrp2p-sim crowd --peers 300 --seed \(seed)")
