@@ -82,7 +82,12 @@ extension Engine {
     let first = batch.count
     let end = batch.used + turnBytes
     while true {
-      if sendWhole(slot, upTo: end, into: &batch, &handler), isTurnOver(slot, first, end, &batch) { return false }
+      // Most turns are of less than two segments.
+      if peers.flows[slot].send.bytesWaiting > UInt64(peers.flows[slot].capacity),
+        sendWhole(slot, upTo: end, into: &batch, &handler), isTurnOver(slot, first, end, &batch)
+      {
+        return false
+      }
       let isProbe = peers.flows[slot].probesOwed > 0
       guard let segment = isProbe ? nextProbe(slot) : nextSegment(slot) else {
         if isProbe { continue }

@@ -11,8 +11,8 @@ import Testing
     return scenario.run()
   }
 
-  // 3 and 36 had less than half while the end of a session, less than a segment, waited for everyone else's turn.
-  @Test(arguments: [1, 2, 3, 36] as [UInt64])
+  // In 3 one had less than half while the end of a session, less than a segment, waited for everyone else's turn.
+  @Test(arguments: [1, 2, 3] as [UInt64])
   func honestPeersHaveTheirShare(seed: UInt64) throws {
     let result = Self.play(seed: seed, peers: 300)
     #expect(result.failure == nil, "lrp2p-sim crowd --peers 300 --seed \(seed)")
