@@ -80,6 +80,7 @@ struct FanoutCommand: ParsableCommand {
     report.add("ratio_to_1k_peers", cost / Self.cost(small))
     report.add("cpu_ns_per_datagram_1k_peers", Self.cost(small))
     report.add("requests", asked[.rounds])
+    report.add("allocations_per_datagram", Double(large[.allocations]) / Double(Self.datagrams(large)))
     report.add("datagrams_retransmitted", large[.datagramsRetransmitted])
     report.add("kernel_drops", large[.kernelDrops])
     return results.joined().allSatisfy { $0[.wrongPieces] == 0 }
@@ -98,6 +99,10 @@ struct FanoutCommand: ParsableCommand {
   }
 
   private static func cost(_ responder: Measurement) -> Double {
-    Double(responder[.cpuNanoseconds]) / Double(responder[.datagramsReceived] + responder[.datagramsSent])
+    Double(responder[.cpuNanoseconds]) / Double(datagrams(responder))
+  }
+
+  private static func datagrams(_ responder: Measurement) -> UInt64 {
+    responder[.datagramsReceived] + responder[.datagramsSent]
   }
 }

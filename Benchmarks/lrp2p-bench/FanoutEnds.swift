@@ -1,3 +1,4 @@
+import CAllocationCount
 import CBenchSystem
 import LRP2P
 import LRP2PCore
@@ -30,6 +31,7 @@ enum FanoutResponder {
   private static func counters(_ reactor: borrowing Reactor) -> Measurement {
     var counters = reactor.counters
     counters[.cpuNanoseconds] = bench_cpu_time()
+    counters[.allocations] = allocation_count()
     return counters
   }
 }
@@ -40,6 +42,7 @@ private struct FanoutSide: ~Copyable {
   private var caller: FanoutCaller
   private let job: Job
   private var result = Measurement()
+  private var answersBefore: UInt64 = 0
 
   /// How long acknowledgements that wait may take to leave.
   private static let rest: Nanoseconds = .milliseconds(30)
@@ -54,7 +57,13 @@ private struct FanoutSide: ~Copyable {
     try crowd.populate(&caller, count: job.peers + 1, atOnce: 256, deadline: job.populationDeadline)
   }
 
-  mutating func begin() throws { try crowd.signal(1, &caller) }
+  /// What is measured begins, warm: who has had the first requests has made room for them.
+  mutating func begin() throws {
+    try ask(for: FanoutPlan.slice)
+    result = Measurement()
+    answersBefore = caller.answers
+    try crowd.signal(1, &caller)
+  }
 
   /// Asks for so long and lets the answers come in; what the other end does in this time is what is measured.
   mutating func ask(for time: Nanoseconds) throws {
@@ -85,7 +94,7 @@ private struct FanoutSide: ~Copyable {
     crowd.engine.close(caller.presence.control, code: 0)
     let end = currentInstant() &+ Self.rest
     while currentInstant() < end { try crowd.turn(&caller, timeout: .milliseconds(5)) }
-    result[.rounds] = caller.answers
+    result[.rounds] = caller.answers - answersBefore
     result[.wrongPieces] = caller.wrongPieces
     return result
   }

@@ -84,7 +84,7 @@ extension Engine {
     while true {
       // Most turns are of less than two segments.
       if peers.flows[slot].send.bytesWaiting > UInt64(peers.flows[slot].capacity),
-        sendWhole(slot, upTo: end, into: &batch, &handler), isTurnOver(slot, first, end, &batch)
+        sendRun(slot, upTo: end, into: &batch, &handler), isTurnOver(slot, first, end, &batch)
       {
         return false
       }

@@ -52,7 +52,7 @@ public struct EngineConfiguration: Sendable {
   /// Connections that may hold their flows until `restAfter` has passed; beyond it they rest as soon as they can.
   package var flowsAtLeisure = 1024
   /// Flows of connections that rest or have ended whose memory is kept for the next that is needed, at most.
-  package var flowsKept = 256
+  package var flowsKept = 1024
   /// The rows of a batch's peers are read ahead of their use, all at once; for benchmarks of what that saves.
   package var prefetchesPeers = true
   /// Datagrams are sent as ECN-capable, ECT(0).

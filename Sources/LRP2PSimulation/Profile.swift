@@ -32,7 +32,7 @@ public struct Scenario: Sendable {
   /// Ends then, done or not; 0 is when it is done.
   public var seconds = 0.0
   /// `EngineConfiguration.flowsKept` of a churn.
-  package var flowsKept = 256
+  package var flowsKept = 1024
   public var congestion = CongestionAlgorithm.bbr
   /// The controllers of flows that share the path, from the start; empty is one of `congestion`.
   public var flows: [CongestionAlgorithm] = []

@@ -4,7 +4,7 @@
 extension Engine {
   /// Places new segments of full length up to the message's end, or `end`; whatever else may be due is left to `sendData`.
   /// - Returns: whether there was one.
-  mutating func sendWhole<H: Handler>(
+  mutating func sendRun<H: Handler>(
     _ slot: Int, upTo end: Int, into batch: inout DatagramBatch, _ handler: inout H
   ) -> Bool {
     let allowed = peers.flows[slot].wholeSegments(now: now)
