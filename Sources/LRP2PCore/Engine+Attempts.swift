@@ -71,6 +71,7 @@ extension Engine {
     wheel.cancel(leader)
     peers.rows[leader].wheelDeadline = .never
     peers.exchangeFlows(slot, leader)
+    peers.remoteKeys[slot] = peers.remoteKeys[leader]
     peers.flows[slot].handle = peers.rows[leader].connectionID
     peers.flows[slot].mtu = PathMTU(maximum: configuration.maximumDatagram, start: peers.handshakes[slot].length)
     peers.dropHandshake(leader)

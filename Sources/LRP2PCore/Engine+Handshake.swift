@@ -25,7 +25,7 @@ extension Engine {
     peers.handshakes[slot].pinned = pinned
     peers.handshakes[slot].versions = versions
     peers.handshakes[slot].token = token
-    peers.flows[slot].remoteKey = pinned ?? PublicKey()
+    peers.remoteKeys[slot] = pinned ?? PublicKey()
 
     let written: Bool
     if versions == .original {
@@ -242,7 +242,7 @@ extension Engine {
     peers.handshakes[slot].answeredKey = PublicKey(bytes: message.extracting(0..<32))
     peers.handshakes[slot].nextAttempt = .never
     peers.rows[slot].remoteID = parameters.receiveID
-    peers.flows[slot].remoteKey = key
+    peers.remoteKeys[slot] = key
     peers.flows[slot].aead = aead
     peers.flows[slot].agree(parameters, configuration: configuration)
     peers.rows[slot].takesMerged = parameters.takesMerged
@@ -330,7 +330,7 @@ extension Engine {
       return
     }
     peers.handshakes[slot].noise = noise
-    peers.flows[slot].remoteKey = key
+    peers.remoteKeys[slot] = key
     peers.flows[slot].agree(parameters, configuration: configuration)
     peers.rows[slot].takesMerged = parameters.takesMerged
     sampleHandshake(slot)

@@ -25,6 +25,6 @@ extension PeerTable {
   fileprivate func glance(_ slot: Int) -> UInt64 {
     rows[slot].connectionID &+ UInt64(keys[Self.openingRow(slot)].aead)
       &+ UInt64(keys[Self.sealingRow(slot)].aead) &+ (flows.contains(slot) ? 1 : 0) &+ resting[slot].sendingEpoch
-      &+ resting[slot].handle &+ resting[slot].highestCE &+ UInt64(resting[slot].peerAckRatio)
+      &+ resting[slot].handle &+ resting[slot].ack.duplicates &+ UInt64(resting[slot].peerAckRatio)
   }
 }

@@ -29,7 +29,7 @@ extension Engine {
       receiveWindowPackets: peers.flows[slot].receive.windowLeft,
       congestionMarksReceived: peers.flows[slot].ack.ce, duplicatesReceived: peers.flows[slot].ack.duplicates,
       authenticationFailures: peers.flows[slot].authenticationFailures, aead: peers.flows[slot].aead,
-      key: peers.flows[slot].remoteKey, version: peers.rows[slot].isOriginal ? 0 : 1)
+      key: peers.remoteKeys[slot], version: peers.rows[slot].isOriginal ? 0 : 1)
   }
 
   private func restingStatistics(_ slot: Int) -> PeerStatistics {
@@ -48,7 +48,7 @@ extension Engine {
       congestionMarksTold: row.highestCE, lastReceived: row.lastReceived, isReaderPaused: false, packetsUnread: 0,
       gaps: 0, packetsBehindGaps: 0, receiveWindowPackets: row.receive.windowLeft, congestionMarksReceived: ack.ce,
       duplicatesReceived: ack.duplicates, authenticationFailures: row.authenticationFailures, aead: row.aead,
-      key: row.remoteKey, version: 1)
+      key: peers.remoteKeys[slot], version: 1)
   }
 
   /// What keeps a connection that its user may act on from sending more.

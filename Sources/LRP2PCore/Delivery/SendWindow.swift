@@ -236,6 +236,7 @@ package struct SendWindow: ~Copyable {
 
   /// New segments of `capacity` bytes each that may leave one behind the other, as far as this side is concerned: none of them the
   /// last of the stream, all within the peer's window, and what describes them within the ring as it is.
+  @inline(__always)
   package func wholeSegments(capacity: Int) -> Int {
     guard !hasLost, offered > nextOffset, !edge.precedes(next) else { return 0 }
     let bytes = offered - nextOffset - (finRequested ? 1 : 0)

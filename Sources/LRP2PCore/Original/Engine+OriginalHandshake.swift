@@ -48,7 +48,7 @@ extension Engine {
       return
     }
     peers.handshakes[slot].noise = noise
-    peers.flows[slot].remoteKey = key
+    peers.remoteKeys[slot] = key
     sampleHandshake(slot)
     agreeOriginalKeys(slot)
     peers.originals[slot].stopRepeating()
@@ -79,7 +79,7 @@ extension Engine {
     }
     peers.handshakes[slot].noise = noise
     peers.handshakes[slot].nextAttempt = .never
-    peers.flows[slot].remoteKey = noise.remoteStatic
+    peers.remoteKeys[slot] = noise.remoteStatic
     if !peers.handshakes[slot].isRepeated { sampleHandshake(slot) }
     guard writeMessage(slot, payloadLength: 0, id: peers.rows[slot].connectionID) else {
       counters.authenticationFailures &+= 1

@@ -25,7 +25,8 @@ extension Flow {
   /// order.
   @inline(__always)
   package func takesRun(from packetNumber: UInt64) -> Bool {
-    guard let newest = replay.highest, packetNumber > newest else { return false }
+    // So far from the last number that none of a run is beyond it.
+    guard let newest = replay.highest, packetNumber > newest, packetNumber < 1 << 63 else { return false }
     return ack.takesRuns && receive.takesDirectly
   }
 

@@ -25,7 +25,6 @@ extension Flow {
     row.lastSent = lastSent
     row.idleTimeout = idleTimeout
     row.handle = handle
-    row.remoteKey = remoteKey
     row.send = send.rest
     row.receive = receive.rest
     row.roundTrip = roundTrip.rest
@@ -47,7 +46,7 @@ extension Flow {
   @inline(__always)
   package var isSmall: Bool {
     send.ring.count == SendWindow.smallestRing && receive.storedCount == ReceiveWindow.smallestStore
-      && reassembly == nil
+      && replay.isSmall && reassembly == nil
   }
 
   /// Gives back what is more than that. What it knew is gone.
@@ -86,7 +85,6 @@ extension Flow {
     hasStarted = false
     handshakeRepeats = 0
     handle = row.handle
-    remoteKey = row.remoteKey
     aead = row.aead
     peerAckRatio = Int(row.peerAckRatio)
     peerMaximumAckDelay = row.peerMaximumAckDelay

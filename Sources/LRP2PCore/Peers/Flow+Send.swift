@@ -46,6 +46,12 @@ extension Flow {
     }
   }
 
+  /// Of what it has to send the last segment only is left, shorter than others.
+  @inline(__always)
+  package var isAtEnd: Bool {
+    send.hasNew && send.bytesWaiting < UInt64(capacity) && !send.hasLost && probesOwed == 0
+  }
+
   /// New segments of `capacity` bytes each that the congestion window and the pacer let out one behind the other, when nothing
   /// else is due before them and none of them is the first after a silence.
   package mutating func wholeSegments(now: Instant) -> Int {

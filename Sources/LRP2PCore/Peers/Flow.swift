@@ -24,7 +24,6 @@ package struct Flow: ~Copyable {
 
   /// What the user knows the connection by, if not by its own id: the id of the dial's first attempt. 0 is its own.
   package var handle: UInt64 = 0
-  package var remoteKey = PublicKey()
   package var aead = AEAD.chacha20Poly1305
   /// Payload bytes of a full data segment.
   package var capacity: Int

@@ -8,6 +8,8 @@ package struct PeerTable: ~Copyable {
   /// The flows' own numbers.
   package private(set) var places = Places()
   package var resting: GrowingColumn<RestingRow>
+  /// Who the peers are: for users only, so no datagram touches it.
+  package var remoteKeys: GrowingColumn<PublicKey>
   package var handshakes: Slots<HandshakeRow>
   /// Connections with the original peer.
   package var originals: Slots<OriginalPeer>
@@ -28,6 +30,7 @@ package struct PeerTable: ~Copyable {
     keys = GrowingColumn(repeating: TrafficKey(), count: Self.scratchRows + 2 * count)
     flows = Slots(count: count, reserve: configuration.flowsKept)
     resting = GrowingColumn(repeating: RestingRow(), count: count)
+    remoteKeys = GrowingColumn(repeating: PublicKey(), count: count)
     handshakes = Slots(count: count)
     originals = Slots(count: count)
     foreign = ForeignTable(seed: seed)
@@ -39,8 +42,8 @@ package struct PeerTable: ~Copyable {
 
   /// Changes when a column gets memory.
   package var blockCount: Int {
-    rows.blockCount &+ keys.blockCount &+ flows.blockCount &+ resting.blockCount &+ handshakes.blockCount
-      &+ originals.blockCount
+    rows.blockCount &+ keys.blockCount &+ flows.blockCount &+ resting.blockCount &+ remoteKeys.blockCount
+      &+ handshakes.blockCount &+ originals.blockCount
   }
 
   package func forEachBlock(_ body: (UnsafeRawBufferPointer) -> Void) {
@@ -48,6 +51,7 @@ package struct PeerTable: ~Copyable {
     unsafe keys.forEachBlock(body)
     unsafe flows.forEachBlock(body)
     unsafe resting.forEachBlock(body)
+    unsafe remoteKeys.forEachBlock(body)
     unsafe handshakes.forEachBlock(body)
     unsafe originals.forEachBlock(body)
   }
@@ -77,6 +81,7 @@ package struct PeerTable: ~Copyable {
       keys.grow(to: Self.scratchRows + 2 * grown, filling: TrafficKey())
       flows.grow(to: grown)
       resting.grow(to: grown, filling: RestingRow())
+      remoteKeys.grow(to: grown, filling: PublicKey())
       handshakes.grow(to: grown)
       originals.grow(to: grown)
       for slot in count..<grown { freeSlots.append(UInt32(slot)) }
@@ -142,6 +147,7 @@ package struct PeerTable: ~Copyable {
     }
     rows[slot] = PeerRow()
     resting[slot] = RestingRow()
+    remoteKeys[slot] = PublicKey()
     freeSlots.append(UInt32(slot))
     inUse -= 1
   }

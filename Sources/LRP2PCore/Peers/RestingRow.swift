@@ -13,7 +13,6 @@ package struct RestingRow: BitwiseCopyable {
   package var lastSent: Instant = 0
   package var idleTimeout: Nanoseconds = 0
   package var handle: UInt64 = 0
-  package var remoteKey = PublicKey()
 
   package var send = SendWindow.Rest()
   package var receive = ReceiveWindow.Rest()

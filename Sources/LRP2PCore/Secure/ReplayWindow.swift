@@ -17,6 +17,9 @@ package struct ReplayWindow: ~Copyable {
 
   package var bits: Int { words.count * 64 }
 
+  /// Whether it has never grown.
+  package var isSmall: Bool { bits <= Self.usualBits }
+
   /// The highest number inserted.
   package var highest: UInt64? { isEmpty ? nil : newest }
 

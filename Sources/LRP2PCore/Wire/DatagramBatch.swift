@@ -104,6 +104,15 @@ extension DatagramBatch {
     return (offset, 1 + others)
   }
 
+  /// The last message takes no other datagram like its first ones.
+  @inline(__always)
+  package var isLastFull: Bool {
+    guard count > 0 else { return false }
+    let last = messages[count - 1]
+    return isLastClosed || last.length + last.segmentSize > messageCapacity
+      || last.length >= Self.maximumSegments * last.segmentSize
+  }
+
   @inline(__always)
   private func joins(_ length: Int, _ address: Address, _ group: UInt64) -> Bool {
     guard count > 0, !isLastClosed else { return false }

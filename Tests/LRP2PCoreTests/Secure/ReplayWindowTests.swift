@@ -105,6 +105,15 @@ private struct Model {
     #expect(wrong == 0)
   }
 
+  @Test func itHasGrown() {
+    var window = ReplayWindow()
+    #expect(window.isSmall == true)
+    window.grow(toBits: 2048)
+    #expect(window.isSmall == false)
+    window.restart(from: ReplayWindow.Rest())
+    #expect(window.isSmall == true)
+  }
+
   /// Several numbers in a row are remembered as one by one.
   @Test(arguments: 0..<30)
   func rowsAreWhatSingleNumbersAre(seed: UInt64) {

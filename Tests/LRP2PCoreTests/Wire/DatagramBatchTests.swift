@@ -171,6 +171,24 @@ import Testing
     #expect(wrong == 0 && !placed.isEmpty && batch.used <= batch.arena.byteCount)
     #expect(sent.elementsEqual(placed, by: ==))
   }
+  /// By its bytes, by the number of its datagrams, or by a shorter one.
+  @Test func aMessageIsFull() {
+    var batch = DatagramBatch(messages: 4, messageCapacity: 1000)
+    #expect(batch.isLastFull == false)
+    for count in 1...3 {
+      #expect(batch.place(300, for: here) != nil)
+      #expect(batch.isLastFull == (count == 3))
+    }
+    #expect(batch.place(400, for: here) != nil)
+    #expect(batch.isLastFull == false)
+    #expect(batch.place(399, for: here) != nil)
+    #expect(batch.isLastFull == true)
+    for count in 1...64 {
+      #expect(batch.place(10, for: there) != nil)
+      #expect(batch.isLastFull == (count == 64))
+    }
+  }
+
   /// Several at once stand where they would stand one by one, as far as one message takes them.
   @Test(arguments: 0..<100 as Range<UInt64>)
   func severalAtOnce(seed: UInt64) {
