@@ -229,8 +229,9 @@ private struct Checked: ~Copyable {
 
   /// More flows than the table keeps memory for rest and wake, in another order: each gets back what is its own.
   @Test func flowsRestAndWake() {
-    let configuration = EngineConfiguration()
-    var table = PeerTable(maximum: 300, seed: 1, configuration: EngineConfiguration())
+    var configuration = EngineConfiguration()
+    configuration.flowsKept = 256
+    var table = PeerTable(maximum: 300, seed: 1, configuration: configuration)
     var wrong = 0
     for _ in 0..<300 {
       let slot = table.allocate()!
