@@ -128,7 +128,9 @@ extension Engine {
   /// A message each turn, so that every ready peer has its share of a batch. Who is left with the end of what it has, less than a
   /// segment, sends that, too: it would wait for all the others with little to say.
   private mutating func isTurnOver(_ slot: Int, _ first: Int, _ end: Int, _ batch: inout DatagramBatch) -> Bool {
-    if batch.count > first + 1 || (batch.count > first && batch.isLastFull) { return true }
+    if batch.count > first + 1 { return true }
+    // Where nothing is left, what else is due goes along, and the flow learns that it lacks data.
+    if batch.count > first, batch.isLastFull, peers.flows[slot].hasMore { return true }
     guard batch.used >= end else { return false }
     if peers.flows[slot].isAtEnd { return false }
     // Its ACK does not wait until all its data has left.

@@ -46,6 +46,12 @@ extension Flow {
     }
   }
 
+  /// Whether there is a segment to send, as far as neither the congestion window nor the pacer is asked.
+  @inline(__always)
+  package var hasMore: Bool {
+    send.hasData || probesOwed > 0 || tail.mayRepeat(send, window: congestion.window)
+  }
+
   /// Of what it has to send the last segment only is left, shorter than others.
   @inline(__always)
   package var isAtEnd: Bool {
