@@ -50,7 +50,7 @@ struct CeilingSender: ~Copyable {
     while currentInstant() < deadline {
       socket.appendHello(to: target)
       try socket.flush()
-      if try socket.backend.wait(.milliseconds(50)).isReadable {
+      if try socket.backend.wait(until: currentInstant() + .milliseconds(50)).isReadable {
         _ = try socket.backend.receive(into: &socket.incoming)
         if socket.incoming.count > 0 { return }
       }
@@ -60,7 +60,9 @@ struct CeilingSender: ~Copyable {
 
   private mutating func step(_ now: Instant) throws {
     if socket.outgoing.count == 0 { fill() }
-    if try !socket.backend.send(&socket.outgoing, now: now) { _ = try socket.backend.wait(.milliseconds(10)) }
+    if try !socket.backend.send(&socket.outgoing, now: now) {
+      _ = try socket.backend.wait(until: now + .milliseconds(10))
+    }
     // Where the two share a core, the receiver shall take it before its buffer overflows. (Where each has its own,
     // sending more slowly was tried, and does not raise what arrives.)
     if isOnOneCore { sched_yield() }

@@ -84,12 +84,10 @@ struct CrowdBackend: Transport, ~Copyable {
   var localAddress: Address { socket.localAddress }
 
   mutating func waitReadable(_ timeout: Nanoseconds) throws(SystemError) -> Bool {
-    var events: UInt32 = 0
-    var none: UInt32 = 0
-    var alsoNone: UInt32 = 0
-    let result = unsafe lrp2p_epoll_wait(epoll.raw, timeout, &events, &none, &alsoNone)
+    var events = lrp2p_epoll_events()
+    let result = unsafe lrp2p_epoll_wait(epoll.raw, timeout, &events)
     if result < 0, result != -EINTR { throw SystemError(code: -result, operation: "wait for events") }
-    return result > 0 && events != 0
+    return result > 0
   }
 
   mutating func receive(into batch: inout DatagramBatch) throws(SystemError) -> Bool {

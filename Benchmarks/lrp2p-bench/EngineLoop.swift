@@ -14,7 +14,9 @@ protocol Transport: ~Copyable {
 }
 
 extension EpollBackend: Transport {
-  mutating func waitReadable(_ timeout: Nanoseconds) throws(SystemError) -> Bool { try wait(timeout).isReadable }
+  mutating func waitReadable(_ timeout: Nanoseconds) throws(SystemError) -> Bool {
+    try wait(until: timeout == 0 || timeout == .never ? timeout : currentInstant() + timeout).isReadable
+  }
 }
 
 /// A reactor's turn over any socket, with a look at what comes in before the engine has it and at what goes out.

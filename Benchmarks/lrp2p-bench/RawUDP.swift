@@ -35,12 +35,10 @@ struct RawUDP: ~Copyable {
   /// Waits for a datagram and puts it into the buffer; nil when none has come by `deadline`.
   mutating func receive(until deadline: Instant) throws -> (count: Int, from: Address)? {
     while true {
-      var events: UInt32 = 0
-      var none: UInt32 = 0
-      var alsoNone: UInt32 = 0
+      var events = lrp2p_epoll_events()
       let now = currentInstant()
       if now >= deadline { return nil }
-      let ready = unsafe lrp2p_epoll_wait(epoll.raw, isSpinning ? 0 : deadline &- now, &events, &none, &alsoNone)
+      let ready = unsafe lrp2p_epoll_wait(epoll.raw, isSpinning ? 0 : deadline &- now, &events)
       if ready != -EINTR { try check(ready, "wait for a datagram") }
       if ready <= 0 { continue }
       var from = lrp2p_address()

@@ -44,24 +44,24 @@ package struct AdaptiveSpin: BitwiseCopyable {
   }
 
   /// Waits on `backend` like its own `wait`, and spins first where that is worth it.
-  mutating func wait<B: Backend & ~Copyable>(_ timeout: Nanoseconds, on backend: inout B) throws(SystemError) -> Wake {
+  mutating func wait<B: Backend & ~Copyable>(until deadline: Instant, on backend: inout B) throws(SystemError) -> Wake {
     // An event that only makes room to send ends a sleep, but shows in no `Wake`: then sleep.
-    let spin = backend.canSend(now: 0) ? begin(timeout) : 0
-    if spin == 0 { return try backend.wait(timeout) }
-    let start = currentInstant()
-    var passed: Nanoseconds = 0
+    if longest == 0 || deadline == 0 || !backend.canSend(now: 0) { return try backend.wait(until: deadline) }
+    var now = currentInstant()
+    let spin = begin(deadline > now ? deadline - now : 0)
+    if spin == 0 { return try backend.wait(until: deadline) }
+    let end = now + spin
     repeat {
-      let wake = try backend.wait(0)
+      let wake = try backend.wait(until: 0)
       if wake.hasEvent {
         ended(paid: true)
         return wake
       }
-      passed = currentInstant() - start
-    } while passed < spin
+      now = currentInstant()
+    } while now < end
     // A timer is due: on time, which a sleep rarely is.
-    let isDue = passed >= timeout
+    let isDue = now >= deadline
     ended(paid: isDue)
-    if isDue { return Wake() }
-    return try backend.wait(timeout == .never ? .never : timeout - passed)
+    return isDue ? Wake() : try backend.wait(until: deadline)
   }
 }

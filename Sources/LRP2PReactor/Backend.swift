@@ -16,8 +16,9 @@ package struct Wake: BitwiseCopyable {
 /// readiness (epoll) and completion (io_uring) look the same: where the kernel fills a batch by itself, `receive` tells
 /// what is in it, and gives back the places of the call before. Nothing here is called per datagram.
 package protocol Backend: ~Copyable {
-  /// Blocks until something can be done, at most `timeout` nanoseconds (`.never`: for ever).
-  mutating func wait(_ timeout: Nanoseconds) throws(SystemError) -> Wake
+  /// Blocks until something can be done, at most until `deadline` (0: does not block, `.never`: for ever). It may end early
+  /// with nothing to do.
+  mutating func wait(until deadline: Instant) throws(SystemError) -> Wake
 
   /// Brings the next received messages, none when nothing is there.
   /// - Returns: whether more may be waiting.

@@ -7,12 +7,14 @@ package struct EpollBackend: Backend, ~Copyable {
   private static var socketToken: UInt32 { 0 }
   private static var signalToken: UInt32 { 1 }
   private static var descriptorsToken: UInt32 { 2 }
+  private static var timerToken: UInt32 { 3 }
 
   package let socket: UDPSocket
   private let epoll: FileDescriptor
   private var receiver: DatagramReceiver
   private var sender: DatagramSender
   private var sendState = SendState.open
+  private var timer = WaitTimer()
 
   /// - Parameters:
   ///   - signal: an eventfd that stays open as long as this backend.
@@ -27,6 +29,12 @@ package struct EpollBackend: Backend, ~Copyable {
     _ = try check(
       lrp2p_epoll_control(epoll.raw, EPOLL_CTL_ADD, signal, EPOLLIN.rawValue, Self.signalToken),
       "add eventfd to epoll")
+    if timer.descriptor >= 0 {
+      _ = try check(
+        lrp2p_epoll_control(
+          epoll.raw, EPOLL_CTL_ADD, timer.descriptor, EPOLLIN.rawValue | EPOLLET.rawValue, Self.timerToken),
+        "add timer to epoll")
+    }
     receiver = DatagramReceiver(over: incoming)
     sender = DatagramSender(for: socket, maximumSegments: maximumSegments)
     self.epoll = epoll
@@ -36,15 +44,14 @@ package struct EpollBackend: Backend, ~Copyable {
   /// Readable when a turn has something to do, but for timers.
   package var fileDescriptor: Int32 { epoll.raw }
 
-  package mutating func wait(_ timeout: Nanoseconds) throws(SystemError) -> Wake {
-    var socketEvents: UInt32 = 0
-    var signalEvents: UInt32 = 0
-    var descriptorsEvents: UInt32 = 0
-    let result = unsafe lrp2p_epoll_wait(
-      epoll.raw, timeout, &socketEvents, &signalEvents, &descriptorsEvents)
+  package mutating func wait(until deadline: Instant) throws(SystemError) -> Wake {
+    var events = lrp2p_epoll_events()
+    let result = unsafe lrp2p_epoll_wait(epoll.raw, timer.timeout(until: deadline), &events)
     // A signal ends the wait early, which every caller can take.
     if result == -EINTR { return Wake() }
     _ = try check(result, "wait for events")
+    let (socketEvents, signalEvents, descriptorsEvents, timerEvents) = events.token
+    if timerEvents != 0 { timer.hasGoneOff() }
     if sendState.isUntilWritable, socketEvents & (EPOLLOUT.rawValue | EPOLLERR.rawValue) != 0 {
       sendState = .open
       try watch(EPOLLIN.rawValue)

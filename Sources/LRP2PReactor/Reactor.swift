@@ -105,8 +105,10 @@ public struct Reactor: ~Copyable {
 
   /// How long the next turn would wait if nothing happened, in nanoseconds; nil when it would wait for ever.
   public var nextTimeout: Nanoseconds? {
-    let timeout = Self.timeout(backend, engine, isPending: outgoing.count > 0)
-    return timeout == .never ? nil : timeout
+    let deadline = Self.nextDeadline(backend, engine, isPending: outgoing.count > 0)
+    if deadline == .never { return nil }
+    let now = currentInstant()
+    return deadline > now ? deadline - now : 0
   }
 
   /// Why io_uring was asked for and epoll is used; nil otherwise.
@@ -170,8 +172,9 @@ public struct Reactor: ~Copyable {
     -> (Wake, Instant)
   {
     turns &+= 1
-    let ownTimeout = Self.timeout(backend, engine, isPending: outgoing.count > 0)
-    let wake = try spin.wait(min(timeout ?? .never, ownTimeout), on: &backend)
+    var deadline = Self.nextDeadline(backend, engine, isPending: outgoing.count > 0)
+    if let timeout { deadline = min(deadline, Self.deadline(of: timeout)) }
+    let wake = try spin.wait(until: deadline, on: &backend)
     let now = currentInstant()
     if wake.isReadable {
       try Self.receive(
@@ -196,17 +199,20 @@ public struct Reactor: ~Copyable {
 
   // The rest is generic over the backend, which is called for batches only.
 
-  /// How long a turn may wait for events.
-  private static func timeout<B: Backend & ~Copyable>(
+  /// How long a turn may wait for events: 0 when there is something to do now.
+  private static func nextDeadline<B: Backend & ~Copyable>(
     _ backend: borrowing B, _ engine: borrowing Engine, isPending: Bool
-  ) -> Nanoseconds {
+  ) -> Instant {
     let hasWork = isPending || engine.hasReadyPeers
     if hasWork, backend.canSend(now: 0) { return 0 }
-    let deadline = min(engine.nextDeadline, hasWork ? backend.sendDeadline : .never)
-    if deadline == .never { return .never }
-    // Not the time of the last turn: its work and the caller's have taken some since.
-    let now = currentInstant()
-    return deadline > now ? deadline - now : 0
+    return min(engine.nextDeadline, hasWork ? backend.sendDeadline : .never)
+  }
+
+  /// When a wait that begins now is over.
+  private static func deadline(of timeout: Nanoseconds) -> Instant {
+    if timeout == 0 { return 0 }
+    let (deadline, isBeyond) = currentInstant().addingReportingOverflow(timeout)
+    return isBeyond ? .never : deadline
   }
 
   private static func receive<B: Backend & ~Copyable, H: Handler>(

@@ -87,8 +87,8 @@ package struct SelectedBackend: Backend, ~Copyable {
     if isUring { try uring!.add(descriptors) } else { try epoll!.add(descriptors) }
   }
 
-  package mutating func wait(_ timeout: Nanoseconds) throws(SystemError) -> Wake {
-    isUring ? try uring!.wait(timeout) : try epoll!.wait(timeout)
+  package mutating func wait(until deadline: Instant) throws(SystemError) -> Wake {
+    isUring ? try uring!.wait(until: deadline) : try epoll!.wait(until: deadline)
   }
 
   package mutating func receive(into batch: inout DatagramBatch) throws(SystemError) -> Bool {

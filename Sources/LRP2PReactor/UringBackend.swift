@@ -8,6 +8,7 @@ enum UringToken {
   static var signal: UInt64 { first + 1 }
   static var descriptors: UInt64 { first + 2 }
   static var room: UInt64 { first + 3 }
+  static var timer: UInt64 { first + 4 }
 }
 
 /// Completion by io_uring: a request that keeps receiving into the places of the incoming batch, and sends that are
@@ -20,6 +21,7 @@ package struct UringBackend: Backend, ~Copyable {
   private var receiver: MultishotReceiver
   private var sender: RingSender
   private var sendState = SendState.open
+  private var timer = WaitTimer()
   /// For a host's loop, whom the ring's own descriptor does not wake: work that waits for the ring's thread does not
   /// count as readiness until that thread has done it.
   private let readiness: FileDescriptor
@@ -28,6 +30,7 @@ package struct UringBackend: Backend, ~Copyable {
   private var isAwaitingSignal = false
   private var isAwaitingDescriptors = false
   private var isAwaitingRoom = false
+  private var isAwaitingTimer = false
   // What came that no `wait` has told of yet.
   private var isSignalled = false
   private var hasDescriptors = false
@@ -57,8 +60,8 @@ package struct UringBackend: Backend, ~Copyable {
   private static func makeRing(for socket: borrowing UDPSocket, places: Int, sendMessages: Int) throws(SystemError)
     -> CompletionRing
   {
-    // Beside the sends: receiving and three polls. Each completes once, and receiving once more for each place.
-    let submissions = RingSender.window(messages: sendMessages) + 4
+    // Beside the sends: receiving and four polls. Each completes once, and receiving once more for each place.
+    let submissions = RingSender.window(messages: sendMessages) + 5
     return try CompletionRing(for: socket, submissions: submissions, completions: 2 * submissions + places)
   }
 
@@ -75,11 +78,12 @@ package struct UringBackend: Backend, ~Copyable {
     self.sendMessages = sendMessages
   }
 
-  package mutating func wait(_ timeout: Nanoseconds) throws(SystemError) -> Wake {
+  package mutating func wait(until deadline: Instant) throws(SystemError) -> Wake {
     var result: Int32
     repeat {
+      let timeout = timer.timeout(until: isAwake ? 0 : deadline)
       arm()
-      result = timeout == 0 || isAwake ? ring.collect() : ring.wait(timeout)
+      result = timeout == 0 ? ring.collect() : ring.wait(timeout)
     } while try isMoved(result)
     try excuse(result, "wait for completions")
     reap()
@@ -152,6 +156,10 @@ package struct UringBackend: Backend, ~Copyable {
       isAwaitingDescriptors = true
       ring.awaitReadable(descriptors, isRepeated: false, token: UringToken.descriptors)
     }
+    if timer.descriptor >= 0, !isAwaitingTimer {
+      isAwaitingTimer = true
+      ring.awaitReadable(timer.descriptor, isRepeated: true, token: UringToken.timer)
+    }
     if sendState.isUntilWritable, !isAwaitingRoom {
       isAwaitingRoom = true
       ring.awaitRoom(token: UringToken.room)
@@ -181,6 +189,9 @@ package struct UringBackend: Backend, ~Copyable {
           sendState = .open
           watchReadiness(EPOLL_CTL_MOD)
         }
+      case UringToken.timer:
+        isAwaitingTimer = completion.isContinued
+        timer.hasGoneOff()
       default:
         sender.complete(Int(completion.token), completion.result)
       }
@@ -203,7 +214,7 @@ package struct UringBackend: Backend, ~Copyable {
     let fresh = try Self.makeRing(for: socket, places: receiver.capacity, sendMessages: sendMessages)
     try receiver.attach(to: fresh)
     sender.forget()
-    (isAwaitingSignal, isAwaitingDescriptors, isAwaitingRoom) = (false, false, false)
+    (isAwaitingSignal, isAwaitingDescriptors, isAwaitingRoom, isAwaitingTimer) = (false, false, false, false)
     ring = fresh
     return true
   }

@@ -60,12 +60,12 @@ import Testing
     for round in 0..<3 {
       a.append(to: b.localAddress, length: 300, segmentSize: 100, salt: 300 * round)
       #expect(try a.flush())
-      #expect(try b.backend.wait(.never).isReadable)
+      #expect(try b.backend.wait(until: .never).isReadable)
       b.append(to: a.localAddress, length: 10, segmentSize: 10)
       #expect(try b.flush())
     }
     #expect(try b.receive().bytes == pattern(900))
-    #expect(try !b.backend.wait(0).isReadable)
+    #expect(try !b.backend.wait(until: 0).isReadable)
   }
 
   /// A reactor belongs to one thread at a time, and a ring to its first one.

@@ -25,6 +25,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -99,29 +100,40 @@ static inline uint64_t lrp2p_boottime(void) {
   return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
+/// A timer on the clock of `lrp2p_boottime`, not started.
+static inline int lrp2p_timerfd(void) { return lrp2p_result(timerfd_create(CLOCK_BOOTTIME, TFD_NONBLOCK | TFD_CLOEXEC)); }
+
+/// Has the timer go off once, at `instant` (at once when that has passed), instead of when it was to before.
+static inline int lrp2p_timerfd_start(int fd, uint64_t instant) {
+  struct itimerspec t = {.it_value = {(time_t)(instant / 1000000000u), (long)(instant % 1000000000u)}};
+  return lrp2p_result(timerfd_settime(fd, TFD_TIMER_ABSTIME, &t, NULL));
+}
+
 // MARK: epoll
 
 static inline int lrp2p_epoll_create(void) { return lrp2p_result(epoll_create1(EPOLL_CLOEXEC)); }
 
-/// `operation` is EPOLL_CTL_ADD, _MOD or _DEL. The token is what `lrp2p_epoll_wait` (0, 1 or 2) sorts events by and
+/// `operation` is EPOLL_CTL_ADD, _MOD or _DEL. The token is what `lrp2p_epoll_wait` (0 to 3) sorts events by and
 /// `lrp2p_epoll_ready` reports.
 static inline int lrp2p_epoll_control(int epoll, int operation, int fd, uint32_t events, uint32_t token) {
   struct epoll_event event = {.events = events, .data = {.u64 = token}};
   return lrp2p_result(epoll_ctl(epoll, operation, fd, &event));
 }
 
+/// What `lrp2p_epoll_wait` has found, by token.
+typedef struct { uint32_t token[4]; } lrp2p_epoll_events;
+
 /// Waits until a descriptor is ready or `timeout` nanoseconds have passed (UINT64_MAX: for ever), and sets the events
-/// of tokens 0, 1 and 2. Returns the number of ready descriptors.
-static inline int lrp2p_epoll_wait(
-    int epoll, uint64_t timeout, uint32_t *events0, uint32_t *events1, uint32_t *events2) {
-  struct epoll_event events[3];
+/// of all tokens. Returns the number of ready descriptors.
+static inline int lrp2p_epoll_wait(int epoll, uint64_t timeout, lrp2p_epoll_events *found) {
+  struct epoll_event events[4];
   // A poll needs no timer, and is a third faster without.
-  int count = timeout == 0 ? lrp2p_result(epoll_pwait(epoll, events, 3, 0, NULL)) : -ENOSYS;
+  int count = timeout == 0 ? lrp2p_result(epoll_pwait(epoll, events, 4, 0, NULL)) : -ENOSYS;
 #ifdef SYS_epoll_pwait2
   // The system call's own layout: 64-bit fields on every architecture.
   struct { int64_t seconds, nanoseconds; } t = {(int64_t)(timeout / 1000000000u), (int64_t)(timeout % 1000000000u)};
   if (timeout != 0) count = lrp2p_result(
-      syscall(SYS_epoll_pwait2, epoll, events, 3, timeout == UINT64_MAX ? NULL : (void *)&t, NULL, (size_t)0));
+      syscall(SYS_epoll_pwait2, epoll, events, 4, timeout == UINT64_MAX ? NULL : (void *)&t, NULL, (size_t)0));
 #endif
   // Before Linux 5.11 (and behind filters that refuse what they do not know): milliseconds, rounded up.
   if (count == -ENOSYS || count == -EPERM) {
@@ -130,13 +142,10 @@ static inline int lrp2p_epoll_wait(
       uint64_t up = timeout / 1000000u + (timeout % 1000000u != 0);
       milliseconds = up > INT32_MAX ? INT32_MAX : (int)up;
     }
-    count = lrp2p_result(epoll_pwait(epoll, events, 3, milliseconds, NULL));
+    count = lrp2p_result(epoll_pwait(epoll, events, 4, milliseconds, NULL));
   }
-  *events0 = 0;
-  *events1 = 0;
-  *events2 = 0;
-  uint32_t *sorted[3] = {events0, events1, events2};
-  for (int i = 0; i < count; i++) *sorted[events[i].data.u64] = events[i].events;
+  *found = (lrp2p_epoll_events){{0, 0, 0, 0}};
+  for (int i = 0; i < count; i++) found->token[events[i].data.u64] = events[i].events;
   return count;
 }
 

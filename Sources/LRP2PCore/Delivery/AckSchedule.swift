@@ -1,5 +1,6 @@
 /// When one peer is owed an ACK: at once on a new gap, FIN, a CE change, a reopened window or ACK-NOW; otherwise
-/// after as many packets as it asked for, within its announced delay and at least four times a round trip.
+/// after as many packets as it asked for, within its announced delay and at least four times a round trip; but where a
+/// round trip has passed since the packet before, a millisecond may pass, too.
 package struct AckSchedule: BitwiseCopyable {
   package private(set) var largest: UInt64 = 0
   private var largestArrived: Instant = 0
@@ -62,6 +63,7 @@ package struct AckSchedule: BitwiseCopyable {
   package mutating func received(
     packetNumber: UInt64, ecn: UInt8, ratio: Int, maximumDelay: Nanoseconds, roundTrip: Nanoseconds, now: Instant
   ) {
+    let isAlone = now &- largestArrived >= roundTrip
     if !hasLargest || packetNumber > largest {
       largest = packetNumber
       largestArrived = now
@@ -82,10 +84,21 @@ package struct AckSchedule: BitwiseCopyable {
       untilGapIsTold -= 1
       if untilGapIsTold == 0 { isUrgent = true }
     }
-    if deadline == .never {
-      deadline = now + min(maximumDelay, roundTrip == 0 ? maximumDelay : roundTrip / 4)
-    }
+    waitAtMost(maximumDelay, roundTrip: roundTrip, isAlone: isAlone, now: now)
   }
+
+  /// One more is owed.
+  private mutating func waitAtMost(
+    _ maximumDelay: Nanoseconds, roundTrip: Nanoseconds, isAlone: Bool, now: Instant
+  ) {
+    var delay = roundTrip == 0 ? maximumDelay : roundTrip / 4
+    // One request in each round trip, whose answer takes the ACK along: on a short path a quarter of it would be over before
+    // the next comes, and each wait for that end in a timer's interrupt. Who waits for an ACK to send more has sent several.
+    if isAlone { delay = max(delay, Self.shortestWaitAlone) }
+    deadline = min(deadline, now + min(maximumDelay, delay))
+  }
+
+  private static var shortestWaitAlone: Nanoseconds { .milliseconds(1) }
 
   /// Whether several packets may be told of at once: not while the number of those to come matters, nor while the connection is
   /// young and acknowledges more often.
@@ -111,6 +124,7 @@ package struct AckSchedule: BitwiseCopyable {
     }
     owed += others
     elicitingReceived &+= UInt64(others)
+    if others > 0 { waitAtMost(maximumDelay, roundTrip: roundTrip, isAlone: false, now: now) }
   }
 
   package mutating func duplicate() { duplicates &+= 1 }

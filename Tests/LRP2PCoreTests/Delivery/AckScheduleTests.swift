@@ -43,6 +43,29 @@ import Testing
     #expect(schedule.deadline == 75_000_000)
   }
 
+  /// Not a quarter of a short round trip for what comes once in a round trip: there, the next one follows or nobody waits.
+  @Test func onePacketInARoundTripWaitsForAMillisecond() {
+    var schedule = AckSchedule()
+    for packet in 0..<5 as Range<UInt64> {
+      receive(&schedule, packet, roundTrip: .microseconds(20), now: 1_000_000 + 20_000 * packet)
+      #expect(schedule.deadline == 2_000_000)
+    }
+    // A second one behind it: then more may be waiting for room.
+    receive(&schedule, 5, roundTrip: .microseconds(20), now: 1_081_000)
+    #expect(schedule.deadline == 1_086_000)
+    schedule.acknowledged(now: 1_086_000)
+    receive(&schedule, 6, roundTrip: .microseconds(20), now: 1_100_000)
+    #expect(schedule.deadline == 1_105_000)
+    schedule.acknowledged(now: 0)
+    receive(&schedule, 7, maximumDelay: .microseconds(300), roundTrip: .microseconds(20), now: 2_000_000)
+    #expect(schedule.deadline == 2_300_000)
+    schedule.acknowledged(now: 0)
+    // Several at once are never alone, though the first may be.
+    schedule.received(
+      4, from: 8, ecn: 0, ratio: 64, maximumDelay: .milliseconds(25), roundTrip: .microseconds(20), now: 3_000_000)
+    #expect(schedule.deadline == 3_005_000)
+  }
+
   /// With a datagram that leaves anyway, unless the last one has just left; one that is due in any case.
   @Test func itGoesAlong() {
     var schedule = AckSchedule()

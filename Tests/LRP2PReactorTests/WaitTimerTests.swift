@@ -1,0 +1,64 @@
+import LRP2PCore
+import LRP2PReactor
+import Testing
+
+@Suite struct WaitTimerTests {
+  /// Far enough ahead that no test runs into it.
+  private static let hour = Nanoseconds.seconds(3600)
+
+  @Test func isLeftAloneWhileDeadlinesMoveOn() {
+    var timer = WaitTimer()
+    let start = currentInstant()
+    for step in 0..<100 as Range<UInt64> {
+      #expect(timer.timeout(until: start + Self.hour + .milliseconds(step)) == .never)
+    }
+    #expect(timer.timeout(until: .never) == .never)
+    #expect(timer.starts == 1 && timer.expiry == start + Self.hour)
+    // An earlier one: anew.
+    #expect(timer.timeout(until: start + Self.hour - 1) == .never)
+    #expect(timer.starts == 2 && timer.expiry == start + Self.hour - 1)
+    timer.hasGoneOff()
+    #expect(timer.timeout(until: .never) == .never)
+    #expect(timer.starts == 2 && timer.expiry == .never)
+    #expect(timer.timeout(until: start + Self.hour) == .never)
+    #expect(timer.starts == 3)
+  }
+
+  @Test func isNotStartedForWhatIsNear() {
+    var timer = WaitTimer()
+    let start = currentInstant()
+    #expect(timer.timeout(until: 0) == 0)
+    #expect(timer.timeout(until: start) == 0)
+    let left = timer.timeout(until: start + WaitTimer.shortest)
+    #expect(left < WaitTimer.shortest)
+    #expect(timer.starts == 0)
+  }
+
+  /// By the timer, by the timer of an earlier wait, and by a wait's own timeout.
+  @Test(arguments: availableBackends) func deadlinesEndWaits(backend: ReactorBackend) throws {
+    var endpoint = try Endpoint(bind: .loopback4(), backend: backend)
+    for microseconds in [500, 2000, 1000, 10, 0, 700] as [UInt64] {
+      let deadline = currentInstant() + .microseconds(microseconds)
+      while currentInstant() < deadline {
+        let wake = try endpoint.backend.wait(until: deadline)
+        #expect(!wake.hasEvent)
+      }
+    }
+  }
+
+  /// One that has gone off wakes once, and nothing else is lost by it.
+  @Test(arguments: availableBackends) func datagramsEndWaitsBehindTimers(backend: ReactorBackend) throws {
+    var a = try Endpoint(bind: .loopback4(), backend: backend)
+    var b = try Endpoint(bind: .loopback4(), backend: backend)
+    for round in 0..<5 {
+      let deadline = currentInstant() + .microseconds(300)
+      while currentInstant() < deadline { _ = try b.backend.wait(until: deadline) }
+      a.append(to: b.localAddress, length: 300, segmentSize: 100, salt: 300 * round)
+      #expect(try a.flush())
+      var waits = 0
+      while try !b.backend.wait(until: .never).isReadable { waits += 1 }
+      #expect(waits <= 1)
+      #expect(try b.receive().bytes == pattern(300, salt: 300 * round))
+    }
+  }
+}
