@@ -96,7 +96,7 @@ extension Engine {
   /// RFC 9002, 6.2.4: two probes that ask for an answer at once. Nothing is taken for lost by silence alone.
   private mutating func probe(_ slot: Int) {
     counters.probeTimeouts &+= 1
-    peers.flows[slot].probeCount += 1
+    peers.flows[slot].countProbe()
     if peers.flows[slot].send.packetsInFlight > 0 {
       peers.flows[slot].probesOwed = 2
       // RFC 9002, 7.6: silence for three probe timeouts is persistent congestion.

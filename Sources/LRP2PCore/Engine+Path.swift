@@ -170,6 +170,7 @@ extension Flow {
       remembered = nil
     }
     probeCount = 0
+    hasProbedEarly = false
     lastElicitingSent = now
     if send.packetsInFlight > 0 { probesOwed = 2 } else { owesPing = true }
   }

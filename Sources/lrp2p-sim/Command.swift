@@ -58,6 +58,9 @@ struct Command: ParsableCommand {
   @Option(help: ArgumentHelp("The peer acknowledges so many packets at once.", valueName: "n"))
   var ackRatio: Int?
 
+  @Option(help: ArgumentHelp("A host gathers for so many microseconds before it takes what has come.", valueName: "n"))
+  var turnUs: Double?
+
   @Option(help: ArgumentHelp("First sequence number.", valueName: "n"))
   var startSequence: UInt32?
 
@@ -123,6 +126,10 @@ struct Command: ParsableCommand {
     if let ackRatio {
       guard (1...1024).contains(ackRatio) else { throw Failure("--ack-ratio must be 1 … 1024") }
       scenario.ackRatio = ackRatio
+    }
+    if let turnUs {
+      guard turnUs >= 0, turnUs <= 1_000_000 else { throw Failure("--turn-us must be 0 … 1000000") }
+      scenario.coalescing = Nanoseconds(turnUs * 1000)
     }
     if let startSequence { scenario.initialSequence = startSequence }
     scenario.residentBytes = { Self.residentBytes() }

@@ -282,7 +282,7 @@ package struct BBR: BitwiseCopyable {
   mutating func updateMinimum(_ ack: AckSample) {
     guard ack.isSampled else { return }
     let sample = ack.roundTrip.latest
-    isQueued = minimumRoundTrip != .max && sample > minimumRoundTrip + max(minimumRoundTrip / 4, .microseconds(500))
+    isQueued = minimumRoundTrip != .max && sample > minimumRoundTrip + max(minimumRoundTrip / 4, .milliseconds(1))
     let isExpired = ack.now > probeStamp + Self.probeInterval
     if sample < probeMinimum || isExpired && state != .probeRTT && isRestarted {
       probeMinimum = sample

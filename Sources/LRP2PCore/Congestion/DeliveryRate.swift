@@ -3,7 +3,7 @@
 /// What the draft keeps for each packet is the same for all that leave in one burst, so it is kept once for each:
 /// a queue of snapshots by packet number.
 package struct DeliveryRate: ~Copyable {
-  /// What was known when a burst left.
+  /// What was known when a burst left; of one packet, when that did.
   package struct Snapshot: BitwiseCopyable {
     package var packetNumber: UInt64 = 0
     package var sent: Instant = 0
@@ -11,8 +11,9 @@ package struct DeliveryRate: ~Copyable {
     fileprivate var deliveredTime: Instant = 0
     fileprivate var delivered: UInt64 = 0
     package fileprivate(set) var lost: UInt64 = 0
-    /// Bytes in flight with the burst's last packet.
+    /// Bytes in flight with the packet; kept is that of the burst's first.
     package fileprivate(set) var inFlight: UInt64 = 0
+    fileprivate var packetBytes: UInt64 = 0
     fileprivate var isApplicationLimited = false
   }
 
@@ -70,7 +71,7 @@ package struct DeliveryRate: ~Copyable {
     {
       return
     }
-    append(packetNumber, bytesInFlight, now)
+    append(packetNumber, bytesInFlight, bytes, now)
   }
 
   /// As many packets leave at once, from `packetNumber` on; `bytesInFlight`, not 0, counts none of them, and `bytes` are each one's.
@@ -83,15 +84,17 @@ package struct DeliveryRate: ~Copyable {
       first = max(newest.packetNumber + Self.packetsPerSnapshot, packetNumber)
     }
     while first < end {
-      append(first, bytesInFlight + (first - packetNumber + 1) * bytes, now)
+      append(first, bytesInFlight + (first - packetNumber + 1) * bytes, bytes, now)
       first += Self.packetsPerSnapshot
     }
   }
 
-  private mutating func append(_ packetNumber: UInt64, _ bytesInFlight: UInt64, _ now: Instant) {
+  private mutating func append(
+    _ packetNumber: UInt64, _ bytesInFlight: UInt64, _ bytes: UInt64, _ now: Instant
+  ) {
     newest = Snapshot(
       packetNumber: packetNumber, sent: now, firstSent: firstSent, deliveredTime: deliveredTime, delivered: delivered,
-      lost: lost, inFlight: bytesInFlight, isApplicationLimited: applicationLimitedUntil != 0)
+      lost: lost, inFlight: bytesInFlight, packetBytes: bytes, isApplicationLimited: applicationLimitedUntil != 0)
     snapshots.append(newest)
   }
 
@@ -107,7 +110,12 @@ package struct DeliveryRate: ~Copyable {
   package func snapshot(of packetNumber: UInt32) -> Snapshot? {
     guard !snapshots.isEmpty else { return nil }
     let index = index(of: packetNumber)
-    return index < 0 ? nil : snapshots[index]
+    guard index >= 0 else { return nil }
+    var snapshot = snapshots[index]
+    // A loss is judged by what was in flight: that of a burst's end would else be by that of its beginning.
+    let behind = packetNumber &- UInt32(truncatingIfNeeded: snapshot.packetNumber)
+    snapshot.inFlight += UInt64(min(behind, UInt32(Self.packetsPerSnapshot - 1))) * snapshot.packetBytes
+    return snapshot
   }
 
   /// `bytes` are newly acknowledged; the newest of those packets is `packetNumber`.
@@ -117,10 +125,7 @@ package struct DeliveryRate: ~Copyable {
     delivered += bytes
     deliveredTime = now
     if applicationLimitedUntil != 0, delivered > applicationLimitedUntil { applicationLimitedUntil = 0 }
-    guard let packetNumber, !snapshots.isEmpty else { return nil }
-    let index = index(of: packetNumber)
-    guard index >= 0 else { return nil }
-    let snapshot = snapshots[index]
+    guard let packetNumber, let snapshot = snapshot(of: packetNumber) else { return nil }
     firstSent = max(firstSent, snapshot.sent)
     let sending = snapshot.sent &- snapshot.firstSent
     let acknowledging = now &- snapshot.deliveredTime

@@ -81,6 +81,8 @@ extension Engine {
     // Which of its transmissions a repeated segment's ACK answers cannot be told (Karn and Partridge, 1987).
     if sent?.isRetransmitted ?? true { outcome.sample = nil }
     peers.flows[slot].acknowledged(outcome, block, next: peers.rows[slot].sendPacketNumber, now: now)
+    // Its ACKs do not tell how long they were delayed.
+    peers.flows[slot].toldAckDelay = peers.flows[slot].peerMaximumAckDelay
     advanceOriginal(slot)
     reportAcknowledged(slot, &handler)
     endIfFinished(slot, &handler)

@@ -11,6 +11,7 @@ extension Flow {
       send.mayDouble = roundTrip.latest <= roundTrip.minimum + roundTrip.minimum / 8 * 7
       sampled = true
     }
+    toldAckDelay = max(delay, toldAckDelay - toldAckDelay / 4)
     let isNewest = block.largestPacketNumber >= highestAcknowledged
     highestAcknowledged = max(highestAcknowledged, block.largestPacketNumber)
     let isLimiting = isCongestionLimited
@@ -31,6 +32,7 @@ extension Flow {
     if isNewest { awaitsPing = false }
     if outcome.acknowledgedPackets > 0 || outcome.windowAdvanced || (isNewest && !send.isWindowClosed) {
       probeCount = 0
+      hasProbedEarly = false
     }
     if mtu.acknowledged(longest: outcome.longestAcknowledged, lostLongest: outcome.longestLost, now: now) {
       pathSizeChanged()

@@ -88,6 +88,7 @@ extension Flow {
     aead = row.aead
     peerAckRatio = Int(row.peerAckRatio)
     peerMaximumAckDelay = row.peerMaximumAckDelay
+    toldAckDelay = peerMaximumAckDelay
     idleTimeout = row.idleTimeout
     lastReceived = row.lastReceived
     lastSent = row.lastSent
@@ -96,6 +97,7 @@ extension Flow {
     pacingDeadline = 0
     sendNotBefore = 0
     probeCount = 0
+    hasProbedEarly = false
     pongToken = 0
     isCongestionLimited = false
     highestAcknowledged = row.highestAcknowledged

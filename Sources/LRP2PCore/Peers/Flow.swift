@@ -30,6 +30,8 @@ package struct Flow: ~Copyable {
   /// What the peer asked for, and what it promised.
   package var peerAckRatio = 2
   package var peerMaximumAckDelay: Nanoseconds = .milliseconds(25)
+  /// The longest time that the peer's ACKs have lately told they were delayed by; each of them forgets a quarter of it.
+  package internal(set) var toldAckDelay: Nanoseconds = .milliseconds(25)
   /// The smaller of both offers; 0 is none.
   package var idleTimeout: Nanoseconds = 0
 
@@ -46,6 +48,8 @@ package struct Flow: ~Copyable {
   var lingerStart: Instant = 0
   /// Probe timeouts since the last progress.
   package var probeCount = 0
+  /// This silence has been probed before the probe timeout.
+  package internal(set) var hasProbedEarly = false
   /// Probes to send now, whatever the congestion window says.
   package var probesOwed = 0
   package var owesPing = false
@@ -111,6 +115,7 @@ package struct Flow: ~Copyable {
     send.open(window: peer.initialWindow)
     peerAckRatio = Int(peer.ackRatio)
     peerMaximumAckDelay = .microseconds(UInt64(peer.maximumAckDelayMicroseconds))
+    toldAckDelay = peerMaximumAckDelay
     let offered = Nanoseconds.milliseconds(UInt64(peer.idleTimeoutMilliseconds))
     if offered != 0 { idleTimeout = idleTimeout == 0 ? offered : min(idleTimeout, offered) }
   }
@@ -124,8 +129,23 @@ package struct Flow: ~Copyable {
     guard send.packetsInFlight > 0 || awaitsPing || send.isWindowClosed else { return .never }
     // What is about to be taken for lost is not probed for (RFC 9002, 6.2.1).
     guard lossDeadline == .never else { return .never }
+    if let early = earlyProbeTimeout { return lastElicitingSent + early }
     let backedOff = probeTimeout << UInt64(min(probeCount, 12))
     return lastElicitingSent + min(backedOff, longestProbeInterval(handshakeTimeout))
+  }
+
+  /// The first probe of a silence need not wait for the longest delay that the peer may make, only for what it makes: a window
+  /// whose one ACK was lost would else stand for a thousand short round trips. As RFC 8985's tail loss probe it changes nothing
+  /// beside.
+  private var earlyProbeTimeout: Nanoseconds? {
+    guard !hasProbedEarly, probeCount == 0, roundTrip.hasSample, send.packetsInFlight > 0 else { return nil }
+    let delay = max(toldAckDelay, roundTrip.smoothed / 4, .milliseconds(1))
+    return delay < peerMaximumAckDelay ? roundTrip.probeTimeout(maximumAckDelay: delay) : nil
+  }
+
+  /// A probe leaves.
+  package mutating func countProbe() {
+    if earlyProbeTimeout != nil { hasProbedEarly = true } else { probeCount += 1 }
   }
 
   private static var longestProbeInterval: Nanoseconds { .seconds(60) }

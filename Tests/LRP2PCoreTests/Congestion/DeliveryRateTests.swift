@@ -2,6 +2,18 @@ import LRP2PCore
 import Testing
 
 @Suite struct DeliveryRateTests {
+  /// What was in flight with a packet counts those of its own burst before it.
+  @Test func aBurstIsInFlight() {
+    var rate = DeliveryRate()
+    rate.sent(packetNumber: 7, bytesInFlight: 1400, bytes: 1400, now: 1000)
+    rate.sent(packets: 199, from: 8, bytesInFlight: 1400, bytes: 1400, now: 1000)
+    for packet in [7, 8, 100, 134, 135, 206] as [UInt32] {
+      #expect(rate.snapshot(of: packet)?.inFlight == UInt64(packet - 6) * 1400)
+    }
+    let sample = rate.acknowledged(bytes: 200 * 1400, newest: 206, minimumRoundTrip: 0, now: 50_000)
+    #expect(sample?.inFlight == 200 * 1400 && sample?.delivered == 200 * 1400)
+  }
+
   /// Packets that leave at once have the snapshots that they have one by one.
   @Test(arguments: 0..<40)
   func severalAtOnce(seed: Int) {
