@@ -93,12 +93,12 @@ extension Engine {
     }
   }
 
-  /// RFC 9002, 6.2.4: two probes that ask for an answer at once. Nothing is taken for lost by silence alone.
+  /// RFC 9002, 6.2.4: probes that ask for an answer at once. Nothing is taken for lost by silence alone.
   private mutating func probe(_ slot: Int) {
     counters.probeTimeouts &+= 1
-    peers.flows[slot].countProbe()
+    let probes = peers.flows[slot].beginProbe()
     if peers.flows[slot].send.packetsInFlight > 0 {
-      peers.flows[slot].probesOwed = 2
+      peers.flows[slot].probesOwed = probes
       // RFC 9002, 7.6: silence for three probe timeouts is persistent congestion.
       if peers.flows[slot].probeCount == 3 { peers.flows[slot].congestion.persistentCongestion() }
       // Or a black hole, at each further one too: the search may have found the path longer in between.

@@ -17,7 +17,7 @@ package struct WaitTimer: ~Copyable {
   package private(set) var starts = 0
 
   /// What is nearer than this is waited for by the wait's own timeout, as there hardly is a second wait until then.
-  package static var shortest: Nanoseconds { .microseconds(200) }
+  package static var shortest: Nanoseconds { .microseconds(100) }
 
   package init() {
     let result = lrp2p_timerfd()

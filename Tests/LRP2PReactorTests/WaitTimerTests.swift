@@ -2,7 +2,7 @@ import LRP2PCore
 import LRP2PReactor
 import Testing
 
-@Suite struct WaitTimerTests {
+@Suite(.timeLimit(.minutes(1))) struct WaitTimerTests {
   /// Far enough ahead that no test runs into it.
   private static let hour = Nanoseconds.seconds(3600)
 
@@ -39,9 +39,39 @@ import Testing
     var endpoint = try Endpoint(bind: .loopback4(), backend: backend)
     for microseconds in [500, 2000, 1000, 10, 0, 700] as [UInt64] {
       let deadline = currentInstant() + .microseconds(microseconds)
+      var waits = 0
       while currentInstant() < deadline {
         let wake = try endpoint.backend.wait(until: deadline)
         #expect(!wake.hasEvent)
+        waits += 1
+      }
+      // It sleeps: but for the timer of an earlier wait, and its end a little before the deadline.
+      #expect(waits <= 3)
+    }
+  }
+
+  /// A wait ends by a datagram, long before its deadline; that one ends the wait of another thread.
+  @Test(arguments: availableBackends) func theTimerGoesAlongToAnotherThread(backend: ReactorBackend) throws {
+    var a = try Endpoint(bind: .loopback4(), backend: backend)
+    var b = try Endpoint(bind: .loopback4(), backend: backend)
+    for round in 0..<3 {
+      let deadline = currentInstant() + .milliseconds(5)
+      a.append(to: b.localAddress, length: 300, segmentSize: 100, salt: 300 * round)
+      #expect(try a.flush())
+      while currentInstant() < deadline, try !b.backend.wait(until: deadline).isReadable {}
+      onThread {
+        do {
+          #expect(try b.receive().bytes == pattern(300, salt: 300 * round))
+          var waits = 0
+          while currentInstant() < deadline {
+            let wake = try b.backend.wait(until: deadline)
+            #expect(!wake.hasEvent)
+            waits += 1
+          }
+          #expect(waits <= 3)
+        } catch {
+          Issue.record("\(error)")
+        }
       }
     }
   }

@@ -6,15 +6,30 @@ import Testing
 @Suite struct ProbeTests {
   typealias StreamWorld = World<StreamHandler>
 
-  /// A short path on which megabytes have gone, so that the sender knows how long ACKs are delayed there.
-  private static func busyWorld() throws -> StreamWorld {
+  /// The second host only listens.
+  private static func openWorld(
+    delay: Nanoseconds = .microseconds(50), configure: (inout EngineConfiguration) -> Void = { _ in }
+  ) throws -> StreamWorld {
     var link = Link()
-    link.delay = .microseconds(50)
-    var world = try LifecycleTests.openWorld(link: link)
-    let peer = try LifecycleTests.only(world.firstHandler)
-    world.first.offer(peer, upTo: 4 << 20)
-    #expect(world.run(for: .seconds(5)) { $0.firstHandler.peers[peer]?.acknowledged == 4 << 20 })
+    link.delay = delay
+    var world = try LifecycleTests.openWorld(link: link, configure: configure)
+    world.secondHandler.bytesToSend = 0
     return world
+  }
+
+  /// Megabytes have gone, so that the sender knows how long ACKs are delayed there.
+  private static func busyWorld(
+    delay: Nanoseconds = .microseconds(50), configure: (inout EngineConfiguration) -> Void = { _ in }
+  ) throws -> StreamWorld {
+    var world = try openWorld(delay: delay, configure: configure)
+    let peer = try LifecycleTests.only(world.firstHandler)
+    send(&world, peer, upTo: 4 << 20)
+    return world
+  }
+
+  private static func send(_ world: inout StreamWorld, _ peer: Peer, upTo total: UInt64) {
+    world.first.offer(peer, upTo: total)
+    #expect(world.run(for: .seconds(20)) { $0.firstHandler.peers[peer]?.acknowledged == total })
   }
 
   /// Offers ten packets whose ACK is lost, and says how long it takes until they are acknowledged.
@@ -36,17 +51,55 @@ import Testing
     let time = Self.loseTheAck(&world, peer, until: 4 << 20 + 14_000)
     #expect(time > .milliseconds(1) && time < .milliseconds(4))
     #expect(world.first.statistics.probeTimeouts == before + 1)
-    // The next silence is another one.
-    let again = Self.loseTheAck(&world, peer, until: 4 << 20 + 28_000)
-    #expect(again < .milliseconds(4))
-    #expect(world.first.statistics.probeTimeouts == before + 2)
+    // What came twice may have been late only: another silence is not probed early before more ACKs have come.
+    let second = Self.loseTheAck(&world, peer, until: 4 << 20 + 28_000)
+    #expect(second > .milliseconds(15))
+    for count in 1...20 as ClosedRange<UInt64> { Self.send(&world, peer, upTo: (4 + count) << 20) }
+    let third = Self.loseTheAck(&world, peer, until: 24 << 20 + 14_000)
+    #expect(third < .milliseconds(4))
+    #expect(world.first.statistics.probeTimeouts == before + 3)
   }
 
-  /// Before any ACK has told how long it was delayed, or when one has just told of the longest time.
+  /// A peer that takes the round trip for longer than it is delays ACKs by a quarter of that. Probes for single packets hide it
+  /// from the sender, whose probes ask for an answer at once.
+  @Test func thePeerThatIsLateIsNotProbedForEver() throws {
+    var world = try Self.busyWorld()
+    let peer = try LifecycleTests.only(world.firstHandler)
+    let other = try LifecycleTests.only(world.secondHandler)
+    world.second.peers.flows[other.slot].roundTrip = RoundTripEstimate()
+    world.second.peers.flows[other.slot].roundTrip.update(sample: .milliseconds(40), acknowledgementDelay: 0)
+    let before = world.first.statistics.probeTimeouts
+    var total: UInt64 = 4 << 20
+    for _ in 0..<50 {
+      total += 100
+      Self.send(&world, peer, upTo: total)
+      _ = world.run(for: .milliseconds(30))
+    }
+    let probes = world.first.statistics.probeTimeouts - before
+    #expect(probes >= 1 && probes <= 10)
+    #expect(world.second.statistics.duplicates <= 10)
+  }
+
+  /// The first probe is never later than it would be without an early one.
+  @Test func anEarlyProbeIsNotLate() throws {
+    var world = try Self.busyWorld(delay: .milliseconds(45)) { $0.idleTimeout = .seconds(1) }
+    let peer = try LifecycleTests.only(world.firstHandler)
+    let slot = peer.slot
+    world.first.peers.flows[slot].roundTrip = RoundTripEstimate()
+    world.first.peers.flows[slot].roundTrip.update(sample: .milliseconds(90), acknowledgementDelay: 0)
+    _ = world.run(for: .milliseconds(10))
+    world.back.isDown = true
+    world.first.offer(peer, upTo: 4 << 20 + 100)
+    let before = world.first.statistics.probeTimeouts
+    let start = world.now
+    #expect(world.run(for: .seconds(1)) { $0.first.statistics.probeTimeouts > before })
+    // 9/8 of the round trip and 25 ms; a probe timeout would be 90 + 180 ms and more.
+    #expect(world.now - start < .milliseconds(130))
+  }
+
+  /// Before any ACK has told how long it was delayed.
   @Test func whatThePeerMayTakeIsWaitedFor() throws {
-    var link = Link()
-    link.delay = .microseconds(50)
-    var world = try LifecycleTests.openWorld(link: link)
+    var world = try Self.openWorld()
     let peer = try LifecycleTests.only(world.firstHandler)
     _ = world.run(for: .milliseconds(500))
     let time = Self.loseTheAck(&world, peer, until: 14_000)

@@ -1,6 +1,6 @@
 /// When one peer is owed an ACK: at once on a new gap, FIN, a CE change, a reopened window or ACK-NOW; otherwise
 /// after as many packets as it asked for, within its announced delay and at least four times a round trip; but where a
-/// round trip has passed since the packet before, a millisecond may pass, too.
+/// round trip has passed since the packet before, a quarter of a millisecond may pass, too.
 package struct AckSchedule: BitwiseCopyable {
   package private(set) var largest: UInt64 = 0
   private var largestArrived: Instant = 0
@@ -93,12 +93,13 @@ package struct AckSchedule: BitwiseCopyable {
   ) {
     var delay = roundTrip == 0 ? maximumDelay : roundTrip / 4
     // One request in each round trip, whose answer takes the ACK along: on a short path a quarter of it would be over before
-    // the next comes, and each wait for that end in a timer's interrupt. Who waits for an ACK to send more has sent several.
+    // the next comes, and each wait for that end in a timer's interrupt. Who waits for room to send has sent several; who waits for
+    // the ACK of each single packet does not wait long.
     if isAlone { delay = max(delay, Self.shortestWaitAlone) }
     deadline = min(deadline, now + min(maximumDelay, delay))
   }
 
-  private static var shortestWaitAlone: Nanoseconds { .milliseconds(1) }
+  private static var shortestWaitAlone: Nanoseconds { .microseconds(250) }
 
   /// Whether several packets may be told of at once: not while the number of those to come matters, nor while the connection is
   /// young and acknowledges more often.

@@ -56,7 +56,13 @@ package struct RoundTripEstimate: BitwiseCopyable {
     minimum = min(minimum, latest)
     let adjusted = latest >= minimum &+ acknowledgementDelay ? latest - acknowledgementDelay : latest
     let difference = smoothed > adjusted ? smoothed - adjusted : adjusted - smoothed
-    variation = (3 * variation + difference) / 4
+    if adjusted < smoothed, difference > variation {
+      // Shorter than it was expected to vary: that is no reason to wait longer (as Linux's TCP has it, unlike RFC 9002). Where a
+      // queue was long when the connection began, a loss would else wait for seconds.
+      variation += (difference - variation) / 32
+    } else {
+      variation = (3 * variation + difference) / 4
+    }
     smoothed = (7 * smoothed + adjusted) / 8
     return true
   }

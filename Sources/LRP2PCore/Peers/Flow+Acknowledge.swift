@@ -11,7 +11,7 @@ extension Flow {
       send.mayDouble = roundTrip.latest <= roundTrip.minimum + roundTrip.minimum / 8 * 7
       sampled = true
     }
-    toldAckDelay = max(delay, toldAckDelay - toldAckDelay / 4)
+    noteDelay(delay, block)
     let isNewest = block.largestPacketNumber >= highestAcknowledged
     highestAcknowledged = max(highestAcknowledged, block.largestPacketNumber)
     let isLimiting = isCongestionLimited
@@ -32,8 +32,8 @@ extension Flow {
     if isNewest { awaitsPing = false }
     if outcome.acknowledgedPackets > 0 || outcome.windowAdvanced || (isNewest && !send.isWindowClosed) {
       probeCount = 0
-      hasProbedEarly = false
     }
+    if outcome.acknowledgedPackets > 0 { hasProbedEarly = false }
     if mtu.acknowledged(longest: outcome.longestAcknowledged, lostLongest: outcome.longestLost, now: now) {
       pathSizeChanged()
     }
@@ -53,6 +53,15 @@ extension Flow {
     pace(now: now)
   }
 
+  /// What an ACK tells of how long the peer's ACKs take. Of an old packet it tells its age.
+  private mutating func noteDelay(_ delay: Nanoseconds, _ block: AckBlock) {
+    if block.largestPacketNumber > highestAcknowledged { toldAckDelay = max(delay, toldAckDelay - toldAckDelay / 4) }
+    // The early probe came twice: the ACK that it was to replace was lost, or only late. If that goes on none is early, and where
+    // many ACKs come it does not last.
+    if hasProbedEarly, block.duplicates > toldDuplicates { toldAckDelay = peerMaximumAckDelay }
+    toldDuplicates = max(toldDuplicates, block.duplicates)
+  }
+
   /// Losses that the clock has found.
   package mutating func lost(_ outcome: SendWindow.Outcome, now: Instant) {
     rate.lost(bytes: outcome.lostBytes)
@@ -61,6 +70,7 @@ extension Flow {
 
   private mutating func answerLosses(_ outcome: SendWindow.Outcome, now: Instant) {
     guard outcome.lostPackets > 0 else { return }
+    hasLost = true
     let snapshot = rate.snapshot(of: outcome.newestLost)
     congestion.lost(
       packets: outcome.lostPackets, sentTime: outcome.newestLostTime,

@@ -89,6 +89,7 @@ extension Flow {
     peerAckRatio = Int(row.peerAckRatio)
     peerMaximumAckDelay = row.peerMaximumAckDelay
     toldAckDelay = peerMaximumAckDelay
+    toldDuplicates = 0
     idleTimeout = row.idleTimeout
     lastReceived = row.lastReceived
     lastSent = row.lastSent
@@ -103,6 +104,7 @@ extension Flow {
     highestAcknowledged = row.highestAcknowledged
     highestCE = row.highestCE
     retransmissions = row.retransmissions
+    hasLost = retransmissions > 0
     authenticationFailures = row.authenticationFailures
     reportedOffset = send.acknowledgedOffset
     wheelDeadline = .never

@@ -42,7 +42,7 @@ extension Flow {
     if segment.isRetransmission {
       retransmissions &+= 1
     } else if segment.isFin {
-      tail.streamEnded(send, hasLosses: retransmissions > 0)
+      tail.streamEnded(send, hasLosses: hasLost)
     }
   }
 

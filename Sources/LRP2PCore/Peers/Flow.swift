@@ -32,6 +32,8 @@ package struct Flow: ~Copyable {
   package var peerMaximumAckDelay: Nanoseconds = .milliseconds(25)
   /// The longest time that the peer's ACKs have lately told they were delayed by; each of them forgets a quarter of it.
   package internal(set) var toldAckDelay: Nanoseconds = .milliseconds(25)
+  /// How many datagrams have reached the peer twice, as it tells.
+  var toldDuplicates: UInt64 = 0
   /// The smaller of both offers; 0 is none.
   package var idleTimeout: Nanoseconds = 0
 
@@ -50,6 +52,8 @@ package struct Flow: ~Copyable {
   package var probeCount = 0
   /// This silence has been probed before the probe timeout.
   package internal(set) var hasProbedEarly = false
+  /// Something was taken for lost, or a probe timeout has passed.
+  var hasLost = false
   /// Probes to send now, whatever the congestion window says.
   package var probesOwed = 0
   package var owesPing = false
@@ -129,9 +133,8 @@ package struct Flow: ~Copyable {
     guard send.packetsInFlight > 0 || awaitsPing || send.isWindowClosed else { return .never }
     // What is about to be taken for lost is not probed for (RFC 9002, 6.2.1).
     guard lossDeadline == .never else { return .never }
-    if let early = earlyProbeTimeout { return lastElicitingSent + early }
-    let backedOff = probeTimeout << UInt64(min(probeCount, 12))
-    return lastElicitingSent + min(backedOff, longestProbeInterval(handshakeTimeout))
+    let interval = earlyProbeTimeout ?? probeTimeout << UInt64(min(probeCount, 12))
+    return lastElicitingSent + min(interval, longestProbeInterval(handshakeTimeout))
   }
 
   /// The first probe of a silence need not wait for the longest delay that the peer may make, only for what it makes: a window
@@ -143,9 +146,15 @@ package struct Flow: ~Copyable {
     return delay < peerMaximumAckDelay ? roundTrip.probeTimeout(maximumAckDelay: delay) : nil
   }
 
-  /// A probe leaves.
-  package mutating func countProbe() {
-    if earlyProbeTimeout != nil { hasProbedEarly = true } else { probeCount += 1 }
+  /// Silence is to be probed, with data outstanding by as many segments as are returned.
+  mutating func beginProbe() -> Int {
+    if earlyProbeTimeout != nil {
+      hasProbedEarly = true
+      return 1
+    }
+    probeCount += 1
+    hasLost = true
+    return 2
   }
 
   private static var longestProbeInterval: Nanoseconds { .seconds(60) }
