@@ -133,8 +133,10 @@ package struct Flow: ~Copyable {
     guard send.packetsInFlight > 0 || awaitsPing || send.isWindowClosed else { return .never }
     // What is about to be taken for lost is not probed for (RFC 9002, 6.2.1).
     guard lossDeadline == .never else { return .never }
-    let interval = earlyProbeTimeout ?? probeTimeout << UInt64(min(probeCount, 12))
-    return lastElicitingSent + min(interval, longestProbeInterval(handshakeTimeout))
+    let longest = longestProbeInterval(handshakeTimeout)
+    if let early = earlyProbeTimeout { return lastElicitingSent + min(early, longest) }
+    let backedOff = probeTimeout << UInt64(min(probeCount, 12))
+    return lastElicitingSent + min(backedOff, longest)
   }
 
   /// The first probe of a silence need not wait for the longest delay that the peer may make, only for what it makes: a window
