@@ -45,8 +45,8 @@ import Testing
         #expect(!wake.hasEvent)
         waits += 1
       }
-      // It sleeps: but for the timer of an earlier wait, and its end a little before the deadline.
-      #expect(waits <= 3)
+      // It sleeps, and does not poll: that would be thousands.
+      #expect(waits < 100)
     }
   }
 
@@ -68,7 +68,7 @@ import Testing
             #expect(!wake.hasEvent)
             waits += 1
           }
-          #expect(waits <= 3)
+          #expect(waits < 100)
         } catch {
           Issue.record("\(error)")
         }
