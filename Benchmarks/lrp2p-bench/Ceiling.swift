@@ -66,7 +66,7 @@ struct BlastSocket: ~Copyable {
   /// Sends the outgoing batch to its end.
   mutating func flush() throws {
     while outgoing.count > 0, try !backend.send(&outgoing, now: currentInstant()) {
-      _ = try backend.wait(until: currentInstant() + .milliseconds(1))
+      _ = try backend.wait(until: instant(after: .milliseconds(1)))
     }
   }
 

@@ -52,7 +52,7 @@ struct CeilingReceiver: ~Copyable {
   }
 
   private mutating func step() throws {
-    guard try socket.backend.wait(until: currentInstant() + .milliseconds(100)).isReadable else { return }
+    guard try socket.backend.wait(until: instant(after: .milliseconds(100))).isReadable else { return }
     // Bounded, so that the clock is read now and then.
     for _ in 0..<4 {
       let hasMore = try socket.backend.receive(into: &socket.incoming)

@@ -50,7 +50,7 @@ struct CeilingSender: ~Copyable {
     while currentInstant() < deadline {
       socket.appendHello(to: target)
       try socket.flush()
-      if try socket.backend.wait(until: currentInstant() + .milliseconds(50)).isReadable {
+      if try socket.backend.wait(until: instant(after: .milliseconds(50))).isReadable {
         _ = try socket.backend.receive(into: &socket.incoming)
         if socket.incoming.count > 0 { return }
       }

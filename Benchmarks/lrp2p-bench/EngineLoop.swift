@@ -15,7 +15,7 @@ protocol Transport: ~Copyable {
 
 extension EpollBackend: Transport {
   mutating func waitReadable(_ timeout: Nanoseconds) throws(SystemError) -> Bool {
-    try wait(until: timeout == 0 || timeout == .never ? timeout : currentInstant() + timeout).isReadable
+    try wait(until: instant(after: timeout)).isReadable
   }
 }
 

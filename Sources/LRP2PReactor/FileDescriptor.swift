@@ -19,3 +19,10 @@ package struct FileDescriptor: ~Copyable {
 
 /// CLOCK_BOOTTIME: monotonic, suspend included.
 @inline(__always) package func currentInstant() -> UInt64 { lrp2p_boottime() }
+
+/// When a wait of at most `timeout` nanoseconds that begins now is over; 0 and `.never` stay what they are.
+package func instant(after timeout: UInt64) -> UInt64 {
+  if timeout == 0 { return 0 }
+  let (deadline, isBeyond) = currentInstant().addingReportingOverflow(timeout)
+  return isBeyond ? .max : deadline
+}

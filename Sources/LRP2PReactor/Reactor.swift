@@ -99,8 +99,8 @@ public struct Reactor: ~Copyable {
   }
 
   /// An epoll descriptor to embed the reactor in another loop: it is readable when a turn has datagrams, room to send
-  /// or a call of the remote to handle. Timers do not show in it: call `turn` also when `nextTimeout` has passed. It
-  /// belongs to the reactor and is closed with it.
+  /// or a call of the remote to handle. Timers do not show in it, but for one of a turn that has waited, behind which there may be
+  /// nothing to do: call `turn` also when `nextTimeout` has passed. It belongs to the reactor and is closed with it.
   public var fileDescriptor: Int32 { backend.fileDescriptor }
 
   /// How long the next turn would wait if nothing happened, in nanoseconds; nil when it would wait for ever.
@@ -173,7 +173,7 @@ public struct Reactor: ~Copyable {
   {
     turns &+= 1
     var deadline = Self.nextDeadline(backend, engine, isPending: outgoing.count > 0)
-    if let timeout { deadline = min(deadline, Self.deadline(of: timeout)) }
+    if let timeout { deadline = min(deadline, instant(after: timeout)) }
     let wake = try spin.wait(until: deadline, on: &backend)
     let now = currentInstant()
     if wake.isReadable {
@@ -206,13 +206,6 @@ public struct Reactor: ~Copyable {
     let hasWork = isPending || engine.hasReadyPeers
     if hasWork, backend.canSend(now: 0) { return 0 }
     return min(engine.nextDeadline, hasWork ? backend.sendDeadline : .never)
-  }
-
-  /// When a wait that begins now is over.
-  private static func deadline(of timeout: Nanoseconds) -> Instant {
-    if timeout == 0 { return 0 }
-    let (deadline, isBeyond) = currentInstant().addingReportingOverflow(timeout)
-    return isBeyond ? .never : deadline
   }
 
   private static func receive<B: Backend & ~Copyable, H: Handler>(

@@ -80,6 +80,42 @@ import Testing
     #expect(world.second.statistics.duplicates <= 10)
   }
 
+  /// Where nothing was lost no stream's end is repeated: not behind probes of a closed window, and not behind an early one that a
+  /// late peer had, though the connection has rested since.
+  @Test func probesAreNoLosses() throws {
+    var world = try Self.openWorld { ($0.receiveWindow, $0.initialReceiveWindow) = (64, 64) }
+    let peer = try LifecycleTests.only(world.firstHandler)
+    world.secondHandler.pausesAt = 1
+    world.first.offer(peer, upTo: 200_000)
+    let before = world.first.statistics.probeTimeouts
+    #expect(world.run(for: .seconds(60)) { $0.first.statistics.probeTimeouts > before + 3 })
+    world.secondHandler.pausesAt = .max
+    world.second.resume(try LifecycleTests.only(world.secondHandler))
+    #expect(world.run(for: .seconds(60)) { $0.firstHandler.peers[peer]?.acknowledged == 200_000 })
+    Self.finish(&world, peer, at: 400_000)
+    #expect(world.second.statistics.duplicates == 0)
+  }
+
+  @Test func anEarlyProbeIsNoLoss() throws {
+    var world = try Self.busyWorld()
+    let peer = try LifecycleTests.only(world.firstHandler)
+    let other = try LifecycleTests.only(world.secondHandler)
+    world.second.peers.flows[other.slot].roundTrip = RoundTripEstimate()
+    world.second.peers.flows[other.slot].roundTrip.update(sample: .milliseconds(40), acknowledgementDelay: 0)
+    Self.send(&world, peer, upTo: 4 << 20 + 100)
+    #expect(world.second.statistics.duplicates == 1)
+    #expect(world.run(for: .seconds(10)) { !$0.first.peers.flows.contains(peer.slot) })
+    Self.finish(&world, peer, at: 5 << 20)
+    #expect(world.second.statistics.duplicates == 1)
+  }
+
+  private static func finish(_ world: inout StreamWorld, _ peer: Peer, at total: UInt64) {
+    world.first.offer(peer, upTo: total)
+    world.first.finish(peer)
+    #expect(world.run(for: .seconds(20)) { $0.firstHandler.peers[peer]?.acknowledged == total })
+    _ = world.run(for: .seconds(1))
+  }
+
   /// The first probe is never later than it would be without an early one.
   @Test func anEarlyProbeIsNotLate() throws {
     var world = try Self.busyWorld(delay: .milliseconds(45)) { $0.idleTimeout = .seconds(1) }

@@ -35,6 +35,7 @@ extension Flow {
     row.deliveryRate = rate.bytesPerSecond
     row.pathHoldOffUntil = path.holdOffUntil
     row.retransmissions = retransmissions
+    row.hasLost = hasLost
     row.authenticationFailures = authenticationFailures
     row.peerMaximumAckDelay = peerMaximumAckDelay
     row.peerAckRatio = UInt16(clamping: peerAckRatio)
@@ -104,7 +105,7 @@ extension Flow {
     highestAcknowledged = row.highestAcknowledged
     highestCE = row.highestCE
     retransmissions = row.retransmissions
-    hasLost = retransmissions > 0
+    hasLost = row.hasLost
     authenticationFailures = row.authenticationFailures
     reportedOffset = send.acknowledgedOffset
     wheelDeadline = .never

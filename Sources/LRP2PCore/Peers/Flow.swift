@@ -52,7 +52,7 @@ package struct Flow: ~Copyable {
   package var probeCount = 0
   /// This silence has been probed before the probe timeout.
   package internal(set) var hasProbedEarly = false
-  /// Something was taken for lost, or a probe timeout has passed.
+  /// Something was taken for lost, or a probe timeout has passed with data outstanding; kept over a rest.
   var hasLost = false
   /// Probes to send now, whatever the congestion window says.
   package var probesOwed = 0
@@ -155,7 +155,7 @@ package struct Flow: ~Copyable {
       return 1
     }
     probeCount += 1
-    hasLost = true
+    if send.packetsInFlight > 0 { hasLost = true }
     return 2
   }
 

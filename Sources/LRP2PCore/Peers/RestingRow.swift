@@ -29,6 +29,7 @@ package struct RestingRow: BitwiseCopyable {
   package var peerMaximumAckDelay: Nanoseconds = 0
   package var peerAckRatio: UInt16 = 0
 
+  package var hasLost = false
   package var aead = AEAD.chacha20Poly1305
   package var congestion = CongestionAlgorithm.bbr
 
