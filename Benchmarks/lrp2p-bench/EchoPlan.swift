@@ -4,7 +4,7 @@ import LRP2PCore
 /// the machine in the same mood.
 struct EchoPlan {
   static let sizes = [64, 1024]
-  static let alternations = 2
+  static let alternations = 8
 
   /// How long one turn lasts.
   let slice: Nanoseconds

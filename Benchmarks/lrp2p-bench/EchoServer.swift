@@ -4,8 +4,9 @@ import LRP2PReactor
 
 /// Sends back what comes.
 struct EchoResponder: Handler {
-  /// What was received and may still be asked for: more than a client with one request in flight leaves open.
-  private var ring = [UInt8](repeating: 0, count: 1 << 20)
+  /// What was received and may still be asked for: more than a client with one request in flight leaves open in
+  /// the time that its ACK takes.
+  private var ring = [UInt8](repeating: 0, count: 1 << 16)
   private var total: UInt64 = 0
   private var acknowledged: UInt64 = 0
   private(set) var connected = 0

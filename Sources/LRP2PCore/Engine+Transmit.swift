@@ -4,6 +4,12 @@
 extension Engine {
   /// Fills `batch` with what ready peers have to send; an empty batch means that nobody has anything.
   package mutating func transmit<H: Handler>(into batch: inout DatagramBatch, now: Instant, handler: inout H) {
+    compose(&batch, now: now, handler: &handler)
+    composed(&handler)
+  }
+
+  /// The first part of `transmit`, behind which the batch can leave. `composed` has to follow before anything else.
+  package mutating func compose<H: Handler>(_ batch: inout DatagramBatch, now: Instant, handler: inout H) {
     self.now = max(self.now, now)
     batch.ecn = configuration.marksECN ? 2 : 0
     sendCookieReplies(into: &batch)
@@ -23,8 +29,10 @@ extension Engine {
       if batch.used == used { break }
     }
     seal(&batch)
-    settleTouched(&handler, isBehindTransmit: true)
   }
+
+  /// The second part: judges whose datagrams the batch has. The other side has them meanwhile, if they have left.
+  package mutating func composed<H: Handler>(_ handler: inout H) { settleTouched(&handler, isBehindTransmit: true) }
 
   /// - Returns: whether the peer has had all that it may send now.
   private mutating func send<H: Handler>(_ slot: Int, into batch: inout DatagramBatch, _ handler: inout H) -> Bool {
@@ -68,7 +76,8 @@ extension Engine {
   /// Bytes of data that a peer may send in its turn: a message, or less where many wait for theirs. Who may send a small
   /// window only, and has it acknowledged long before its next turn, would else get as much less than the others.
   private var turnBytes: Int {
-    max(Self.roundBytes / max(ready.count, 1), Self.leastTurn * configuration.maximumDatagram)
+    if ready.isEmpty { return Self.roundBytes }
+    return max(Self.roundBytes / ready.count, Self.leastTurn * configuration.maximumDatagram)
   }
   /// What all turns together come to at most, as long as nobody's is shorter than so many datagrams.
   private static var roundBytes: Int { 4 << 20 }

@@ -29,12 +29,19 @@ package protocol Backend: ~Copyable {
   ///   again.
   mutating func send(_ batch: inout DatagramBatch, now: Instant) throws(SystemError) -> Bool
 
-  /// Whether a send at `now` has a chance.
-  func canSend(now: Instant) -> Bool
-
-  /// When a send has a chance again without an event that would end the wait; `.never` when there is no such time.
-  var sendDeadline: Instant { get }
+  /// Whether the socket takes datagrams, as far as the last send and wait have told.
+  var sendState: SendState { get }
 
   /// Adds what the backend counts.
   func count(into statistics: inout ReactorStatistics)
+}
+
+extension Backend where Self: ~Copyable {
+  /// Whether a send at `now` has a chance.
+  @inline(__always)
+  package func canSend(now: Instant) -> Bool { sendState.canSend(now: now) }
+
+  /// When a send has a chance again without an event that would end the wait; `.never` when there is no such time.
+  @inline(__always)
+  package var sendDeadline: Instant { sendState.deadline }
 }

@@ -2,6 +2,9 @@ import CLinux
 import LRP2PCore
 
 /// Fills a batch by recvmmsg. The message headers are built over the batch once, so it serves that batch only.
+///
+/// Where datagrams come one by one, as requests or their answers do, recvmsg takes them: recvmmsg reads two headers, and asks the
+/// socket twice, to find that there is but one. Every so often it has a look all the same.
 @safe
 package struct DatagramReceiver: ~Copyable {
   // Owned; points into `arena`, which its owner keeps at least as long as this.
@@ -10,6 +13,8 @@ package struct DatagramReceiver: ~Copyable {
   private let capacity: Int
   private let messageCapacity: Int
   package private(set) var tally = ReceiveTally()
+  /// Calls in a row that have brought a single datagram.
+  private var singles = 0
 
   package init(over batch: borrowing DatagramBatch) {
     capacity = batch.messages.count
@@ -29,22 +34,32 @@ package struct DatagramReceiver: ~Copyable {
   ///
   /// EAGAIN is an empty batch and EINTR tries again. ENOMEM, ENOBUFS and what ICMP causes (ECONNREFUSED and the
   /// like) give an empty batch and are counted: they say nothing about the socket.
-  /// - Returns: whether more may be waiting.
+  /// - Returns: whether more is likely to be waiting. What may be all the same ends the next wait at once.
   package mutating func fill(_ batch: inout DatagramBatch, from socket: borrowing UDPSocket) throws(SystemError)
     -> Bool
   {
     unsafe precondition(batch.arena.baseAddress == arena, "a receiver serves the batch it was made over")
     batch.clear()
+    if singles == Self.singlesBeforeLook { singles = Self.singlesBeforeOne - 1 }
     var result: Int32
     repeat {
       tally.calls &+= 1
-      result = unsafe lrp2p_ring_receive(socket.descriptor.raw, ring, UInt32(capacity))
+      result =
+        singles >= Self.singlesBeforeOne
+        ? unsafe lrp2p_ring_receive_one(socket.descriptor.raw, ring)
+        : unsafe lrp2p_ring_receive(socket.descriptor.raw, ring, UInt32(capacity))
     } while result == -EINTR
     if result <= 0 { return try explain(-result) }
     for index in 0..<Int(result) { take(UInt32(index), into: &batch) }
     unsafe lrp2p_ring_rearm(ring, UInt32(result))
+    let isSingle = result == 1 && batch.count == 1 && batch.messages[0].length <= batch.messages[0].segmentSize
+    singles = isSingle ? singles + 1 : 0
     return Int(result) == capacity
   }
+
+  /// So many single datagrams in a row, and they are taken one by one; so many, and one call looks for more.
+  private static var singlesBeforeOne: Int { 8 }
+  private static var singlesBeforeLook: Int { 24 }
 
   /// Appends message `index` of the ring to the batch, unless it is useless.
   private mutating func take(_ index: UInt32, into batch: inout DatagramBatch) {

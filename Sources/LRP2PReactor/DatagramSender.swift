@@ -24,7 +24,7 @@ package struct DatagramSender: ~Copyable {
     var start = 0
     var length = 0
     var segmentSize = 0
-    var datagrams: Int { (length + segmentSize - 1) / segmentSize }
+    var datagrams: Int { length <= segmentSize ? 1 : (length + segmentSize - 1) / segmentSize }
   }
 
   private let headers: MessageHeaders
@@ -59,7 +59,7 @@ package struct DatagramSender: ~Copyable {
   package init(for socket: borrowing UDPSocket, maximumSegments: Int) {
     // Without offload every datagram takes a header of its own, and a call should still carry many.
     let capacity = 64
-    headers = MessageHeaders(count: capacity, family: socket.family)
+    headers = MessageHeaders(count: capacity, for: socket)
     entries = Column(repeating: Entry(), count: capacity)
     segmentsPerEntry = socket.segmentationOffload ? maximumSegments : 1
   }
@@ -89,7 +89,7 @@ package struct DatagramSender: ~Copyable {
         return .done
       }
       counters.calls &+= 1
-      let result = unsafe lrp2p_ring_send(socket.descriptor.raw, headers.ring, UInt32(count))
+      let result = headers.send(count, to: socket)
       if result > 0 {
         advance(past: Int(result))
         continue

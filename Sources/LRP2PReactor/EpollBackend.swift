@@ -13,7 +13,7 @@ package struct EpollBackend: Backend, ~Copyable {
   private let epoll: FileDescriptor
   private var receiver: DatagramReceiver
   private var sender: DatagramSender
-  private var sendState = SendState.open
+  package private(set) var sendState = SendState.open
   private var timer = WaitTimer()
 
   /// - Parameters:
@@ -84,9 +84,8 @@ package struct EpollBackend: Backend, ~Copyable {
     return true
   }
 
-  package func canSend(now: Instant) -> Bool { sendState.canSend(now: now) }
-
-  package var sendDeadline: Instant { sendState.deadline }
+  /// `sendState`, for a `SelectedBackend`: only a mutating call reaches what is in an optional in its place.
+  mutating func tellSendState() -> SendState { sendState }
 
   package func count(into statistics: inout ReactorStatistics) {
     receiver.tally.count(into: &statistics, drops: socket.drops)

@@ -8,13 +8,15 @@ struct MessageHeaders: ~Copyable {
   @unsafe let ring: UnsafeMutablePointer<lrp2p_message_ring>
   let count: Int
   private let family: Int32
+  private let ecn: UInt8
 
-  /// - Parameter family: of the socket that will send.
-  init(count: Int, family: Int32) {
+  /// - Parameter socket: the one that will send.
+  init(count: Int, for socket: borrowing UDPSocket) {
     guard let ring = unsafe lrp2p_ring_create(UInt32(count)) else { fatalError("out of memory") }
     unsafe self.ring = ring
     self.count = count
-    self.family = family
+    family = socket.family
+    ecn = socket.ecn
   }
 
   deinit { unsafe lrp2p_ring_destroy(ring) }
@@ -33,9 +35,18 @@ struct MessageHeaders: ~Copyable {
     if length > segmentSize {
       unsafe lrp2p_control_put_segment(ring, slot, UInt16(truncatingIfNeeded: segmentSize))
     }
-    if row.ecn != 0 {
+    if row.ecn != ecn {
       unsafe lrp2p_control_put_ecn(ring, slot, row.address.isIPv4, Int32(row.ecn & 3))
     }
     return true
+  }
+
+  /// Sends headers 0 ..< `count`, at least one.
+  /// - Returns: how many the kernel has taken, or -errno for the first.
+  func send(_ count: Int, to socket: borrowing UDPSocket) -> Int32 {
+    precondition(count >= 1 && count <= self.count, "headers out of bounds")
+    let raw = socket.descriptor.raw
+    if count > 1 { return unsafe lrp2p_ring_send(raw, ring, UInt32(count)) }
+    return unsafe lrp2p_control_any(ring, 0) ? lrp2p_ring_send_one(raw, ring) : lrp2p_ring_send_bytes(raw, ring)
   }
 }

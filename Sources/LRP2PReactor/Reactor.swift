@@ -226,9 +226,18 @@ public struct Reactor: ~Copyable {
     engine.socketIsBehind = true
     guard backend.canSend(now: now) else { return }
     for _ in 0..<limit {
-      if batch.count == 0 { engine.transmit(into: &batch, now: now, handler: &handler) }
-      if batch.count == 0 { break }
-      guard try backend.send(&batch, now: now) else { return }
+      if batch.count > 0 {
+        // Left from a turn that could not send it.
+        guard try backend.send(&batch, now: now) else { return }
+        continue
+      }
+      engine.compose(&batch, now: now, handler: &handler)
+      let isEmpty = batch.count == 0
+      // Before those who have sent are judged: the other side waits for the datagrams, and nobody for that.
+      let isSent = isEmpty ? true : try backend.send(&batch, now: now)
+      engine.composed(&handler)
+      guard isSent else { return }
+      if isEmpty { break }
     }
     engine.socketIsBehind = engine.hasReadyPeers
   }

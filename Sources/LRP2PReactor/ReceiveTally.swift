@@ -31,9 +31,9 @@ package struct ReceiveTally: BitwiseCopyable {
       empty &+= 1
       return false
     }
-    let segmentSize = control.segment_size == 0 ? length : Int(control.segment_size)
     messages &+= 1
-    datagrams &+= UInt64((length &+ segmentSize &- 1) / segmentSize)
+    let segmentSize = Int(control.segment_size)
+    datagrams &+= segmentSize == 0 || segmentSize >= length ? 1 : UInt64((length &+ segmentSize &- 1) / segmentSize)
     bytes &+= UInt64(length)
     return true
   }

@@ -32,7 +32,7 @@ struct RingSender: ~Copyable {
   static func window(messages: Int) -> Int { min(messages, 64) }
 
   init(for socket: borrowing UDPSocket, messages: Int, maximumSegments: Int) {
-    headers = MessageHeaders(count: Self.window(messages: messages), family: socket.family)
+    headers = MessageHeaders(count: Self.window(messages: messages), for: socket)
     self.maximumSegments = maximumSegments
     results = Column(repeating: Self.pending, count: messages)
     fallback = DatagramSender(for: socket, maximumSegments: maximumSegments)

@@ -6,6 +6,8 @@ package struct SelectedBackend: Backend, ~Copyable {
   private var epoll: EpollBackend?
   private var uring: UringBackend?
   private let isUring: Bool
+  /// Kept here as well: to read it in there would copy the whole backend out of its optional.
+  package private(set) var sendState = SendState.open
   /// Why io_uring was asked for and is not used.
   package let refusal: SystemError?
 
@@ -88,7 +90,9 @@ package struct SelectedBackend: Backend, ~Copyable {
   }
 
   package mutating func wait(until deadline: Instant) throws(SystemError) -> Wake {
-    isUring ? try uring!.wait(until: deadline) : try epoll!.wait(until: deadline)
+    let wake = isUring ? try uring!.wait(until: deadline) : try epoll!.wait(until: deadline)
+    keepSendState()
+    return wake
   }
 
   package mutating func receive(into batch: inout DatagramBatch) throws(SystemError) -> Bool {
@@ -96,30 +100,12 @@ package struct SelectedBackend: Backend, ~Copyable {
   }
 
   package mutating func send(_ batch: inout DatagramBatch, now: Instant) throws(SystemError) -> Bool {
-    isUring ? try uring!.send(&batch, now: now) : try epoll!.send(&batch, now: now)
+    let isDone = isUring ? try uring!.send(&batch, now: now) : try epoll!.send(&batch, now: now)
+    keepSendState()
+    return isDone
   }
 
-  package func canSend(now: Instant) -> Bool {
-    switch uring {
-    case .some(let uring): return uring.canSend(now: now)
-    case .none: break
-    }
-    switch epoll {
-    case .some(let epoll): return epoll.canSend(now: now)
-    case .none: preconditionFailure("no backend")
-    }
-  }
-
-  package var sendDeadline: Instant {
-    switch uring {
-    case .some(let uring): return uring.sendDeadline
-    case .none: break
-    }
-    switch epoll {
-    case .some(let epoll): return epoll.sendDeadline
-    case .none: preconditionFailure("no backend")
-    }
-  }
+  private mutating func keepSendState() { sendState = isUring ? uring!.tellSendState() : epoll!.tellSendState() }
 
   package func count(into statistics: inout ReactorStatistics) {
     switch uring {

@@ -1,7 +1,7 @@
 import LRP2PCore
 
 /// Whether a socket takes datagrams, as far as its last send has told.
-enum SendState: BitwiseCopyable {
+package enum SendState: BitwiseCopyable {
   case open
   /// EAGAIN: an event will tell.
   case untilWritable
@@ -12,7 +12,7 @@ enum SendState: BitwiseCopyable {
   private static var shortRetry: Nanoseconds { 1_000_000 }
 
   /// What a send at `now` that got as far as `progress` has told.
-  init(_ progress: SendProgress, now: Instant) {
+  package init(_ progress: SendProgress, now: Instant) {
     switch progress {
     case .done: self = .open
     case .blocked: self = .untilWritable
@@ -20,7 +20,7 @@ enum SendState: BitwiseCopyable {
     }
   }
 
-  func canSend(now: Instant) -> Bool {
+  package func canSend(now: Instant) -> Bool {
     switch self {
     case .open: true
     case .untilWritable: false
@@ -34,7 +34,7 @@ enum SendState: BitwiseCopyable {
   }
 
   /// When a send has a chance again without an event.
-  var deadline: Instant {
+  package var deadline: Instant {
     if case .until(let instant) = self { return instant }
     return .never
   }

@@ -20,7 +20,7 @@ package struct UringBackend: Backend, ~Copyable {
   private var ring: CompletionRing
   private var receiver: MultishotReceiver
   private var sender: RingSender
-  private var sendState = SendState.open
+  package private(set) var sendState = SendState.open
   private var timer = WaitTimer()
   /// For a host's loop, whom the ring's own descriptor does not wake: work that waits for the ring's thread does not
   /// count as readiness until that thread has done it.
@@ -129,9 +129,8 @@ package struct UringBackend: Backend, ~Copyable {
     return true
   }
 
-  package func canSend(now: Instant) -> Bool { sendState.canSend(now: now) }
-
-  package var sendDeadline: Instant { sendState.deadline }
+  /// `sendState`, for a `SelectedBackend`: only a mutating call reaches what is in an optional in its place.
+  mutating func tellSendState() -> SendState { sendState }
 
   package func count(into statistics: inout ReactorStatistics) {
     receiver.tally.count(into: &statistics, drops: socket.drops)

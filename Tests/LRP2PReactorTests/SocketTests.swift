@@ -99,6 +99,66 @@ import Testing
     #expect(a.statistics.sendCalls == 1 && a.statistics.segmentationOffload)
   }
 
+  /// Where datagrams come one by one, one is asked for; a burst that begins there is seen whole after a few.
+  @Test func singleDatagramsAreTakenOneByOneUntilMoreCome() throws {
+    var a = try Endpoint(bind: .loopback4(), backend: .epoll)
+    var b = try Endpoint(bind: .loopback4(), backend: .epoll)
+    func receiveOnce() throws -> [Int] {
+      _ = try b.backend.receive(into: &b.incoming)
+      return (0..<b.incoming.count).map { b.incoming.messages[$0].length }
+    }
+    for round in 1...40 {
+      a.append(to: b.localAddress, length: round, segmentSize: round)
+      #expect(try a.flush())
+      #expect(try receiveOnce() == [round])
+    }
+    var sent: [Int] = []
+    for length in 101...160 {
+      a.append(to: b.localAddress, length: length, segmentSize: length)
+      #expect(try a.flush())
+      sent.append(length)
+    }
+    var (received, sizes): ([Int], [Int]) = ([], [])
+    while received.count < sent.count {
+      let lengths = try receiveOnce()
+      try #require(!lengths.isEmpty)
+      sizes.append(lengths.count)
+      received += lengths
+    }
+    #expect(received == sent)
+    // One by one for a while, then as many as there is room for.
+    let whole = try #require(sizes.firstIndex(of: 8))
+    #expect(whole <= 16 && sizes[..<whole].allSatisfy { $0 == 1 } && sizes[whole...].dropLast().allSatisfy { $0 == 8 })
+    // A burst in one message counts as many.
+    for _ in 0..<20 {
+      a.append(to: b.localAddress, length: 500, segmentSize: 100)
+      #expect(try a.flush())
+      #expect(try receiveOnce() == [500])
+    }
+    for length in [1, 2] { a.append(to: b.localAddress, length: length, segmentSize: length) }
+    #expect(try a.flush())
+    #expect(try receiveOnce() == [1, 2])
+  }
+
+  @Test func oneMessageLeavesByWhicheverCallCarriesIt() throws {
+    var configuration = ReactorConfiguration()
+    for marks in [true, false] {
+      configuration.engine.marksECN = marks
+      var a = try Endpoint(bind: .loopback4(), backend: .epoll, configuration: configuration)
+      var b = try Endpoint(bind: .loopback4(), backend: .epoll)
+      for (length, size, ecn) in [(700, 700, 2), (700, 700, 0), (700, 700, 1), (1400, 700, 2), (1400, 700, 0)] {
+        a.append(to: b.localAddress, length: length, segmentSize: size, ecn: UInt8(ecn))
+        #expect(try a.flush())
+        let received = try b.receive()
+        #expect(
+          received.bytes == pattern(length) && received.messages.map(\.ecn) == [UInt8(ecn)], "\(marks) \(length) \(ecn)"
+        )
+        #expect(received.messages.map(\.segmentSize) == [size])
+      }
+      #expect(a.statistics.sendCalls == 5 && a.statistics.datagramsSent == 7 && a.statistics.bytesSent == 4900)
+    }
+  }
+
   /// A socket without checksums cannot segment: the kernel answers EINVAL.
   @Test(arguments: availableBackends) func offloadIsSwitchedOffWhenTheKernelRefusesIt(backend: ReactorBackend) throws {
     var a = try Endpoint(bind: .loopback4(), backend: backend)

@@ -85,6 +85,14 @@ static inline int lrp2p_ring_receive(int fd, struct lrp2p_message_ring *ring, ui
   return lrp2p_result(syscall(SYS_recvmmsg, fd, ring->headers, count, MSG_DONTWAIT, NULL));
 }
 
+/// Receives into message 0 without blocking, and does not look for another.
+static inline int lrp2p_ring_receive_one(int fd, struct lrp2p_message_ring *ring) {
+  ssize_t length = recvmsg(fd, &ring->headers[0].msg_hdr, MSG_DONTWAIT);
+  if (length < 0) return -errno;
+  ring->headers[0].msg_len = (unsigned int)length;
+  return 1;
+}
+
 /// The header of message `i`, for a system call that takes one.
 static inline const struct msghdr *lrp2p_ring_header(const struct lrp2p_message_ring *ring, uint32_t i) {
   return &ring->headers[i].msg_hdr;
@@ -94,6 +102,20 @@ static inline const struct msghdr *lrp2p_ring_header(const struct lrp2p_message_
 /// the call early and shows in the next.
 static inline int lrp2p_ring_send(int fd, struct lrp2p_message_ring *ring, uint32_t count) {
   return lrp2p_result(syscall(SYS_sendmmsg, fd, ring->headers, count, LRP2P_SEND_FLAGS));
+}
+
+/// Sends message 0 without blocking.
+static inline int lrp2p_ring_send_one(int fd, const struct lrp2p_message_ring *ring) {
+  return sendmsg(fd, &ring->headers[0].msg_hdr, LRP2P_SEND_FLAGS) < 0 ? -errno : 1;
+}
+
+/// Sends message 0, which has no control messages, without blocking: the kernel has no header to read.
+static inline int lrp2p_ring_send_bytes(int fd, const struct lrp2p_message_ring *ring) {
+  const struct msghdr *header = &ring->headers[0].msg_hdr;
+  ssize_t length = sendto(
+      fd, header->msg_iov->iov_base, header->msg_iov->iov_len, LRP2P_SEND_FLAGS,
+      (const struct sockaddr *)header->msg_name, header->msg_namelen);
+  return length < 0 ? -errno : 1;
 }
 
 static inline uint32_t lrp2p_ring_length(const struct lrp2p_message_ring *ring, uint32_t i) {
@@ -110,6 +132,11 @@ static inline struct lrp2p_address lrp2p_ring_address(const struct lrp2p_message
 }
 
 // MARK: Control messages
+
+/// Whether message `i` is sent with control messages.
+static inline bool lrp2p_control_any(const struct lrp2p_message_ring *ring, uint32_t i) {
+  return ring->headers[i].msg_hdr.msg_controllen != 0;
+}
 
 /// Removes all control messages of message `i`, before the first is put.
 static inline void lrp2p_control_clear(struct lrp2p_message_ring *ring, uint32_t i) {

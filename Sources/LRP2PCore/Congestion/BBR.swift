@@ -333,6 +333,7 @@ package struct BBR: BitwiseCopyable {
     }
   }
 
+  @inline(__always)
   var probeWindow: UInt64 { max(inFlight(0.5), minimumWindow) }
 
   // MARK: Acknowledgements in bursts
