@@ -48,9 +48,7 @@ struct BlastSocket: ~Copyable {
   private let signal: FileDescriptor
 
   init(_ job: Job, bind address: Address) throws {
-    var configuration = job.configuration
-    // As the messages here are.
-    configuration.engine.marksECN = false
+    let configuration = job.configuration
     do { try configuration.validate() } catch { throw ReactorError.configuration(error) }
     let signal = FileDescriptor(owning: Int32(try check(lrp2p_eventfd(), "create eventfd")))
     let incoming = SelectedBackend.incomingBatch(

@@ -73,6 +73,7 @@ extension Channel {
       }
       state.flushers.append(ChannelState.Flusher(ticket: ticket, offset: state.outbound.end, waiter: waiter))
       state.answerFlushes(&due)
+      if !state.flushers.isEmpty { state.flushes = true }
     }
   }
 

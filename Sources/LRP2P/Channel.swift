@@ -59,6 +59,7 @@ final class Channel: @unchecked Sendable {
     }
     if let peer {
       if orders.offered > 0, !hasSentFinish { engine.offer(peer, upTo: orders.offered) }
+      if orders.flush { engine.flush(peer) }
       if orders.finish, !hasSentFinish {
         hasSentFinish = true
         engine.finish(peer)
@@ -172,6 +173,7 @@ struct ChannelState {
   var close: Close?
   var resumes = false
   var lingers = false
+  var flushes = false
   private var offered: UInt64 = 0
   private var hasOrderedFinish = false
   /// How far the peer had acknowledged when a detached connection was last looked at.
@@ -197,6 +199,7 @@ struct ChannelState {
     var resume = false
     var close: Close?
     var linger = false
+    var flush = false
     var figures: [Waiter<PeerStatistics?>] = []
   }
 
@@ -206,7 +209,7 @@ struct ChannelState {
     if close != nil || !figures.isEmpty { return true }
     // Nobody dials before someone waits for it: a task that was cancelled before comes here first to cancel.
     let dials = dial != nil && dialler != nil
-    return over == nil && (dials || offered != outbound.end || resumes || lingers || wantsFinish)
+    return over == nil && (dials || offered != outbound.end || resumes || lingers || flushes || wantsFinish)
   }
 
   mutating func takeOrders() -> Orders {
@@ -218,6 +221,7 @@ struct ChannelState {
     swap(&orders.dial, &dial)
     swap(&orders.resume, &resumes)
     swap(&orders.linger, &lingers)
+    swap(&orders.flush, &flushes)
     offered = outbound.end
     orders.offered = offered
     orders.finish = wantsFinish

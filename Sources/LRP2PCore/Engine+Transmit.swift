@@ -100,6 +100,7 @@ extension Engine {
       let isProbe = peers.flows[slot].probesOwed > 0
       guard let segment = isProbe ? nextProbe(slot) : nextSegment(slot) else {
         if isProbe { continue }
+        if peers.flows[slot].isFlushed { askBehindEnd(slot) }
         return true
       }
       if peers.rows[slot].isOriginal, !permitsOriginal(segment, slot, &handler) { return true }
@@ -108,6 +109,10 @@ extension Engine {
       if segment.isFin { flags |= SegmentFlag.fin }
       if segment.isRetransmission { flags |= SegmentFlag.rto }
       if isProbe, !peers.rows[slot].isOriginal { flags |= SegmentFlag.ackNow }
+      if peers.flows[slot].isFlushed, peers.flows[slot].isLast(segment) {
+        flags |= SegmentFlag.ackNow
+        peers.flows[slot].isFlushed = false
+      }
       let length = Datagram.headerLength + Segment.dataLength + segment.length + Datagram.tagLength
       let packetNumber: UInt64
       if segment.length > peers.flows[slot].capacity {
@@ -132,6 +137,13 @@ extension Engine {
       if isProbe { peers.flows[slot].probesOwed -= 1 }
       if isTurnOver(slot, first, end, &batch) { return false }
     }
+  }
+
+  /// What was to be asked for its ACK may have left, and that may have come.
+  private mutating func askBehindEnd(_ slot: Int) {
+    guard peers.flows[slot].send.bytesWaiting == 0 else { return }
+    peers.flows[slot].isFlushed = false
+    if peers.flows[slot].send.packetsInFlight > 0 { peers.flows[slot].owesPing = true }
   }
 
   /// A message each turn, so that every ready peer has its share of a batch. Who is left with the end of what it has, less than a

@@ -8,7 +8,6 @@ struct MessageHeaders: ~Copyable {
   @unsafe let ring: UnsafeMutablePointer<lrp2p_message_ring>
   let count: Int
   private let family: Int32
-  private let ecn: UInt8
 
   /// - Parameter socket: the one that will send.
   init(count: Int, for socket: borrowing UDPSocket) {
@@ -16,7 +15,6 @@ struct MessageHeaders: ~Copyable {
     unsafe self.ring = ring
     self.count = count
     family = socket.family
-    ecn = socket.ecn
   }
 
   deinit { unsafe lrp2p_ring_destroy(ring) }
@@ -35,7 +33,7 @@ struct MessageHeaders: ~Copyable {
     if length > segmentSize {
       unsafe lrp2p_control_put_segment(ring, slot, UInt16(truncatingIfNeeded: segmentSize))
     }
-    if row.ecn != ecn {
+    if row.ecn != 0 {
       unsafe lrp2p_control_put_ecn(ring, slot, row.address.isIPv4, Int32(row.ecn & 3))
     }
     return true

@@ -15,8 +15,6 @@ package struct UDPSocket: ~Copyable {
   /// Whether the kernel has UDP_SEGMENT and UDP_GRO, and the configuration wants them.
   package let segmentationOffload: Bool
   package let receiveOffload: Bool
-  /// The ECN bits of datagrams that are sent without control messages about them.
-  package let ecn: UInt8
   /// Whether `attach(filter:)` has succeeded.
   package private(set) var isFiltered = false
 
@@ -47,8 +45,7 @@ package struct UDPSocket: ~Copyable {
     _ = try check(unsafe lrp2p_local_address(descriptor.raw, &local), "read local address of \(address)")
     self.family = opened.family
     localAddress = Address(local)
-    (segmentationOffload, receiveOffload, ecn) = Self.configure(
-      descriptor.raw, isDualStack: opened.family == AF_INET6, configuration)
+    (segmentationOffload, receiveOffload) = Self.configure(descriptor.raw, configuration)
     self.descriptor = descriptor
   }
 
@@ -104,9 +101,7 @@ package struct UDPSocket: ~Copyable {
 
   /// Sets what improves the socket. A kernel that lacks an option still has a working socket, so failures only
   /// switch the feature off.
-  private static func configure(_ raw: Int32, isDualStack: Bool, _ configuration: ReactorConfiguration) -> (
-    gso: Bool, gro: Bool, ecn: UInt8
-  ) {
+  private static func configure(_ raw: Int32, _ configuration: ReactorConfiguration) -> (gso: Bool, gro: Bool) {
     func set(_ level: lrp2p_option_level, _ option: Int32, _ value: Int32) -> Bool {
       lrp2p_set_option(raw, Int32(level.rawValue), option, value) >= 0
     }
@@ -125,14 +120,7 @@ package struct UDPSocket: ~Copyable {
     var segment: Int32 = 0
     let hasGSO = unsafe lrp2p_get_option(raw, Int32(LRP2P_SOL_UDP.rawValue), UDP_SEGMENT, &segment) >= 0
     let gro = configuration.receiveOffload && set(LRP2P_SOL_UDP, UDP_GRO, 1)
-    // What all datagrams are to carry is the socket's own, so that most need no control message. Either for both families, or
-    // for none: where the second fails the first is taken back.
-    var ecn: Int32 = configuration.engine.marksECN ? 2 : 0
-    if !set(LRP2P_SOL_IP, IP_TOS, ecn) || (isDualStack && !set(LRP2P_SOL_IPV6, IPV6_TCLASS, ecn)) {
-      _ = set(LRP2P_SOL_IP, IP_TOS, 0)
-      ecn = 0
-    }
-    return (configuration.segmentationOffload && hasGSO, gro, UInt8(ecn))
+    return (configuration.segmentationOffload && hasGSO, gro)
   }
 
   /// What the kernel has granted, in bytes that fit: it reports twice that, for its own bookkeeping.

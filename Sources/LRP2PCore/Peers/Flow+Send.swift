@@ -27,6 +27,11 @@ extension Flow {
     return hasData ? send.nextSegment(capacity: capacity) : tail.next(send)
   }
 
+  /// Whether nothing that is offered comes behind a segment that is about to leave for the first time.
+  func isLast(_ segment: SendWindow.Segment) -> Bool {
+    !segment.isRetransmission && segment.offset + UInt64(segment.length) == send.offered
+  }
+
   /// A data segment leaves.
   package mutating func sent(_ segment: SendWindow.Segment, packetNumber: UInt64, bytes: Int, now: Instant) {
     if send.packetsInFlight == 0 { congestion.restarted(now: now) }

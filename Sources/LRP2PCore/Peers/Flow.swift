@@ -57,6 +57,8 @@ package struct Flow: ~Copyable {
   /// Probes to send now, whatever the congestion window says.
   package var probesOwed = 0
   package var owesPing = false
+  /// The last of what is offered asks for its ACK at once, or if it has left, a PING does.
+  var isFlushed = false
   /// A PING is unanswered.
   package var awaitsPing = false
   package var owesPong = false
