@@ -96,7 +96,9 @@ package struct SelectedBackend: Backend, ~Copyable {
   }
 
   package mutating func receive(into batch: inout DatagramBatch) throws(SystemError) -> Bool {
-    isUring ? try uring!.receive(into: &batch) : try epoll!.receive(into: &batch)
+    let hasMore = isUring ? try uring!.receive(into: &batch) : try epoll!.receive(into: &batch)
+    keepSendState()
+    return hasMore
   }
 
   package mutating func send(_ batch: inout DatagramBatch, now: Instant) throws(SystemError) -> Bool {
@@ -105,6 +107,7 @@ package struct SelectedBackend: Backend, ~Copyable {
     return isDone
   }
 
+  /// To be called behind whatever may have changed it: each of the calls above.
   private mutating func keepSendState() { sendState = isUring ? uring!.tellSendState() : epoll!.tellSendState() }
 
   package func count(into statistics: inout ReactorStatistics) {

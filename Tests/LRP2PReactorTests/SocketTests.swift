@@ -1,6 +1,8 @@
 import CLinux
+import CSystemCallFilter
 import LRP2PCore
 import LRP2PReactor
+import Synchronization
 import Testing
 
 @Suite struct SocketTests {
@@ -151,6 +153,35 @@ import Testing
       #expect(received.messages.map(\.segmentSize) == [size])
     }
     #expect(a.statistics.sendCalls == 4 && a.statistics.datagramsSent == 6 && a.statistics.bytesSent == 4200)
+  }
+
+  /// Whichever call learns that there is room again, wait or receive, the next send is tried.
+  @Test(arguments: availableBackends, [false, true])
+  func roomBehindAFullQueueIsNoticed(backend: ReactorBackend, byReceiving: Bool) {
+    let isRefused = Mutex<Int32>(1)
+    // The filter goes with its thread.
+    onThread {
+      do {
+        var configuration = ReactorConfiguration()
+        // Else io_uring sends by itself, which the filter does not see.
+        configuration.segmentationOffload = false
+        var a = try Endpoint(bind: .loopback4(), backend: backend, configuration: configuration)
+        a.append(to: .loopback4(9), length: 100, segmentSize: 100)
+        isRefused.withLock { $0 = system_call_filter_refuse_sends() }
+        var canSend = [a.canSend]
+        #expect(try !a.flush())
+        canSend.append(a.canSend)
+        #expect(a.statistics.sendBlocked == 1)
+        // epoll learns it from its waits only.
+        if byReceiving, backend == .ioUring { _ = try a.backend.receive(into: &a.incoming) }
+        if !byReceiving || backend == .epoll { _ = try a.backend.wait(until: .never) }
+        canSend.append(a.canSend)
+        #expect(canSend == [true, false, true])
+      } catch {
+        Issue.record("\(error)")
+      }
+    }
+    #expect(isRefused.withLock { $0 } == 0)
   }
 
   /// A socket without checksums cannot segment: the kernel answers EINVAL.

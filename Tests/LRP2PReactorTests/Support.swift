@@ -74,6 +74,8 @@ struct Endpoint: ~Copyable {
     outgoing.used += length
   }
 
+  var canSend: Bool { backend.canSend(now: 0) }
+
   /// Sends the outgoing batch, and clears it when it came to its end.
   mutating func flush() throws(SystemError) -> Bool { try backend.send(&outgoing, now: 0) }
 
