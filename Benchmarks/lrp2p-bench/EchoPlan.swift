@@ -1,6 +1,6 @@
 import LRP2PCore
 
-/// What client and server do in turn: for each size the protocol, raw UDP, the protocol, raw UDP, so that both meet
+/// What client and server do in turn: for each size the protocol, raw UDP, the protocol, raw UDP and so on, so that both meet
 /// the machine in the same mood.
 struct EchoPlan {
   static let sizes = [64, 1024]

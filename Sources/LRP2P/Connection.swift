@@ -77,8 +77,8 @@ public final class Connection: Sendable {
     }
   }
 
-  /// Waits until the peer's transport has everything that was accepted so far, and asks it to say so at once. (Whether its
-  /// program has read it, only the program can say.)
+  /// Waits until the peer's transport has everything that was accepted so far; if the last of it has not left yet, that asks the
+  /// peer to say so at once. (Whether its program has read it, only the program can say.)
   public func flush() async throws(TransportError) {
     let channel = channel
     let ticket = channel.nextTicket()

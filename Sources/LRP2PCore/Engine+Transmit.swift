@@ -8,7 +8,8 @@ extension Engine {
     composed(&handler)
   }
 
-  /// The first part of `transmit`, behind which the batch can leave. `composed` has to follow before anything else.
+  /// The first part of `transmit`, behind which the batch can leave. `composed` has to follow before anything else, unless the
+  /// batch has nowhere to go any more.
   package mutating func compose<H: Handler>(_ batch: inout DatagramBatch, now: Instant, handler: inout H) {
     self.now = max(self.now, now)
     batch.ecn = configuration.marksECN ? 2 : 0
@@ -100,7 +101,6 @@ extension Engine {
       let isProbe = peers.flows[slot].probesOwed > 0
       guard let segment = isProbe ? nextProbe(slot) : nextSegment(slot) else {
         if isProbe { continue }
-        if peers.flows[slot].isFlushed { askBehindEnd(slot) }
         return true
       }
       if peers.rows[slot].isOriginal, !permitsOriginal(segment, slot, &handler) { return true }
@@ -109,10 +109,8 @@ extension Engine {
       if segment.isFin { flags |= SegmentFlag.fin }
       if segment.isRetransmission { flags |= SegmentFlag.rto }
       if isProbe, !peers.rows[slot].isOriginal { flags |= SegmentFlag.ackNow }
-      if peers.flows[slot].isFlushed, peers.flows[slot].isLast(segment) {
-        flags |= SegmentFlag.ackNow
-        peers.flows[slot].isFlushed = false
-      }
+      let isFlush = peers.flows[slot].isFlushed && peers.flows[slot].isLast(segment)
+      if isFlush { flags |= SegmentFlag.ackNow }
       let length = Datagram.headerLength + Segment.dataLength + segment.length + Datagram.tagLength
       let packetNumber: UInt64
       if segment.length > peers.flows[slot].capacity {
@@ -135,15 +133,9 @@ extension Engine {
       peers.flows[slot].sent(segment, packetNumber: packetNumber, bytes: length, now: now)
       if segment.isRetransmission { counters.retransmissions &+= 1 }
       if isProbe { peers.flows[slot].probesOwed -= 1 }
+      if isFlush { peers.flows[slot].isFlushed = false }
       if isTurnOver(slot, first, end, &batch) { return false }
     }
-  }
-
-  /// What was to be asked for its ACK may have left, and that may have come.
-  private mutating func askBehindEnd(_ slot: Int) {
-    guard peers.flows[slot].send.bytesWaiting == 0 else { return }
-    peers.flows[slot].isFlushed = false
-    if peers.flows[slot].send.packetsInFlight > 0 { peers.flows[slot].owesPing = true }
   }
 
   /// A message each turn, so that every ready peer has its share of a batch. Who is left with the end of what it has, less than a

@@ -128,13 +128,15 @@ public struct Engine: ~Copyable {
     makeReady(slot)
   }
 
-  /// Asks the peer to acknowledge what was offered as soon as it is there: `Handler.acknowledged` then comes a round trip after
-  /// the last of it has left, and not up to a quarter of one (on short paths a quarter of a millisecond) later. A PING asks for
-  /// it where everything has left already. The original peer cannot be asked.
+  /// Has the last segment of what is offered ask for its ACK at once: `Handler.acknowledged` then comes a round trip after it has
+  /// left, and not up to a quarter of one (on short paths a quarter of a millisecond) later. What has left already is acknowledged
+  /// as it would be without, and what is offered before the end has left moves the end. Call it right after `offer`. The
+  /// original peer cannot be asked.
   public mutating func flush(_ peer: Peer) {
-    guard let slot = live(peer), !isResting(slot), !peers.rows[slot].isOriginal else { return }
+    guard let slot = live(peer), !isResting(slot), !peers.rows[slot].isOriginal,
+      peers.flows[slot].send.bytesWaiting > 0
+    else { return }
     peers.flows[slot].isFlushed = true
-    makeReady(slot)
   }
 
   /// Ends the own direction behind what was offered. The peer's `Handler.finished` follows when it has everything.

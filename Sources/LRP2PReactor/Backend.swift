@@ -29,7 +29,7 @@ package protocol Backend: ~Copyable {
   ///   again.
   mutating func send(_ batch: inout DatagramBatch, now: Instant) throws(SystemError) -> Bool
 
-  /// Whether the socket takes datagrams, as far as the last send and wait have told.
+  /// Whether the socket takes datagrams, as far as the calls so far have told.
   var sendState: SendState { get }
 
   /// Adds what the backend counts.

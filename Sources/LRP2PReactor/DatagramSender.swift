@@ -11,7 +11,7 @@ package enum SendProgress: Equatable {
   case shortOfBuffers
 }
 
-/// Sends a batch by sendmmsg, bursts by UDP_SEGMENT where the socket can.
+/// Sends a batch by sendmmsg (a single message by sendmsg or sendto), bursts by UDP_SEGMENT where the socket can.
 ///
 /// It keeps its place in the batch across calls: until `send` says `done`, the next call has to bring the same batch.
 @safe

@@ -98,8 +98,8 @@ public struct Reactor: ~Copyable {
     return word
   }
 
-  /// An epoll descriptor to embed the reactor in another loop: it is readable when a turn has datagrams, room to send
-  /// or a call of the remote to handle. Timers do not show in it, but for one of a turn that has waited, behind which there may be
+  /// An epoll descriptor to embed the reactor in another loop: it is readable as long as a turn has datagrams, room to send
+  /// or a call of the remote to handle (a turn may leave some for the next: watch it for its level, not for edges). Timers do not show in it, but for one of a turn that has waited, behind which there may be
   /// nothing to do: call `turn` also when `nextTimeout` has passed. It belongs to the reactor and is closed with it.
   public var fileDescriptor: Int32 { backend.fileDescriptor }
 

@@ -128,6 +128,7 @@ extension Engine {
 extension Flow {
   /// What the original takes and gives: its sizes, its window, ChaCha20-Poly1305 under one key, small bursts.
   fileprivate mutating func becomeOriginal(_ configuration: EngineConfiguration) {
+    isFlushed = false
     aead = .chacha20Poly1305
     epochs = KeyEpochs(bits: 64)
     // It knows no path MTU: datagrams keep their size.

@@ -100,6 +100,7 @@ extension Flow {
     sendNotBefore = 0
     probeCount = 0
     hasProbedEarly = false
+    isFlushed = false
     pongToken = 0
     isCongestionLimited = false
     highestAcknowledged = row.highestAcknowledged

@@ -66,7 +66,9 @@ extension Flow {
   /// New segments of `capacity` bytes each that the congestion window and the pacer let out one behind the other, when nothing
   /// else is due before them and none of them is the first after a silence.
   package mutating func wholeSegments(now: Instant) -> Int {
-    let most = send.wholeSegments(capacity: capacity)
+    var most = send.wholeSegments(capacity: capacity)
+    // The last is to ask for its ACK.
+    if isFlushed, UInt64(most) * UInt64(capacity) == send.bytesWaiting { most -= 1 }
     guard most > 1, probesOwed == 0, hasStarted, trains.isOver, send.packetsInFlight > 0, now >= sendNotBefore,
       hasCongestionWindow
     else { return 0 }

@@ -57,7 +57,7 @@ package struct Flow: ~Copyable {
   /// Probes to send now, whatever the congestion window says.
   package var probesOwed = 0
   package var owesPing = false
-  /// The last of what is offered asks for its ACK at once, or if it has left, a PING does.
+  /// The last of what is offered, which has not left, is to ask for its ACK at once.
   var isFlushed = false
   /// A PING is unanswered.
   package var awaitsPing = false
