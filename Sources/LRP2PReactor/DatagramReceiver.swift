@@ -13,7 +13,7 @@ package struct DatagramReceiver: ~Copyable {
   private let capacity: Int
   private let messageCapacity: Int
   package private(set) var tally = ReceiveTally()
-  /// Calls in a row that have brought a single datagram.
+  /// Calls in a row that have brought a single datagram, as far as they count since the last look for more.
   private var singles = 0
 
   package init(over batch: borrowing DatagramBatch) {

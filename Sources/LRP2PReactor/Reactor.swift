@@ -98,9 +98,10 @@ public struct Reactor: ~Copyable {
     return word
   }
 
-  /// An epoll descriptor to embed the reactor in another loop: it is readable as long as a turn has datagrams, room to send
-  /// or a call of the remote to handle (a turn may leave some for the next: watch it for its level, not for edges). Timers do not show in it, but for one of a turn that has waited, behind which there may be
-  /// nothing to do: call `turn` also when `nextTimeout` has passed. It belongs to the reactor and is closed with it.
+  /// An epoll descriptor to embed the reactor in another loop: it is readable as long as a turn has datagrams, room to send or a
+  /// call of the remote to handle. (Watch it for its level, not for edges: a turn may leave some for the next.) Timers do not show
+  /// in it, but for one of a turn that has waited, behind which there may be nothing to do: call `turn` also when `nextTimeout`
+  /// has passed. It belongs to the reactor and is closed with it.
   public var fileDescriptor: Int32 { backend.fileDescriptor }
 
   /// How long the next turn would wait if nothing happened, in nanoseconds; nil when it would wait for ever.
@@ -226,12 +227,8 @@ public struct Reactor: ~Copyable {
     engine.socketIsBehind = true
     guard backend.canSend(now: now) else { return }
     for _ in 0..<limit {
-      if batch.count > 0 {
-        // Left from a turn that could not send it.
-        guard try backend.send(&batch, now: now) else { return }
-        continue
-      }
-      engine.compose(&batch, now: now, handler: &handler)
+      // It may hold what a turn before could not send.
+      if batch.count == 0 { engine.compose(&batch, now: now, handler: &handler) }
       let isEmpty = batch.count == 0
       // Before those who have sent are judged: the other side waits for the datagrams, and nobody for that.
       let isSent = isEmpty ? true : try backend.send(&batch, now: now)

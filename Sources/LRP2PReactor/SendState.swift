@@ -12,7 +12,7 @@ package enum SendState: BitwiseCopyable {
   private static var shortRetry: Nanoseconds { 1_000_000 }
 
   /// What a send at `now` that got as far as `progress` has told.
-  package init(_ progress: SendProgress, now: Instant) {
+  init(_ progress: SendProgress, now: Instant) {
     switch progress {
     case .done: self = .open
     case .blocked: self = .untilWritable
