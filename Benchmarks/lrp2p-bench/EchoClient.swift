@@ -8,8 +8,9 @@ struct EchoCaller: Handler {
   private var recordFrom: Instant = 0
   private var end: Instant = 0
   private let pattern = Pattern(number: 0)
-  /// Bytes answered so far; the request in flight begins at a multiple of `size`.
+  /// Bytes answered so far, and those that are once the request in flight is.
   private var answered: UInt64 = 0
+  private var asked: UInt64 = 0
   private var sentAt: Instant = 0
   var latencies = Latencies(capacity: EchoPlan.sampleCapacity)
   private(set) var wrongPieces: UInt64 = 0
@@ -22,7 +23,7 @@ struct EchoCaller: Handler {
   /// Gets ready for another connection.
   mutating func reset(recordFrom: Instant, end: Instant) {
     (self.recordFrom, self.end) = (recordFrom, end)
-    answered = 0
+    (answered, asked) = (0, 0)
     (isDone, isConnected) = (false, false)
     closeReason = nil
   }
@@ -34,7 +35,8 @@ struct EchoCaller: Handler {
 
   private mutating func request(_ peer: Peer, at now: Instant, _ engine: inout Engine) {
     sentAt = now
-    engine.offer(peer, upTo: answered &+ size)
+    asked = answered &+ size
+    engine.offer(peer, upTo: asked)
   }
 
   mutating func fill(_ peer: Peer, offset: UInt64, into bytes: inout MutableRawSpan) {
@@ -44,7 +46,7 @@ struct EchoCaller: Handler {
   mutating func received(_ peer: Peer, _ bytes: RawSpan, engine: inout Engine) {
     if !pattern.matches(bytes, offset: answered) { wrongPieces += 1 }
     answered &+= UInt64(bytes.byteCount)
-    if answered % size != 0 { return }
+    if answered < asked { return }
     let now = currentInstant()
     if now >= recordFrom { latencies.append(now &- sentAt) }
     if now >= end { isDone = true } else { request(peer, at: now, &engine) }

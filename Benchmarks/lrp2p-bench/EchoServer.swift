@@ -27,7 +27,7 @@ struct EchoResponder: Handler {
     var span = ring.mutableSpan
     var target = unsafe span.mutableBytes
     target.copy(bytes.extracting(0..<first), to: start)
-    target.copy(bytes.extracting(first..<bytes.byteCount), to: 0)
+    if first < bytes.byteCount { target.copy(bytes.extracting(first..<bytes.byteCount), to: 0) }
     total &+= UInt64(bytes.byteCount)
     if total &- acknowledged > UInt64(ring.count) { hasOverflown = true }
     engine.offer(peer, upTo: total)
@@ -38,7 +38,7 @@ struct EchoResponder: Handler {
     let first = min(bytes.byteCount, ring.count - start)
     let source = unsafe ring.span.bytes
     bytes.copy(source.extracting(start..<start + first), to: 0)
-    bytes.copy(source.extracting(0..<bytes.byteCount - first), to: first)
+    if first < bytes.byteCount { bytes.copy(source.extracting(0..<bytes.byteCount - first), to: first) }
   }
 
   mutating func acknowledged(_ peer: Peer, upTo offset: UInt64, engine: inout Engine) { acknowledged = offset }

@@ -4,6 +4,9 @@
 // one back costs nothing, the wheel's call then finds nothing to do and sets it anew.
 
 extension Engine {
+  /// Tells the time when nothing is due.
+  package mutating func pass(to now: Instant) { self.now = max(self.now, now) }
+
   /// Calls what is due at `now`.
   package mutating func expire<H: Handler>(now: Instant, handler: inout H) {
     self.now = max(self.now, now)

@@ -28,7 +28,15 @@ extension Engine {
     }
     openAndDispatch(&batch, &handler)
     if held.isReady { openHeld(&handler) }
-    settleTouched(&handler)
+    if !isJudgedBehindTransmit { settleTouched(&handler) }
+  }
+
+  /// Whether all that the batch has touched is one peer that is about to send: then it is judged behind that, where nobody waits.
+  private var isJudgedBehindTransmit: Bool {
+    guard touched.count == 1, let entry = touched.first, !poolHasRefused, !isPoolFull else { return false }
+    let slot = Int(entry)
+    return peers.rows[slot].isReady && peers.rows[slot].phase == .established && peers.flows.contains(slot)
+      && peers.flows[slot].wheelDeadline != .never && !peers.flows[slot].receive.reopened
   }
 
   // MARK: Segment
@@ -252,6 +260,12 @@ extension Engine {
       return
     }
     peers.flows[slot].growReplayWindow()
+    if peers.flows[slot].receive.reopened { peers.flows[slot].ack.demand() }
+    // Who is about to send is judged again then: most of what it waits for by now is over, like the ACK that goes along. Should the
+    // socket be full for long, a wheel calls all the same.
+    let isArmed = min(peers.flows[slot].wheelDeadline, peers.rows[slot].wheelDeadline) != .never
+    let isJudgedAgain = !isBehindTransmit && isArmed && peers.rows[slot].phase == .established
+    if isJudgedAgain, peers.rows[slot].isReady { return }
     if peers.flows[slot].mtu.wantsSearch, peers.rows[slot].phase == .established {
       peers.flows[slot].mtu.search(challenge: randomWord(), now: now)
     }
@@ -259,15 +273,8 @@ extension Engine {
       let next = peers.flows[slot].receive.next
       peers.flows[slot].reassembly?.forget(before: next, pool: &pool)
     }
-    if peers.flows[slot].receive.reopened { peers.flows[slot].ack.demand() }
     if peers.flows[slot].hasWork(now: now) { makeReady(slot) }
-    // It is about to send, and judged again then: most of what it waits for by now is over, like the ACK that goes along. Should
-    // the socket be full for long, a wheel calls all the same.
-    if !isBehindTransmit, peers.rows[slot].isReady, peers.rows[slot].phase == .established,
-      min(peers.flows[slot].wheelDeadline, peers.rows[slot].wheelDeadline) != .never
-    {
-      return
-    }
+    if isJudgedAgain, peers.rows[slot].isReady { return }
     restIfQuiet(slot)
     arm(slot)
   }

@@ -13,7 +13,7 @@ extension Engine {
   package mutating func compose<H: Handler>(_ batch: inout DatagramBatch, now: Instant, handler: inout H) {
     self.now = max(self.now, now)
     batch.ecn = configuration.marksECN ? 2 : 0
-    sendCookieReplies(into: &batch)
+    if !cookieReplies.isEmpty { sendCookieReplies(into: &batch) }
     // Peers that get ready meanwhile have their turn in the next call.
     var turns = ready.count
     while turns > 0, batch.count < batch.messages.count, let entry = ready.popFirst() {
@@ -33,7 +33,14 @@ extension Engine {
   }
 
   /// The second part: judges whose datagrams the batch has. The other side has them meanwhile, if they have left.
-  package mutating func composed<H: Handler>(_ handler: inout H) { settleTouched(&handler, isBehindTransmit: true) }
+  package mutating func composed<H: Handler>(_ handler: inout H) {
+    if let lone = loneSend {
+      loneSend = nil
+      peers.flows[lone.slot].sent(lone.segment, packetNumber: lone.packetNumber, bytes: lone.bytes, now: now)
+      peers.flows[lone.slot].isOutOfData()
+    }
+    settleTouched(&handler, isBehindTransmit: true)
+  }
 
   /// - Returns: whether the peer has had all that it may send now.
   private mutating func send<H: Handler>(_ slot: Int, into batch: inout DatagramBatch, _ handler: inout H) -> Bool {
@@ -59,8 +66,8 @@ extension Engine {
       }
       let before = peers.flows[slot].lastElicitingSent
       let isDone =
-        sendData(slot, into: &batch, &handler) && sendAck(slot, into: &batch) && sendPings(slot, into: &batch)
-        && sendPath(slot, into: &batch)
+        sendData(slot, into: &batch, &handler) && sendAck(slot, into: &batch)
+        && (!peers.flows[slot].owesControl || sendPings(slot, into: &batch) && sendPath(slot, into: &batch))
       if peers.rows[slot].phase == .established {
         touch(slot)
         if before < now, peers.flows[slot].lastElicitingSent == now { repeatMessage3(slot) }
@@ -130,10 +137,15 @@ extension Engine {
           handler.fill(peer(slot), offset: segment.offset, into: &payload)
         }
       }
+      if isFlush { peers.flows[slot].isFlushed = false }
+      if sealCount == 1, ready.isEmpty, !isProbe, !segment.isFin, peers.flows[slot].isLast(segment) {
+        loneSend = LoneSend(slot: slot, segment: segment, packetNumber: packetNumber, bytes: length)
+        peers.flows[slot].lastElicitingSent = now
+        return true
+      }
       peers.flows[slot].sent(segment, packetNumber: packetNumber, bytes: length, now: now)
       if segment.isRetransmission { counters.retransmissions &+= 1 }
       if isProbe { peers.flows[slot].probesOwed -= 1 }
-      if isFlush { peers.flows[slot].isFlushed = false }
       if isTurnOver(slot, first, end, &batch) { return false }
     }
   }
@@ -355,4 +367,13 @@ extension Engine {
     suite.seal(sealJobs, count: sealCount, in: &batch.arena, keys: peers.keys)
     sealCount = 0
   }
+}
+
+/// The only segment of a batch and the last that its flow has, as answers and requests are: the flow is told of it behind the send
+/// call.
+struct LoneSend: BitwiseCopyable {
+  var slot: Int
+  var segment: SendWindow.Segment
+  var packetNumber: UInt64
+  var bytes: Int
 }

@@ -42,7 +42,8 @@ struct Workspace: ~Copyable {
     return (own.0 ^ other.0) | (own.1 ^ other.1) == 0
   }
 
-  /// The notes hold a piece of key stream. The nonce's first four bytes are zero again, too.
+  /// The notes hold a piece of key stream, which tells nobody more than the expanded key beside it: they go when that does. The
+  /// nonce's first four bytes are zero again, too.
   func wipe() { unsafe lrp2p_mb_wipe(base, Self.byteCount) }
 }
 
@@ -113,7 +114,6 @@ extension IPSecMBSuite {
       workspace.setNonce(job.packetNumber)
       unsafe seal(text, tag: text.text + text.length)
     }
-    workspace.wipe()
   }
 
   package func open(
@@ -133,7 +133,6 @@ extension IPSecMBSuite {
       workspace.setNonce(job.packetNumber)
       jobs[index].opened = unsafe open(text, tag: text.text + text.length)
     }
-    workspace.wipe()
   }
 
   /// - Parameters:

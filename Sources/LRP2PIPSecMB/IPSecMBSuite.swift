@@ -59,7 +59,10 @@ extension IPSecMBSuite: CipherSuite {
 
   package func supports(_ aead: AEAD) -> Bool { true }
 
-  package func forget(_ row: Int) { expandedKeys.forget(row) }
+  package func forget(_ row: Int) {
+    expandedKeys.forget(row)
+    workspace.wipe()
+  }
 
   @_lifetime(bytes: copy bytes)
   package func random(_ bytes: inout MutableRawSpan) { handshakes.random(&bytes) }

@@ -81,6 +81,7 @@ package struct DatagramSender: ~Copyable {
   package mutating func send(_ batch: inout DatagramBatch, to socket: borrowing UDPSocket) throws(SystemError)
     -> SendProgress
   {
+    if sendsAlone(batch, to: socket) { return .done }
     while true {
       let count = prepare(&batch)
       if count == 0 {
@@ -117,6 +118,22 @@ package struct DatagramSender: ~Copyable {
           code: -result, operation: "send \(head.length) bytes to \(batch.messages[head.message].address)")
       }
     }
+  }
+
+  /// Sends a batch that is a single datagram, as the answer to a request is, without keeping a place in it.
+  /// - Returns: whether it has left: what does not go this way is for the long one, faults too.
+  @inline(__always)
+  private mutating func sendsAlone(_ batch: borrowing DatagramBatch, to socket: borrowing UDPSocket) -> Bool {
+    guard batch.count == 1, message == 0, start == 0, !isProbing else { return false }
+    let row = batch.messages[0]
+    guard row.length > 0, row.length <= row.segmentSize,
+      headers.write(0, row, start: 0, length: row.length, segmentSize: row.segmentSize, of: batch),
+      headers.send(1, to: socket) > 0
+    else { return false }
+    counters.calls &+= 1
+    counters.datagrams &+= 1
+    counters.bytes &+= UInt64(row.length)
+    return true
   }
 
   /// Writes headers for the datagrams that come next and returns how many headers there are.

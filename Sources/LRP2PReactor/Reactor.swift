@@ -21,6 +21,7 @@ public struct Reactor: ~Copyable {
   private let receiveBatchesPerTurn: Int
   private let sendBatchesPerTurn: Int
   private var spin: AdaptiveSpin
+  private var clock: TurnClock
   private var hugePages: HugePages?
   private var turns: UInt64 = 0
   private var isStopped = false
@@ -85,6 +86,7 @@ public struct Reactor: ~Copyable {
     receiveBatchesPerTurn = configuration.receiveBatchesPerTurn
     sendBatchesPerTurn = configuration.sendBatchesPerTurn
     spin = AdaptiveSpin(longest: configuration.longestSpin)
+    clock = TurnClock(isUsable: TurnClock.counterIsSteady)
     hugePages = configuration.hugePages ? HugePages() : nil
     engine = Engine(
       configuration: configuration.engine, secretKey: secretKey, suite: suite, seed: Self.random(suite),
@@ -176,20 +178,22 @@ public struct Reactor: ~Copyable {
     var deadline = Self.nextDeadline(backend, engine, isPending: outgoing.count > 0)
     if let timeout { deadline = min(deadline, instant(after: timeout)) }
     let wake = try spin.wait(until: deadline, on: &backend)
-    let now = currentInstant()
+    let now = clock.now()
     if wake.isReadable {
       try Self.receive(
         &backend, &engine, &incoming, now: now, limit: receiveBatchesPerTurn, handler: &handler)
     }
-    engine.expire(now: now, handler: &handler)
+    // A timer that has been set meanwhile is no earlier than now, or the next turn's, which then does not wait.
+    if now >= deadline || !wake.isReadable { engine.expire(now: now, handler: &handler) } else { engine.pass(to: now) }
     return (wake, now)
   }
 
   private mutating func endTurn<H: Handler>(_ handler: inout H, _ wake: Wake, now: Instant) throws(SystemError) {
     // Behind `expire`, so that tasks meet an engine that knows the time.
     if wake.isSignalled { runTasks() }
-    hugePages?.advise(engine)
     try Self.transmit(&backend, &engine, &outgoing, now: now, limit: sendBatchesPerTurn, handler: &handler)
+    hugePages?.advise(engine)
+    clock.read()
   }
 
   private mutating func runTasks() {

@@ -59,8 +59,10 @@ struct RingSender: ~Copyable {
   /// Prepares the next messages of the batch, when none is in flight.
   /// - Returns: whether there are any: else the batch is ready for `finish`.
   mutating func prepare(_ batch: borrowing DatagramBatch, on ring: borrowing CompletionRing) -> Bool {
-    // Without offload each datagram would be a request of its own, which is no better than sendmmsg.
-    if isFallingBack || !fallback.segmentationOffload { return false }
+    // A lone message is sent sooner by a call of its own. Without offload each datagram would be a request of its own, which is
+    // no better than sendmmsg.
+    if prepared == 0, batch.count == 1 || !fallback.segmentationOffload { isFallingBack = true }
+    if isFallingBack { return false }
     while prepared < batch.count, inFlight < headers.count {
       let row = batch.messages[prepared]
       results[prepared] = Self.pending

@@ -115,8 +115,11 @@ package struct UDPSocket: ~Copyable {
     // A dual-stack socket needs both families' options.
     _ = set(LRP2P_SOL_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE)
     _ = set(LRP2P_SOL_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_PROBE)
-    _ = set(LRP2P_SOL_IP, IP_RECVTOS, 1)
-    _ = set(LRP2P_SOL_IPV6, IPV6_RECVTCLASS, 1)
+    // Nobody marks what comes from somebody who does not send ECT, and no message needs to be asked for it then.
+    if configuration.engine.marksECN {
+      _ = set(LRP2P_SOL_IP, IP_RECVTOS, 1)
+      _ = set(LRP2P_SOL_IPV6, IPV6_RECVTCLASS, 1)
+    }
     var segment: Int32 = 0
     let hasGSO = unsafe lrp2p_get_option(raw, Int32(LRP2P_SOL_UDP.rawValue), UDP_SEGMENT, &segment) >= 0
     let gro = configuration.receiveOffload && set(LRP2P_SOL_UDP, UDP_GRO, 1)

@@ -144,9 +144,9 @@ import Testing
     #expect(try receiveOnce() == [1, 2])
   }
 
-  @Test func oneMessageLeavesByWhicheverCallCarriesIt() throws {
-    var a = try Endpoint(bind: .loopback4(), backend: .epoll)
-    var b = try Endpoint(bind: .loopback4(), backend: .epoll)
+  @Test(arguments: availableBackends) func oneMessageLeavesByWhicheverCallCarriesIt(backend: ReactorBackend) throws {
+    var a = try Endpoint(bind: .loopback4(), backend: backend)
+    var b = try Endpoint(bind: .loopback4(), backend: backend)
     for (length, size, ecn) in [(700, 700, 0), (700, 700, 2), (1400, 700, 0), (1400, 700, 1)] {
       a.append(to: b.localAddress, length: length, segmentSize: size, ecn: UInt8(ecn))
       #expect(try a.flush())

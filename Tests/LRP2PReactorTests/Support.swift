@@ -39,6 +39,8 @@ struct Endpoint: ~Copyable {
     configuration.backend = choice
     configuration.receiveMessages = 8
     configuration.sendMessages = 8
+    // Has the sockets read what they are marked with.
+    configuration.engine.marksECN = true
     let socket = try UDPSocket(bind: address, configuration: configuration, family: family)
     let (localAddress, socketFamily, raw) = (socket.localAddress, socket.family, socket.descriptor.raw)
     let signal = FileDescriptor(owning: lrp2p_eventfd())

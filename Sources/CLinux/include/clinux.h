@@ -100,6 +100,19 @@ static inline uint64_t lrp2p_boottime(void) {
   return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
+/// The processor's own counter of time: the TSC, or the virtual counter of ARM's generic timer. 0 where there is none.
+static inline uint64_t lrp2p_counter(void) {
+#if defined(__x86_64__)
+  return __builtin_ia32_rdtsc();
+#elif defined(__aarch64__)
+  uint64_t ticks;
+  __asm__ volatile("mrs %0, cntvct_el0" : "=r"(ticks));
+  return ticks;
+#else
+  return 0;
+#endif
+}
+
 /// A timer on the clock of `lrp2p_boottime`, not started.
 static inline int lrp2p_timerfd(void) { return lrp2p_result(timerfd_create(CLOCK_BOOTTIME, TFD_NONBLOCK | TFD_CLOEXEC)); }
 

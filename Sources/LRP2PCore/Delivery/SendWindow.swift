@@ -39,7 +39,7 @@ package struct SendWindow: ~Copyable {
   }
 
   /// A segment to put on the wire.
-  package struct Segment {
+  package struct Segment: BitwiseCopyable {
     package var number: UInt32
     package var offset: UInt64
     package var length: Int

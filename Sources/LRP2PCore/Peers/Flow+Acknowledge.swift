@@ -161,14 +161,14 @@ extension Flow {
     replay.grow(toBits: min(bits, 1 << 25))
   }
 
+  /// Whether there is a CONTROL to send, CLOSE aside.
+  @inline(__always)
+  var owesControl: Bool { owesPing || pingToken != 0 || owesPong || path.owesAnything || mtu.owesProbe }
+
   /// Whether `transmit` would find something to send now.
   @inline(__always)
   package func hasWork(now: Instant) -> Bool {
-    if owesClose || isClosedByUser || owesPing || pingToken != 0 || path.owesAnything || mtu.owesProbe || owesPong
-      || owesFirstAck || probesOwed > 0
-    {
-      return true
-    }
+    if owesControl || owesClose || isClosedByUser || owesFirstAck || probesOwed > 0 { return true }
     if ack.isDue(now: now) { return true }
     guard send.hasData || tail.mayRepeat(send, window: congestion.window) else { return false }
     return hasCongestionWindow && pacingDeadline <= now

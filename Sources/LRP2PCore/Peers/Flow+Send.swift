@@ -3,10 +3,7 @@ extension Flow {
   package mutating func nextSegment(now: Instant) -> SendWindow.Segment? {
     let hasData = send.hasData
     guard hasData || tail.mayRepeat(send, window: congestion.window) else {
-      isCongestionLimited = false
-      if send.bytesInFlight < congestion.window, !send.isWindowClosed {
-        rate.limitedByApplication(bytesInFlight: send.bytesInFlight)
-      }
+      isOutOfData()
       return nil
     }
     guard now >= sendNotBefore else {
@@ -25,6 +22,14 @@ extension Flow {
     }
     pacingDeadline = 0
     return hasData ? send.nextSegment(capacity: capacity) : tail.next(send)
+  }
+
+  /// Nothing is left to send, so what is measured from here on says nothing about the path.
+  mutating func isOutOfData() {
+    isCongestionLimited = false
+    if send.bytesInFlight < congestion.window, !send.isWindowClosed {
+      rate.limitedByApplication(bytesInFlight: send.bytesInFlight)
+    }
   }
 
   /// Whether nothing that is offered comes behind a segment that is about to leave for the first time.

@@ -1,0 +1,65 @@
+import LRP2PCore
+import LRP2PSimulation
+import Testing
+
+/// A batch of one segment leaves before its flow is told of it.
+@Suite struct LoneSendTests {
+  private struct Step {
+    /// Segments in flight when the batch leaves, and when it has left.
+    var leaving = 0
+    var left = 0
+    var datagrams = 0
+  }
+
+  /// Has `bytes` more offered and the batch lost; all of it arrives in the end.
+  private static func offer(
+    _ world: inout World<StreamHandler>, _ peer: Peer, more bytes: Int, _ change: (inout Engine) -> Void = { _ in }
+  ) -> Step {
+    let total = world.first.peers.flows[peer.slot].send.acknowledgedOffset + UInt64(bytes)
+    var batch = DatagramBatch(messages: 8, messageCapacity: 65_000)
+    world.first.offer(peer, upTo: total)
+    change(&world.first)
+    let now = world.now
+    var handler = world.firstHandler
+    world.first.compose(&batch, now: now, handler: &handler)
+    let leaving = world.first.peers.flows[peer.slot].send.packetsInFlight
+    world.first.composed(&handler)
+    world.firstHandler = handler
+    let left = world.first.peers.flows[peer.slot].send.packetsInFlight
+    let datagrams = (0..<batch.count).reduce(0) { sum, index in
+      let message = batch.messages[index]
+      return sum + (message.length + message.segmentSize - 1) / message.segmentSize
+    }
+    #expect(world.run(for: .seconds(5)) { $0.firstHandler.peers[peer]?.acknowledged == total })
+    _ = world.run(for: .milliseconds(100))
+    return Step(leaving: leaving, left: left, datagrams: datagrams)
+  }
+
+  private static func openWorld() throws -> World<StreamHandler> {
+    var world = try LifecycleTests.openWorld(link: Link())
+    world.secondHandler.bytesToSend = 0
+    _ = world.run(for: .milliseconds(100))
+    return world
+  }
+
+  @Test func theFlowIsToldBehindTheSend() throws {
+    var world = try Self.openWorld()
+    let peer = try LifecycleTests.only(world.firstHandler)
+    let capacity = world.first.peers.flows[peer.slot].capacity
+    for bytes in [1, 1000, capacity] {
+      let step = Self.offer(&world, peer, more: bytes)
+      #expect(step.leaving == 0 && step.left == 1 && step.datagrams == 1)
+    }
+  }
+
+  /// Whoever sends more than one segment, or the last of a stream, has each noted as it is written.
+  @Test func othersAreToldAtOnce() throws {
+    var world = try Self.openWorld()
+    let peer = try LifecycleTests.only(world.firstHandler)
+    let capacity = world.first.peers.flows[peer.slot].capacity
+    let two = Self.offer(&world, peer, more: capacity + 1)
+    #expect(two.leaving == 2 && two.left == 2 && two.datagrams == 2)
+    let last = Self.offer(&world, peer, more: 10) { $0.finish(peer) }
+    #expect(last.leaving == 1 && last.left == 1)
+  }
+}
