@@ -28,15 +28,21 @@ extension Engine {
     }
     openAndDispatch(&batch, &handler)
     if held.isReady { openHeld(&handler) }
-    if !isJudgedBehindTransmit { settleTouched(&handler) }
+    if let slot = judgedBehindTransmit {
+      peers.flows[slot].growReplayWindow()
+    } else {
+      settleTouched(&handler)
+    }
   }
 
-  /// Whether all that the batch has touched is one peer that is about to send: then it is judged behind that, where nobody waits.
-  private var isJudgedBehindTransmit: Bool {
-    guard touched.count == 1, let entry = touched.first, !poolHasRefused, !isPoolFull else { return false }
+  /// The one peer that the batch has touched, if it is about to send: then it is judged behind that, where nobody waits.
+  private var judgedBehindTransmit: Int? {
+    guard touched.count == 1, let entry = touched.first, !poolHasRefused, !isPoolFull else { return nil }
     let slot = Int(entry)
-    return peers.rows[slot].isReady && peers.rows[slot].phase == .established && peers.flows.contains(slot)
+    let isJudged =
+      peers.rows[slot].isReady && peers.rows[slot].phase == .established && peers.flows.contains(slot)
       && peers.flows[slot].wheelDeadline != .never && !peers.flows[slot].receive.reopened
+    return isJudged ? slot : nil
   }
 
   // MARK: Segment

@@ -18,7 +18,12 @@ extension Engine {
     var turns = ready.count
     while turns > 0, batch.count < batch.messages.count, let entry = ready.popFirst() {
       let slot = Int(entry)
-      guard peers.rows[slot].isReady else { continue }
+      guard peers.rows[slot].isReady else {
+        turns -= 1
+        continue
+      }
+      // Whoever comes behind it makes it no lone one, itself included.
+      tellLoneSend()
       peers.rows[slot].isReady = false
       let used = batch.used
       if send(slot, into: &batch, &handler) {
@@ -34,12 +39,16 @@ extension Engine {
 
   /// The second part: judges whose datagrams the batch has. The other side has them meanwhile, if they have left.
   package mutating func composed<H: Handler>(_ handler: inout H) {
-    if let lone = loneSend {
-      loneSend = nil
-      peers.flows[lone.slot].sent(lone.segment, packetNumber: lone.packetNumber, bytes: lone.bytes, now: now)
-      peers.flows[lone.slot].isOutOfData()
-    }
+    tellLoneSend()
     settleTouched(&handler, isBehindTransmit: true)
+  }
+
+  @inline(__always)
+  private mutating func tellLoneSend() {
+    guard let lone = loneSend else { return }
+    loneSend = nil
+    peers.flows[lone.slot].sent(lone.segment, packetNumber: lone.packetNumber, bytes: lone.bytes, now: now)
+    peers.flows[lone.slot].isOutOfData()
   }
 
   /// - Returns: whether the peer has had all that it may send now.
@@ -369,8 +378,8 @@ extension Engine {
   }
 }
 
-/// The only segment of a batch and the last that its flow has, as answers and requests are: the flow is told of it behind the send
-/// call.
+/// The only segment that waits to be sealed, and the last that its flow has, as requests and answers are: the flow is told of it
+/// behind the send call.
 struct LoneSend: BitwiseCopyable {
   var slot: Int
   var segment: SendWindow.Segment

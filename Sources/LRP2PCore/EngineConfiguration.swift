@@ -55,7 +55,7 @@ public struct EngineConfiguration: Sendable {
   package var flowsKept = 1024
   /// The rows of a batch's peers are read ahead of their use, all at once; for benchmarks of what that saves.
   package var prefetchesPeers = true
-  /// Datagrams are sent as ECN-capable, ECT(0).
+  /// Datagrams are sent as ECN-capable, ECT(0), and sockets are asked how those that come are marked.
   package var marksECN = false
   /// The window before anything is known of the path; for simulations that leave the start out.
   package var initialReceiveWindow = 16_384

@@ -127,10 +127,10 @@ package struct DatagramSender: ~Copyable {
     guard batch.count == 1, message == 0, start == 0, !isProbing else { return false }
     let row = batch.messages[0]
     guard row.length > 0, row.length <= row.segmentSize,
-      headers.write(0, row, start: 0, length: row.length, segmentSize: row.segmentSize, of: batch),
-      headers.send(1, to: socket) > 0
+      headers.write(0, row, start: 0, length: row.length, segmentSize: row.segmentSize, of: batch)
     else { return false }
     counters.calls &+= 1
+    guard headers.send(1, to: socket) > 0 else { return false }
     counters.datagrams &+= 1
     counters.bytes &+= UInt64(row.length)
     return true

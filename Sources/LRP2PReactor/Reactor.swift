@@ -234,8 +234,14 @@ public struct Reactor: ~Copyable {
       // It may hold what a turn before could not send.
       if batch.count == 0 { engine.compose(&batch, now: now, handler: &handler) }
       let isEmpty = batch.count == 0
-      // Before those who have sent are judged: the other side waits for the datagrams, and nobody for that.
-      let isSent = isEmpty ? true : try backend.send(&batch, now: now)
+      var isSent = true
+      do throws(SystemError) {
+        // Before those who have sent are judged: the other side waits for the datagrams, and nobody for that.
+        if !isEmpty { isSent = try backend.send(&batch, now: now) }
+      } catch {
+        engine.composed(&handler)
+        throw error
+      }
       engine.composed(&handler)
       guard isSent else { return }
       if isEmpty { break }

@@ -2,7 +2,7 @@ import CLinux
 import CUring
 import LRP2PCore
 
-/// Sends a batch by an io_uring: each message one request, all of them submitted by one call.
+/// Sends a batch by an io_uring: each of several messages one request, all of them submitted by one call.
 ///
 /// A send does not wait for room, so it completes inside the call that submits it, and they are done in their order.
 /// What the ring did not send, for whatever reason, goes to a `DatagramSender`, which knows every fault: the same errors

@@ -15,14 +15,16 @@ package struct TurnClock: BitwiseCopyable {
   private var first: (instant: Instant, ticks: UInt64)?
   /// Nanoseconds in 2^32 ticks; 0 as long as that is not known.
   package private(set) var rate: UInt64 = 0
+  /// Ticks of the shortest reading so far; of very few a coarse counter makes no difference.
+  private var shortest = UInt64.max
   private let isUsable: Bool
 
   /// How far from a reading the counter is believed.
   package static var reach: Nanoseconds { .milliseconds(1) }
   /// How far apart two readings are that tell the rate: a hundred times the reach, so that what one of them is off by is nothing.
   package static var base: Nanoseconds { .milliseconds(100) }
-  /// A reading during which more time than this has passed says nothing about the counter.
-  private static var longestReading: Nanoseconds { .microseconds(2) }
+  /// A reading that takes so many times as long as the shortest was interrupted, and says nothing about the counter.
+  private static var longestReading: UInt64 { 16 }
 
   /// - Parameter isUsable: whether the counter is the same on all processors, and steady.
   package init(isUsable: Bool) { self.isUsable = isUsable }
@@ -60,7 +62,11 @@ package struct TurnClock: BitwiseCopyable {
 
   /// Takes a reading that was made while the counter went from `before` to `after`.
   package mutating func take(_ reading: Instant, from before: UInt64, to after: UInt64) {
-    guard rate == 0 || nanoseconds(after &- before) <= Self.longestReading else { return }
+    let length = max(after &- before, 8)
+    // The first ones may have been interrupted themselves: whoever finds a much shorter one begins anew.
+    if length < shortest / Self.longestReading { first = nil }
+    shortest = min(shortest, length)
+    guard length / Self.longestReading <= shortest else { return }
     (instant, ticks) = (reading, after)
     guard let first, reading > first.instant, after > first.ticks else {
       // The first one, or the counter is another one now.
@@ -77,10 +83,11 @@ package struct TurnClock: BitwiseCopyable {
 
   /// The time now, at the start of a turn's work.
   @inline(__always)
-  func now() -> Instant { instant(at: lrp2p_counter()) ?? currentInstant() }
+  func now() -> Instant { rate == 0 ? currentInstant() : instant(at: lrp2p_counter()) ?? currentInstant() }
 
   /// To be called behind a turn's work: reads the clock if that is worth while.
   mutating func read() {
+    guard isUsable else { return }
     let before = lrp2p_counter()
     guard wantsReading(at: before) else { return }
     let reading = currentInstant()

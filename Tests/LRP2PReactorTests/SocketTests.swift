@@ -268,6 +268,16 @@ import Testing
     #expect(a.statistics.receiveFailures == 0)
   }
 
+  /// Who sends no ECT is not told of marks, which the kernel would write down for every datagram.
+  @Test(arguments: [false, true]) func marksAreAskedForByWhoMarks(marks: Bool) throws {
+    var configuration = ReactorConfiguration()
+    configuration.engine.marksECN = marks
+    let socket = try UDPSocket(bind: .loopback4(), configuration: configuration)
+    var value: Int32 = -1
+    #expect(unsafe lrp2p_get_option(socket.descriptor.raw, Int32(LRP2P_SOL_IP.rawValue), IP_RECVTOS, &value) >= 0)
+    #expect(value == (marks ? 1 : 0))
+  }
+
   @Test(arguments: [UInt8(0), 1, 2, 3], availableBackends)
   func ecnIsReadBack(ecn: UInt8, backend: ReactorBackend) throws {
     var four = try Endpoint(bind: .loopback4(), backend: backend)

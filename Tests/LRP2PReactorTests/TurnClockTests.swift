@@ -61,6 +61,32 @@ import Testing
     #expect(isAbout(clock.instant(at: counter), TurnClock.base + 400_000))
   }
 
+  /// A first reading that was interrupted counts no longer once a shorter one shows that it was.
+  @Test func beginsAnewBehindALongFirstReading() {
+    var clock = TurnClock(isUsable: true)
+    clock.take(0, from: 0, to: Self.ticks(.milliseconds(5)))
+    let counter = Self.ticks(TurnClock.base)
+    clock.take(TurnClock.base, from: counter - 50, to: counter)
+    #expect(clock.rate == 0)
+    clock.take(2 * TurnClock.base, from: 2 * counter - 50, to: 2 * counter)
+    #expect(isAbout(clock.instant(at: 2 * counter + 150), 2 * TurnClock.base + 100))
+  }
+
+  /// A counter that slept while the clock went on tells a wrong rate: the next readings mend it.
+  @Test func mendsARateThatWasTooHigh() {
+    var clock = Self.clock(from: 0)
+    let rate = clock.rate
+    var counter = 5_000_000_000 + Self.ticks(.seconds(30))
+    var time = TurnClock.base + .seconds(3600)
+    clock.take(time, from: counter - 50, to: counter)
+    #expect(clock.rate > 100 * rate)
+    counter += Self.ticks(TurnClock.base)
+    time += TurnClock.base
+    clock.take(time, from: counter - 50, to: counter)
+    #expect(clock.rate.distance(to: rate).magnitude <= 1)
+    #expect(isAbout(clock.instant(at: counter + 150), time + 100))
+  }
+
   /// After a rest of a day, and with a counter that has begun anew or stood still.
   @Test func findsTheRateAgain() {
     var clock = Self.clock(from: 0)
@@ -74,8 +100,9 @@ import Testing
       counter = jump
       clock.take(TurnClock.base + 2 * day, from: counter - 50, to: counter)
       #expect(clock.instant(at: counter) == nil)
-      clock.take(TurnClock.base + 2 * day + .seconds(1), from: counter, to: counter + Self.ticks(.seconds(1)))
-      let told = clock.instant(at: counter + Self.ticks(.seconds(1)) + 150)
+      counter += Self.ticks(.seconds(1))
+      clock.take(TurnClock.base + 2 * day + .seconds(1), from: counter - 50, to: counter)
+      let told = clock.instant(at: counter + 150)
       #expect(isAbout(told, TurnClock.base + 2 * day + .seconds(1) + 100))
       clock = Self.clock(from: 0)
     }
