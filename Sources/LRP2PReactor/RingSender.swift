@@ -2,7 +2,7 @@ import CLinux
 import CUring
 import LRP2PCore
 
-/// Sends a batch by an io_uring: each of several messages one request, all of them submitted by one call.
+/// Sends a batch by an io_uring: each message one request, all of them submitted by one call. (A lone datagram goes without.)
 ///
 /// A send does not wait for room, so it completes inside the call that submits it, and they are done in their order.
 /// What the ring did not send, for whatever reason, goes to a `DatagramSender`, which knows every fault: the same errors
@@ -59,9 +59,9 @@ struct RingSender: ~Copyable {
   /// Prepares the next messages of the batch, when none is in flight.
   /// - Returns: whether there are any: else the batch is ready for `finish`.
   mutating func prepare(_ batch: borrowing DatagramBatch, on ring: borrowing CompletionRing) -> Bool {
-    // A lone message is sent sooner by a call of its own. Without offload each datagram would be a request of its own, which is
+    // A lone datagram is sent sooner by a call of its own. Without offload each datagram would be a request of its own, which is
     // no better than sendmmsg.
-    if prepared == 0, batch.count == 1 || !fallback.segmentationOffload { isFallingBack = true }
+    if prepared == 0, isLoneDatagram(batch) || !fallback.segmentationOffload { isFallingBack = true }
     if isFallingBack { return false }
     while prepared < batch.count, inFlight < headers.count {
       let row = batch.messages[prepared]
@@ -73,6 +73,10 @@ struct RingSender: ~Copyable {
       prepared += 1
     }
     return inFlight > 0
+  }
+
+  private func isLoneDatagram(_ batch: borrowing DatagramBatch) -> Bool {
+    batch.count == 1 && batch.messages[0].length <= batch.messages[0].segmentSize
   }
 
   /// Builds a header; false for a message that `fallback` has to look at.
