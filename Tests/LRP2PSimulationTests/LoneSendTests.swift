@@ -62,4 +62,37 @@ import Testing
     let last = Self.offer(&world, peer, more: 10) { $0.finish(peer) }
     #expect(last.leaving == 1 && last.left == 1)
   }
+
+  /// A dial that is not confirmed yet repeats message 3 beside its first data, so it is ready again at once; and an entry of the
+  /// ready queue whose connection is gone takes nobody's turn in the batch.
+  @Test func oneThatIsServedAgainIsToldFirst() throws {
+    var link = Link()
+    link.delay = .milliseconds(20)
+    var world = LifecycleTests.world(seed: 1, link: link, sends: nil)
+    let dial = try world.first.connect(to: World<StreamHandler>.secondAddress)
+    #expect(world.run(for: .seconds(5)) { !$0.firstHandler.peers.isEmpty })
+    _ = world.run(for: .milliseconds(1))
+    // It does not send the echo back.
+    world.firstHandler.bytesToSend = 0
+    let peer = try LifecycleTests.only(world.firstHandler)
+    let isConfirmed = world.first.peers.rows[peer.slot].isConfirmed
+    #expect(!isConfirmed)
+    let gone = try world.first.connect(to: Address(ipv4: 0x0A00_0009, port: 9))
+    world.first.close(gone, code: 0)
+    var handler = world.firstHandler
+    var now = world.now
+    var batch = DatagramBatch(messages: 8, messageCapacity: 65_000)
+    world.first.transmit(into: &batch, now: now, handler: &handler)
+    now += .milliseconds(1)
+    world.first.expire(now: now, handler: &handler)
+    world.first.offer(dial, upTo: 100)
+    batch.clear()
+    world.first.transmit(into: &batch, now: now, handler: &handler)
+    let inFlight = world.first.peers.flows[peer.slot].send.packetsInFlight
+    #expect(inFlight == 1)
+    world.firstHandler = handler
+    world.first.offer(dial, upTo: 200)
+    #expect(world.run(for: .seconds(20)) { $0.secondHandler.peers.values.first?.received == 200 })
+    #expect(world.secondHandler.mismatches == 0 && world.secondHandler.violations == 0)
+  }
 }
