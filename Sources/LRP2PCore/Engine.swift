@@ -56,6 +56,7 @@ public struct Engine: ~Copyable {
   var openCount = 0
   var sealJobs = Column(repeating: AEADJob(), count: Self.jobsPerBatch)
   var sealCount = 0
+  /// What `compose` has left to tell a flow; nil outside of `compose` … `composed`.
   var loneSend: LoneSend?
   /// Scratch rows of the key table that hold a key of another epoch for this batch, and whose the last one is.
   var scratchRowsUsed = 0

@@ -5,8 +5,8 @@ import LRP2PCore
 ///
 /// A reading costs a tenth of a microsecond behind a sleep, between a request and its answer, as neither the C library's code nor
 /// the kernel's page are in the cache by then. The counter is an instruction. So the clock is read behind a turn's work, and what
-/// has passed since then is told by the counter: for a millisecond at most, so that whatever becomes of the counter (a
-/// virtual machine may move to another processor) no time is wrong by more.
+/// has passed since then is told by the counter: for a millisecond at most, so that a counter that goes wrong (a virtual machine
+/// may move to another processor) misleads until the next reading, and never further ahead than that.
 package struct TurnClock: BitwiseCopyable {
   /// The last reading of the clock, and the counter then.
   private var instant: Instant = 0
