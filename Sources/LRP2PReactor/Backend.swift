@@ -8,6 +8,8 @@ package struct Wake: BitwiseCopyable {
   package var isSignalled = false
   /// Descriptors of the user are ready.
   package var hasDescriptors = false
+  /// The kernel ended it for a signal, or for work that it had for the thread: what is left of a closed io_uring does that, too.
+  package var isInterrupted = false
 
   package var hasEvent: Bool { isReadable || isSignalled || hasDescriptors }
 }

@@ -47,8 +47,8 @@ package struct EpollBackend: Backend, ~Copyable {
   package mutating func wait(until deadline: Instant) throws(SystemError) -> Wake {
     var events = lrp2p_epoll_events()
     let result = unsafe lrp2p_epoll_wait(epoll.raw, timer.timeout(until: deadline), &events)
-    // A signal ends the wait early, which every caller can take.
-    if result == -EINTR { return Wake() }
+    // Every caller can take that.
+    if result == -EINTR { return Wake(isInterrupted: true) }
     _ = try check(result, "wait for events")
     let (socketEvents, signalEvents, descriptorsEvents, timerEvents) = events.token
     if timerEvents != 0 { timer.hasGoneOff() }

@@ -88,7 +88,8 @@ package struct UringBackend: Backend, ~Copyable {
     try excuse(result, "wait for completions")
     reap()
     let wake = Wake(
-      isReadable: receiver.hasArrivals, isSignalled: isSignalled, hasDescriptors: hasDescriptors)
+      isReadable: receiver.hasArrivals, isSignalled: isSignalled, hasDescriptors: hasDescriptors,
+      isInterrupted: result == -EINTR)
     isSignalled = false
     hasDescriptors = false
     return wake
