@@ -133,10 +133,11 @@ extension Engine {
     counters.datagramsAccepted &+= UInt64(count)
     var next = 0
     while next < count {
-      let run = receiveRun(next, of: count, in: batch, &handler)
-      if run > 0 {
+      // Of many peers few have two side by side.
+      if next + 1 < count, openJobs[next + 1].key == openJobs[next].key {
+        let run = receiveRun(next, of: count, in: batch, &handler)
         next += run
-        continue
+        if run > 0 { continue }
       }
       let index = next
       next += 1
@@ -191,6 +192,6 @@ extension Engine {
       }
     }
     openCount = 0
-    wipeScratchRows()
+    if scratchRowsUsed > 0 { wipeScratchRows() }
   }
 }

@@ -2,9 +2,9 @@
 // waited for; read side by side, with nothing that depends on them, they are fetched at the same time.
 
 extension Engine {
-  /// Touches what the peers of a received batch will need.
+  /// Touches what the peers of a received batch will need; worth while for several messages.
   mutating func prefetch(_ batch: borrowing DatagramBatch) {
-    guard batch.count > 1, peers.slots > Self.slotsInCache else { return }
+    guard peers.slots > Self.slotsInCache else { return }
     var sum: UInt64 = 0
     for index in 0..<batch.count where batch.messages[index].length >= Datagram.minimumLength {
       let id = batch.arena.bytes(batch.messages[index].offset, 8).bigEndian64(0)

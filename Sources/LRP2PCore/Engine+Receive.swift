@@ -5,7 +5,7 @@ extension Engine {
   /// Takes a received batch: opens its datagrams in place and calls the handler with what they bring.
   package mutating func receive<H: Handler>(_ batch: inout DatagramBatch, now: Instant, handler: inout H) {
     self.now = max(self.now, now)
-    if configuration.prefetchesPeers { prefetch(batch) }
+    if batch.count > 1, configuration.prefetchesPeers { prefetch(batch) }
     for index in 0..<batch.count {
       let message = batch.messages[index]
       let size = max(message.segmentSize, 1)

@@ -7,8 +7,6 @@ extension Engine {
   mutating func receiveRun<H: Handler>(
     _ first: Int, of count: Int, in batch: borrowing DatagramBatch, _ handler: inout H
   ) -> Int {
-    // Of many peers few have two side by side.
-    guard first + 1 < count, openJobs[first + 1].key == openJobs[first].key else { return 0 }
     let arrival = arrivals[first]
     let slot = Int(arrival.slot)
     let packetNumber = openJobs[first].packetNumber

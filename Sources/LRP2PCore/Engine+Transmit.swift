@@ -79,7 +79,9 @@ extension Engine {
         && (!peers.flows[slot].owesControl || sendPings(slot, into: &batch) && sendPath(slot, into: &batch))
       if peers.rows[slot].phase == .established {
         touch(slot)
-        if before < now, peers.flows[slot].lastElicitingSent == now { repeatMessage3(slot) }
+        if before < now, peers.flows[slot].lastElicitingSent == now, awaitsConfirmation(slot) {
+          repeatMessage3(slot)
+        }
       }
       return isDone
     case .lingering:
@@ -226,9 +228,14 @@ extension Engine {
     peers.flows[slot].receive.tune(roundTrip: roundTrip == 0 ? .milliseconds(100) : roundTrip, now: now)
   }
 
+  @inline(__always)
   private mutating func sendAck(_ slot: Int, into batch: inout DatagramBatch) -> Bool {
     if peers.rows[slot].isOriginal { return sendOriginalAcks(slot, into: &batch) }
     guard peers.flows[slot].ack.isDue(now: now) || peers.flows[slot].owesFirstAck else { return true }
+    return sendAckAlone(slot, into: &batch)
+  }
+
+  private mutating func sendAckAlone(_ slot: Int, into batch: inout DatagramBatch) -> Bool {
     let overhead = Datagram.headerLength + Segment.ackLength + Datagram.tagLength
     // Nothing tells that an ACK was too long for the path, so none is longer than what every path carries.
     let bound = PathMTU.base
@@ -332,9 +339,7 @@ extension Engine {
   /// Without message 3 the peer can make nothing of the first data: it is repeated beside each burst of it, until
   /// something is heard.
   private mutating func repeatMessage3(_ slot: Int) {
-    guard awaitsConfirmation(slot), !peers.rows[slot].isOriginal, peers.flows[slot].handshakeRepeats < 6 else {
-      return
-    }
+    guard !peers.rows[slot].isOriginal, peers.flows[slot].handshakeRepeats < 6 else { return }
     peers.flows[slot].handshakeRepeats += 1
     peers.rows[slot].owesHandshake = true
     makeReady(slot)

@@ -233,18 +233,21 @@ public struct Engine: ~Copyable {
   }
 
   /// The same, with a flow to act on.
+  @inline(__always)
   mutating func awake(_ peer: Peer) -> Int? {
     guard let slot = live(peer) else { return nil }
     if isResting(slot) { wake(slot) }
     return slot
   }
 
+  @inline(__always)
   mutating func makeReady(_ slot: Int) {
     guard !peers.rows[slot].isReady else { return }
     peers.rows[slot].isReady = true
     ready.append(UInt32(slot))
   }
 
+  @inline(__always)
   mutating func touch(_ slot: Int) {
     guard !peers.rows[slot].isTouched else { return }
     peers.rows[slot].isTouched = true

@@ -202,19 +202,19 @@ public struct Reactor: ~Copyable {
     tasks.removeAll(keepingCapacity: true)
   }
 
-  // The rest is generic over the backend, which is called for batches only.
+  // The backend is called for batches only.
 
   /// How long a turn may wait for events: 0 when there is something to do now.
-  private static func nextDeadline<B: Backend & ~Copyable>(
-    _ backend: borrowing B, _ engine: borrowing Engine, isPending: Bool
+  private static func nextDeadline(
+    _ backend: borrowing SelectedBackend, _ engine: borrowing Engine, isPending: Bool
   ) -> Instant {
     let hasWork = isPending || engine.hasReadyPeers
     if hasWork, backend.canSend(now: 0) { return 0 }
     return min(engine.nextDeadline, hasWork ? backend.sendDeadline : .never)
   }
 
-  private static func receive<B: Backend & ~Copyable, H: Handler>(
-    _ backend: inout B, _ engine: inout Engine, _ batch: inout DatagramBatch, now: Instant, limit: Int,
+  private static func receive<H: Handler>(
+    _ backend: inout SelectedBackend, _ engine: inout Engine, _ batch: inout DatagramBatch, now: Instant, limit: Int,
     handler: inout H
   ) throws(SystemError) {
     for _ in 0..<limit {
@@ -224,8 +224,8 @@ public struct Reactor: ~Copyable {
     }
   }
 
-  private static func transmit<B: Backend & ~Copyable, H: Handler>(
-    _ backend: inout B, _ engine: inout Engine, _ batch: inout DatagramBatch, now: Instant, limit: Int,
+  private static func transmit<H: Handler>(
+    _ backend: inout SelectedBackend, _ engine: inout Engine, _ batch: inout DatagramBatch, now: Instant, limit: Int,
     handler: inout H
   ) throws(SystemError) {
     engine.socketIsBehind = true

@@ -91,13 +91,13 @@ package struct SelectedBackend: Backend, ~Copyable {
 
   package mutating func wait(until deadline: Instant) throws(SystemError) -> Wake {
     let wake = isUring ? try uring!.wait(until: deadline) : try epoll!.wait(until: deadline)
-    keepSendState()
+    if !sendState.isOpen { keepSendState() }
     return wake
   }
 
   package mutating func receive(into batch: inout DatagramBatch) throws(SystemError) -> Bool {
     let hasMore = isUring ? try uring!.receive(into: &batch) : try epoll!.receive(into: &batch)
-    keepSendState()
+    if !sendState.isOpen { keepSendState() }
     return hasMore
   }
 
@@ -107,7 +107,7 @@ package struct SelectedBackend: Backend, ~Copyable {
     return isDone
   }
 
-  /// To be called behind whatever may have changed it: each of the calls above.
+  /// To be called behind whatever may have changed it: a send, or what may have told that there is room again.
   private mutating func keepSendState() { sendState = isUring ? uring!.tellSendState() : epoll!.tellSendState() }
 
   package func count(into statistics: inout ReactorStatistics) {

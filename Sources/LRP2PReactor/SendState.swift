@@ -28,6 +28,11 @@ package enum SendState: BitwiseCopyable {
     }
   }
 
+  var isOpen: Bool {
+    if case .open = self { return true }
+    return false
+  }
+
   var isUntilWritable: Bool {
     if case .untilWritable = self { return true }
     return false

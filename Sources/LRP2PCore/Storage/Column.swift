@@ -1,10 +1,13 @@
 /// A flat, bounds-checked array of fixed-layout rows that owns its memory, in place of `Array` on the fast path:
 /// no reference count, no uniqueness check, no exclusivity check beyond the owner's.
+///
+/// Other modules inline its accessors only because the type is usable from inlined code; they would else call them unspecialised,
+/// with the row's metadata.
 @safe
-package struct Column<Row: BitwiseCopyable>: ~Copyable {
+@usableFromInline package struct Column<Row: BitwiseCopyable>: ~Copyable {
   // Bound: every access is checked against `count`, the number of initialised rows at `base`.
-  private var base: UnsafeMutablePointer<Row>
-  package private(set) var count: Int
+  @usableFromInline var base: UnsafeMutablePointer<Row>
+  @usableFromInline package internal(set) var count: Int
 
   package init(repeating row: Row, count: Int) {
     unsafe base = .allocate(capacity: max(count, 1))
@@ -15,11 +18,11 @@ package struct Column<Row: BitwiseCopyable>: ~Copyable {
   deinit { unsafe base.deallocate() }
 
   package subscript(index: Int) -> Row {
-    @inline(__always) unsafeAddress {
+    @inlinable @inline(__always) unsafeAddress {
       precondition(index >= 0 && index < count, "column index out of range")
       return unsafe UnsafePointer(base + index)
     }
-    @inline(__always) unsafeMutableAddress {
+    @inlinable @inline(__always) unsafeMutableAddress {
       precondition(index >= 0 && index < count, "column index out of range")
       return unsafe base + index
     }
@@ -37,13 +40,13 @@ package struct Column<Row: BitwiseCopyable>: ~Copyable {
   }
 
   package var span: Span<Row> {
-    @_lifetime(borrow self) get {
+    @inlinable @inline(__always) @_lifetime(borrow self) get {
       unsafe _overrideLifetime(Span(_unsafeStart: base, count: count), borrowing: self)
     }
   }
 
   package var mutableSpan: MutableSpan<Row> {
-    @_lifetime(&self) mutating get {
+    @inlinable @inline(__always) @_lifetime(&self) mutating get {
       unsafe _overrideLifetime(MutableSpan(_unsafeStart: base, count: count), mutating: &self)
     }
   }

@@ -2,11 +2,11 @@
 /// index by its highest bit. A row costs one more load than in a `Column`, of a pointer that stays in the cache; growth costs
 /// what the new rows do, however many there are already.
 @safe
-package struct GrowingColumn<Row: BitwiseCopyable>: ~Copyable {
+@usableFromInline package struct GrowingColumn<Row: BitwiseCopyable>: ~Copyable {
   // Bound: block `b` holds `16 << b` rows; those below `count` are initialised, and every access is checked against it.
   // The blocks stand apart, as an inline array of them would be copied at an access.
-  private let blocks: UnsafeMutablePointer<UnsafeMutablePointer<Row>?>
-  package private(set) var count = 0
+  @usableFromInline let blocks: UnsafeMutablePointer<UnsafeMutablePointer<Row>?>
+  @usableFromInline package internal(set) var count = 0
   /// Blocks that there are so far.
   package private(set) var blockCount = 0
 
@@ -53,15 +53,15 @@ package struct GrowingColumn<Row: BitwiseCopyable>: ~Copyable {
     }
   }
 
-  @inline(__always)
-  private static func place(_ index: Int) -> (block: Int, offset: Int) {
+  @inlinable @inline(__always)
+  static func place(_ index: Int) -> (block: Int, offset: Int) {
     let shifted = index &+ 16
     let block = 59 &- shifted.leadingZeroBitCount
     return (block, shifted ^ (16 &<< block))
   }
 
   /// Where a row is. It never moves while the column lives.
-  @unsafe @inline(__always)
+  @unsafe @inlinable @inline(__always)
   package func pointer(_ index: Int) -> UnsafeMutablePointer<Row> {
     precondition(index >= 0 && index < count, "column index out of range")
     let (block, offset) = Self.place(index)
@@ -69,7 +69,7 @@ package struct GrowingColumn<Row: BitwiseCopyable>: ~Copyable {
   }
 
   package subscript(index: Int) -> Row {
-    @inline(__always) unsafeAddress { unsafe UnsafePointer(pointer(index)) }
-    @inline(__always) unsafeMutableAddress { unsafe pointer(index) }
+    @inlinable @inline(__always) unsafeAddress { unsafe UnsafePointer(pointer(index)) }
+    @inlinable @inline(__always) unsafeMutableAddress { unsafe pointer(index) }
   }
 }

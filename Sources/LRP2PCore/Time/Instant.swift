@@ -6,8 +6,8 @@ public typealias Instant = UInt64
 public typealias Nanoseconds = UInt64
 
 extension UInt64 {
-  package static var never: Instant { .max }
-  package static func microseconds(_ n: UInt64) -> Nanoseconds { n &* 1_000 }
-  package static func milliseconds(_ n: UInt64) -> Nanoseconds { n &* 1_000_000 }
-  package static func seconds(_ n: UInt64) -> Nanoseconds { n &* 1_000_000_000 }
+  @inlinable @inline(__always) package static var never: Instant { .max }
+  @inlinable @inline(__always) package static func microseconds(_ n: UInt64) -> Nanoseconds { n &* 1_000 }
+  @inlinable @inline(__always) package static func milliseconds(_ n: UInt64) -> Nanoseconds { n &* 1_000_000 }
+  @inlinable @inline(__always) package static func seconds(_ n: UInt64) -> Nanoseconds { n &* 1_000_000_000 }
 }

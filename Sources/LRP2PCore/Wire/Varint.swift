@@ -30,14 +30,19 @@ package enum Varint {
 
   /// Writes `value` in its shortest form at `offset`, which moves behind it. A value over `maximum` is written as
   /// `maximum`.
-  @_lifetime(bytes: copy bytes)
+  @inline(__always) @_lifetime(bytes: copy bytes)
   package static func write(_ value: UInt64, into bytes: inout MutableRawSpan, at offset: inout Int) {
+    // Most counts are none.
+    guard value < 0x40 else { return writeLong(value, into: &bytes, at: &offset) }
+    bytes.setByte(offset, UInt8(truncatingIfNeeded: value))
+    offset += 1
+  }
+
+  @inline(never) @_lifetime(bytes: copy bytes)
+  private static func writeLong(_ value: UInt64, into bytes: inout MutableRawSpan, at offset: inout Int) {
     let value = min(value, maximum)
     switch length(of: value) {
-    case 1:
-      bytes.setByte(offset, UInt8(value))
-      offset += 1
-    case 2:
+    case ...2:
       bytes.setBigEndian16(offset, UInt16(value) | 0x4000)
       offset += 2
     case 4:
