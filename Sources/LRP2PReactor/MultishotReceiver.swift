@@ -40,6 +40,9 @@ struct MultishotReceiver: ~Copyable {
   private var taken = 0
   /// Entries that the kernel has, the last ones of the ring.
   private var offered = 0
+  /// The place that each entry of the ring names, and the next entry.
+  private var places: Column<Int>
+  private var entry = 0
   private var isArmed = false
   /// A failure that says the socket is broken.
   private var fault: Int32 = 0
@@ -63,6 +66,7 @@ struct MultishotReceiver: ~Copyable {
     unsafe self.header = header
     unsafe arena = batch.arena.baseAddress
     arrivals = Column(repeating: Arrival(), count: capacity)
+    places = Column(repeating: 0, count: entries)
     self.capacity = capacity
     self.entries = entries
     self.placeBytes = placeBytes
@@ -94,18 +98,34 @@ struct MultishotReceiver: ~Copyable {
     unsafe ring.receive(header, group: Self.group, token: UringToken.receive)
   }
 
-  /// Offers all places, the first ones first: they are still in the cache. The kernel reads an entry when it takes it,
-  /// which it does inside our calls only, so those it has not taken can be written anew.
+  /// Offers all places: those of what was taken before those that the kernel still has, as they are in the cache. The kernel reads
+  /// an entry when it takes it, which it does inside our calls only, so those it has not taken can be written anew.
   private mutating func offer() {
-    for place in 0..<capacity {
-      unsafe lrp2p_uring_put_buffer(
-        buffers, UInt32(entries), Int32(place - offered), arena + place * placeBytes, UInt32(placeBytes), UInt16(place))
+    let added = capacity - offered
+    if arrived < added {
+      // A ring that has had none so far.
+      for place in 0..<capacity { put(place, place - offered) }
+    } else {
+      // Whose entry is taken over has one behind the others.
+      let behind = max(added - offered, 0)
+      for index in 0..<min(added, offered) { put(places[wrapped(index - offered)], behind + index) }
+      for index in 0..<added { put(arrivals[index].place, index - offered) }
     }
-    unsafe lrp2p_uring_advance_buffers(buffers, Int32(capacity - offered))
+    unsafe lrp2p_uring_advance_buffers(buffers, Int32(added))
+    entry = wrapped(added)
     offered = capacity
     arrived = 0
     taken = 0
   }
+
+  /// Names a place in the entry so far from the next one.
+  private mutating func put(_ place: Int, _ offset: Int) {
+    unsafe lrp2p_uring_put_buffer(
+      buffers, UInt32(entries), Int32(offset), arena + place * placeBytes, UInt32(placeBytes), UInt16(place))
+    places[wrapped(offset)] = place
+  }
+
+  private func wrapped(_ offset: Int) -> Int { (entry &+ offset) & (entries &- 1) }
 
   /// Notes a completion of the request.
   mutating func complete(_ completion: Completion) {

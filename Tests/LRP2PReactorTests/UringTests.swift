@@ -53,6 +53,23 @@ import Testing
     #expect(b.statistics.receivePlacesExhausted == 12 && b.statistics.receiveFailures == 0)
   }
 
+  /// Those that the kernel has not filled yet stay offered, each once.
+  @Test(.enabled(if: uringRefusal == nil)) func placesAreOfferedAgain() throws {
+    var configuration = ReactorConfiguration()
+    configuration.receiveOffload = false
+    var a = try Endpoint(bind: .loopback4(), backend: .ioUring)
+    var b = try Endpoint(bind: .loopback4(), backend: .ioUring, configuration: configuration)
+    for round in 0..<200 {
+      let count = 1 + round * round % 19
+      a.append(to: b.localAddress, length: count * 100, segmentSize: 100, salt: round)
+      #expect(try a.flush())
+      let received = try b.receive()
+      #expect(received.bytes == pattern(count * 100, salt: round))
+      #expect(received.messages.count == count)
+    }
+    #expect(b.statistics.receiveFailures == 0)
+  }
+
   /// What a wait has brought stays until it is received, whatever is called in between.
   @Test(.enabled(if: uringRefusal == nil)) func waitsKeepWhatCame() throws {
     var a = try Endpoint(bind: .loopback4(), backend: .ioUring)
