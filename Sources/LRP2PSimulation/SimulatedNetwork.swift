@@ -206,8 +206,15 @@ public struct SimulatedNetwork<H: Handler>: ~Copyable {
     wakes += 1
     hosts[host].isDirty = true
     let local = now + hosts[host].clockAhead
+    // As a reactor does it: a timer that is set while datagrams are received waits for the next turn.
+    let isDue = hosts[host].engine.nextDeadline <= local
+    let received = hosts[host].datagramsReceived
     while deliver(host, local) {}
-    hosts[host].expire(now: local)
+    if isDue || hosts[host].datagramsReceived == received {
+      hosts[host].expire(now: local)
+    } else {
+      hosts[host].engine.pass(to: local)
+    }
   }
 
   // MARK: Moving datagrams
