@@ -50,5 +50,7 @@ format:
 lint: setup
 	@scripts/lint
 
+# After the layout of a type has changed: the build system does not see that other modules have it inlined, and what they do with
+# an old layout is a crash.
 clean:
 	rm -rf .build .build-* bin

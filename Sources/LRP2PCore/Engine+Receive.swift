@@ -28,21 +28,17 @@ extension Engine {
     }
     openAndDispatch(&batch, &handler)
     if held.isReady { openHeld(&handler) }
-    if let slot = judgedBehindTransmit {
-      peers.flows[slot].growReplayWindow()
-    } else {
-      settleTouched(&handler)
-    }
+    if !isJudgedBehindTransmit { settleTouched(&handler) }
   }
 
-  /// The one peer that the batch has touched, if it is about to send: then it is judged behind that, where nobody waits.
-  private var judgedBehindTransmit: Int? {
-    guard touched.count == 1, let entry = touched.first, !poolHasRefused, !isPoolFull else { return nil }
+  /// Whether the batch has touched one peer only, and that is about to send: then it is judged behind that, where nobody waits.
+  @inline(__always)
+  private var isJudgedBehindTransmit: Bool {
+    guard touched.count == 1, let entry = touched.first, !poolHasRefused, !isPoolFull else { return false }
     let slot = Int(entry)
-    let isJudged =
-      peers.rows[slot].isReady && peers.rows[slot].phase == .established && peers.flows.contains(slot)
+    return peers.rows[slot].isReady && peers.rows[slot].phase == .established && peers.flows.contains(slot)
       && peers.flows[slot].wheelDeadline != .never && !peers.flows[slot].receive.reopened
-    return isJudged ? slot : nil
+      && !peers.flows[slot].needsLongerReplayWindow
   }
 
   // MARK: Segment

@@ -152,10 +152,16 @@ extension Flow {
 
   // MARK: After the batch
 
-  /// The replay window covers twice what is in flight here, before more may come.
+  /// The replay window does not cover twice what is in flight here.
+  @inline(__always)
+  var needsLongerReplayWindow: Bool {
+    receive.highest.distance(since: receive.next) * 4 > replay.bits && replay.bits < 1 << 25
+  }
+
+  /// So that it does, before more may come.
   package mutating func growReplayWindow() {
+    guard needsLongerReplayWindow else { return }
     let span = receive.highest.distance(since: receive.next)
-    guard span * 4 > replay.bits, replay.bits < 1 << 25 else { return }
     var bits = replay.bits
     while bits < span * 4 { bits *= 2 }
     replay.grow(toBits: min(bits, 1 << 25))
