@@ -2,7 +2,7 @@
 // would ask on its way through `openAndDispatch` is asked once for all; each is handed over by itself.
 
 extension Engine {
-  /// Takes what stands side by side in one message, from the opened job `first` on.
+  /// Takes what stands side by side in one message, from the opened job `first` on, whose next is under the same key.
   /// - Returns: how many there were; 0 leaves the job to the long way.
   mutating func receiveRun<H: Handler>(
     _ first: Int, of count: Int, in batch: borrowing DatagramBatch, _ handler: inout H
