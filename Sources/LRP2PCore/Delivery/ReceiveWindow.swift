@@ -190,6 +190,12 @@ package struct ReceiveWindow: ~Copyable {
       pool.release(stored[Int(delivered & UInt32(stored.count - 1))].cell)
       delivered &+= 1
     }
+    releaseEarly(to: &pool)
+  }
+
+  /// Gives back what is not in order, and never will be.
+  package mutating func releaseEarly(to pool: inout ReceivePool) {
+    cells = packetsUnread
     while earlyRuns > 0 {
       let lower = early.first(true, from: next, to: highest)
       let upper = early.first(false, from: lower, to: highest)
@@ -201,6 +207,7 @@ package struct ReceiveWindow: ~Copyable {
       early.remove(lower, upTo: upper)
       earlyRuns -= 1
     }
+    highest = next
   }
 
   @inline(__always)
