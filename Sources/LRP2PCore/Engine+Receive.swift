@@ -299,6 +299,7 @@ extension Engine {
   mutating func end<H: Handler>(_ slot: Int, _ reason: CloseReason, _ handler: inout H) {
     if isUnread(slot, reason) {
       drain(slot, reason)
+      handler.draining(peer(slot), reason: reason, engine: &self)
       return
     }
     let event: Phase.Event =

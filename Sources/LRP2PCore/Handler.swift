@@ -14,7 +14,7 @@ public protocol Handler {
   mutating func received(_ peer: Peer, _ bytes: RawSpan, engine: inout Engine)
 
   /// The peer has ended its direction: no more `received` will follow. The own direction goes on until `finish`, unless the
-  /// connection has ended meanwhile, which `closed` tells right behind.
+  /// connection has ended meanwhile (`draining`).
   mutating func finished(_ peer: Peer, engine: inout Engine)
 
   /// Writes the bytes of the own stream at `offset ..< offset + bytes.byteCount` into `bytes`: called when they are
@@ -24,6 +24,11 @@ public protocol Handler {
 
   /// The peer has everything below `offset`; those bytes are never asked for again.
   mutating func acknowledged(_ peer: Peer, upTo offset: UInt64, engine: inout Engine)
+
+  /// The connection is over, for `reason`, and its reader has not had all that was acknowledged. Nothing can be sent any more, and
+  /// nothing will be acknowledged; `received` and `finished` follow as the reader goes on, and `closed` behind them. Called once
+  /// at most. Who has paused until something of the own stream is acknowledged has to resume, or close, here.
+  mutating func draining(_ peer: Peer, reason: CloseReason, engine: inout Engine)
 
   /// The connection is over and the handle is void. Called exactly once for every connection that was `connected`
   /// or dialled, and behind everything else that concerns it: what was acknowledged to the peer, in order, has been handed over,
@@ -52,6 +57,7 @@ extension Handler {
   public mutating func finished(_ peer: Peer, engine: inout Engine) {}
   public mutating func fill(_ peer: Peer, offset: UInt64, into bytes: inout MutableRawSpan) {}
   public mutating func acknowledged(_ peer: Peer, upTo offset: UInt64, engine: inout Engine) {}
+  public mutating func draining(_ peer: Peer, reason: CloseReason, engine: inout Engine) {}
   public mutating func closed(_ peer: Peer, reason: CloseReason, engine: inout Engine) {}
   public mutating func moved(_ peer: Peer, to address: Address, engine: inout Engine) {}
   public mutating func pong(_ peer: Peer, token: UInt16, engine: inout Engine) {}

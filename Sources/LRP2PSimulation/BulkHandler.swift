@@ -166,6 +166,11 @@ public struct BulkHandler: Handler {
     if pauses > 0 { resumeSome(engine: &engine) }
   }
 
+  public mutating func draining(_ peer: Peer, reason: CloseReason, engine: inout Engine) {
+    let index = index(peer)
+    if index < 0 || streams[index].closed != nil || streams[index].isAborted { violations += 1 }
+  }
+
   public mutating func closed(_ peer: Peer, reason: CloseReason, engine: inout Engine) {
     let index = index(peer)
     guard index >= 0 else { return }

@@ -43,8 +43,11 @@ import Testing
   ) throws {
     let accepted = try LifecycleTests.only(world.secondHandler)
     #expect(world.secondHandler.closedCount == 0, sourceLocation: location)
+    // Who waits for an acknowledgement knows that there will be none.
+    #expect(world.secondHandler.drainings.count == 1, sourceLocation: location)
     world.second.resume(accepted)
     _ = world.run(for: .seconds(1))
+    #expect(world.secondHandler.drainings.count == 1, sourceLocation: location)
     let progress = try #require(world.secondHandler.peers[accepted])
     #expect(progress.received == Self.bytes && progress.isFinished == isFinished, sourceLocation: location)
     #expect(progress.closed == reason && world.secondHandler.closedCount == 1, sourceLocation: location)
@@ -178,6 +181,17 @@ import Testing
     #expect(world.second.statistics.poolBytesInUse == 0 && world.second.statistics.datagramsSent == sent)
     _ = world.run(for: .seconds(300))
     #expect(world.second.statistics.peers == 0)
+  }
+
+  @Test func theUserMayCloseAsSoonAsItIsTold() throws {
+    var world = try Self.stoppedWorld(finishes: false)
+    let accepted = try LifecycleTests.only(world.secondHandler)
+    world.secondHandler.closesDraining = 6
+    world.first.close(try LifecycleTests.only(world.firstHandler), code: 7)
+    _ = world.run(for: .seconds(1))
+    #expect(world.secondHandler.drainings == [.remote(code: 7, reason: "")])
+    #expect(world.secondHandler.peers[accepted]?.closed == .local(code: 6) && world.secondHandler.closedCount == 1)
+    #expect(world.second.statistics.poolBytesInUse == 0 && world.secondHandler.violations == 0)
   }
 
   @Test func itSendsNothingAndTakesNothing() throws {
