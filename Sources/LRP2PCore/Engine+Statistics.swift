@@ -26,7 +26,9 @@ extension Engine {
       congestionMarksTold: peers.flows[slot].highestCE, lastReceived: peers.flows[slot].lastReceived,
       isReaderPaused: peers.flows[slot].receive.isPaused, isDraining: peers.rows[slot].phase == .draining,
       packetsUnread: peers.flows[slot].receive.packetsUnread,
-      gaps: peers.flows[slot].receive.earlyRuns, packetsBehindGaps: peers.flows[slot].receive.packetsBehindGaps,
+      gaps: peers.flows[slot].receive.earlyRuns,
+      // What has been given back does not wait.
+      packetsBehindGaps: peers.flows[slot].receive.hasEarly ? peers.flows[slot].receive.packetsBehindGaps : 0,
       receiveWindowPackets: peers.flows[slot].receive.windowLeft,
       congestionMarksReceived: peers.flows[slot].ack.ce, duplicatesReceived: peers.flows[slot].ack.duplicates,
       authenticationFailures: peers.flows[slot].authenticationFailures, aead: peers.flows[slot].aead,

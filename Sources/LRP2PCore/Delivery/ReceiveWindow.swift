@@ -207,7 +207,6 @@ package struct ReceiveWindow: ~Copyable {
       early.remove(lower, upTo: upper)
       earlyRuns -= 1
     }
-    highest = next
   }
 
   @inline(__always)
