@@ -58,6 +58,7 @@ extension CloseReason {
     case .remote(let code, let reason): "by the peer, code \(code)" + (reason.isEmpty ? "" : ", \(reason)")
     case .handshakeTimeout: "the peer does not answer, or refuses this side's key"
     case .idleTimeout: "the peer has gone silent"
+    case .unreadTimeout: "what had come before the end was not read in time"
     case .keyRefused: "the peer has another key than expected"
     case .handshakeFailed: "no common version or cipher"
     case .protocolViolation: "the peer broke the protocol"

@@ -40,7 +40,7 @@ extension Engine {
   mutating func receiveLate(_ plaintext: RawSpan, _ slot: Int, packetNumber: UInt64) {
     counters.late &+= 1
     counters.datagramsAccepted &-= 1
-    guard let segment = try? Segment.parse(plaintext) else { return }
+    guard peers.rows[slot].phase != .draining, let segment = try? Segment.parse(plaintext) else { return }
     if peers.flows[slot].isClosedByUser {
       peers.flows[slot].lingerReceived += 1
       if peers.flows[slot].lingerReceived >= peers.flows[slot].lingerAnswerAt, segment.kind != .control {
@@ -48,7 +48,7 @@ extension Engine {
         peers.flows[slot].owesClose = true
         makeReady(slot)
       }
-    } else if peers.flows[slot].isFinished, segment.isAckEliciting {
+    } else if peers.flows[slot].isFinished, segment.isAckEliciting, peers.flows[slot].answersFin {
       peers.flows[slot].ack.received(
         packetNumber: packetNumber, ecn: 0, ratio: 1, maximumDelay: 0, roundTrip: 0, now: now)
       peers.flows[slot].ack.demand()

@@ -1,4 +1,5 @@
-// Data that overtakes message 3: held until its keys are there, within bounds for each handshake and for all.
+// Data that overtakes message 3: held until its keys are there, within bounds for each handshake and for all. It is rare, and may
+// allocate: places for what is held, and a batch to open it in.
 
 extension Engine {
   mutating func hold(_ datagram: RawSpan, _ slot: Int, from address: Address) {

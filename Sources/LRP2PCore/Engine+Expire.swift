@@ -14,7 +14,10 @@ extension Engine {
     while let place = flowWheel.popExpired(now: self.now) {
       let slot = peers.places.slot(at: place)
       peers.flows[slot].wheelDeadline = .never
-      guard peers.rows[slot].phase == .established else { continue }
+      guard peers.rows[slot].phase == .established else {
+        if peers.rows[slot].phase == .closing { touch(slot) }
+        continue
+      }
       expireEstablished(slot, &handler)
       touch(slot)
     }
@@ -29,6 +32,11 @@ extension Engine {
     switch peers.rows[slot].phase {
     case .free, .forwarding:
       return
+    case .closing:
+      // CLOSE has not got out of the socket all this time.
+      if peers.flows[slot].idleDeadline <= now { end(slot, .local(code: peers.flows[slot].closeCode), &handler) }
+    case .draining:
+      if expireDraining(slot, &handler) { return }
     case .lingering:
       if peers.flows[slot].lingerDeadline <= now {
         move(slot, .lingered)
@@ -118,6 +126,10 @@ extension Engine {
     switch peers.rows[slot].phase {
     case .free, .forwarding:
       return .never
+    case .closing:
+      return peers.flows[slot].idleDeadline
+    case .draining:
+      return peers.flows[slot].drain.deadline
     case .lingering:
       return peers.flows[slot].lingerDeadline
     case .answering:

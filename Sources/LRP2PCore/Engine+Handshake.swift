@@ -201,6 +201,10 @@ extension Engine {
       counters.handshakesFromElsewhere &+= 1
       return
     }
+    guard !peers.flows[peers.slot(of: peers.handshakes[slot].leader) ?? slot].isClosedByUser else {
+      counters.late &+= 1
+      return
+    }
     if datagram.byteCount == CookieReply.length {
       receiveCookieReply(datagram, slot)
       return

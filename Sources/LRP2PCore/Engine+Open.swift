@@ -74,7 +74,7 @@ extension Engine {
     switch peers.rows[slot].phase {
     case .dialling:
       receiveMessage2(batch.arena.bytes(offset, length), slot, from: message.address, &handler)
-    case .established, .lingering:
+    case .established, .closing, .draining, .lingering:
       if !peers.rows[slot].isConfirmed, repeatsMessage2(batch.arena.bytes(offset, length), slot) {
         counters.datagramsAccepted &+= 1
         return
@@ -157,7 +157,15 @@ extension Engine {
         failedAuthentication(slot)
         continue
       }
-      if !peers.flows.contains(slot) { wake(slot) }
+      if !peers.flows.contains(slot) {
+        wake(slot)
+        // Closed with all others (`closeAll`).
+        guard peers.rows[slot].phase == .established else {
+          counters.late &+= 1
+          counters.datagramsAccepted &-= 1
+          continue
+        }
+      }
       guard peers.flows[slot].authenticated(job.packetNumber, now: now) else {
         counters.replays &+= 1
         counters.datagramsAccepted &-= 1

@@ -177,17 +177,13 @@ extension Engine {
 
   /// Hands over what waits in order, and the end of the stream when its turn has come.
   mutating func deliverStored<H: Handler>(_ slot: Int, _ handler: inout H) {
-    while peers.rows[slot].phase == .established, !peers.flows[slot].isClosedByUser,
-      let (place, length) = peers.flows[slot].receive.nextStored()
-    {
+    while peers.rows[slot].phase.delivers, let (place, length) = peers.flows[slot].receive.nextStored() {
       // The cell stays in use until the callback has returned.
       if length > 0 { handler.received(peer(slot), unsafe pool.bytes(place, length), engine: &self) }
-      guard peers.rows[slot].phase == .established else { return }
+      guard peers.rows[slot].phase.delivers else { return }
       peers.flows[slot].receive.storedDelivered(to: &pool)
     }
-    guard peers.rows[slot].phase == .established, !peers.flows[slot].isClosedByUser,
-      peers.flows[slot].receive.takeFin()
-    else { return }
+    guard peers.rows[slot].phase.delivers, peers.flows[slot].receive.takeFin() else { return }
     handler.finished(peer(slot), engine: &self)
     endIfFinished(slot, &handler)
   }
@@ -257,6 +253,11 @@ extension Engine {
       if peers.rows[slot].phase == .established { arm(slot) }
       return
     }
+    // It sends nothing any more.
+    if peers.rows[slot].phase == .draining {
+      arm(slot)
+      return
+    }
     peers.flows[slot].growReplayWindow()
     if peers.flows[slot].receive.reopened(pool) { peers.flows[slot].ack.demand() }
     // Who is about to send is judged again then: most of what it waits for by now is over, like the ACK that goes along. Should the
@@ -290,13 +291,18 @@ extension Engine {
     end(slot, .finished, &handler)
   }
 
-  /// The connection is over for its user; the slot lingers.
+  /// The connection is over for its user, at once or as soon as the reader has had what was acknowledged; then the slot lingers.
   mutating func end<H: Handler>(_ slot: Int, _ reason: CloseReason, _ handler: inout H) {
+    if isUnread(slot, reason) {
+      drain(slot, reason)
+      handler.draining(peer(slot), reason: reason, engine: &self)
+      return
+    }
     let event: Phase.Event =
       switch reason {
       case .handshakeTimeout, .idleTimeout: .abandoned
       case .keyRefused, .handshakeFailed: .refused
-      case .finished, .local, .remote, .protocolViolation, .keyExhausted, .sequenceExhausted: .closed
+      case .finished, .local, .remote, .protocolViolation, .keyExhausted, .sequenceExhausted, .unreadTimeout: .closed
       }
     let wasDialling = peers.rows[slot].phase == .dialling
     if wasDialling { dropFollowers(of: slot, but: slot) }

@@ -11,6 +11,9 @@ extension Engine {
     guard isResting(slot) else { return }
     peers.wake(slot, configuration: configuration, now: now)
     touch(slot)
+    if closeOfResting.slots.contains(slot) {
+      close(slot, code: closeOfResting.code, reason: closeOfResting.reason)
+    }
   }
 
   /// Lets the connection rest if all is quiet. At once where many are awake and it has sent less than an initial window,

@@ -12,7 +12,7 @@ extension Engine {
 
   /// Figures of one connection; `nil` when the handle is void.
   public func statistics(of peer: Peer) -> PeerStatistics? {
-    guard let slot = live(peer) else { return nil }
+    guard let slot = known(peer) else { return nil }
     if isResting(slot) { return restingStatistics(slot) }
     return PeerStatistics(
       smoothedRTT: peers.flows[slot].roundTrip.smoothed, minimumRTT: peers.flows[slot].roundTrip.shortest,
@@ -24,8 +24,11 @@ extension Engine {
       packetsInFlight: peers.flows[slot].send.packetsInFlight, bytesWaiting: peers.flows[slot].send.bytesWaiting,
       sendWindowPackets: peers.flows[slot].send.windowLeft, retransmissions: peers.flows[slot].retransmissions,
       congestionMarksTold: peers.flows[slot].highestCE, lastReceived: peers.flows[slot].lastReceived,
-      isReaderPaused: peers.flows[slot].receive.isPaused, packetsUnread: peers.flows[slot].receive.packetsUnread,
-      gaps: peers.flows[slot].receive.earlyRuns, packetsBehindGaps: peers.flows[slot].receive.packetsBehindGaps,
+      isReaderPaused: peers.flows[slot].receive.isPaused, isDraining: peers.rows[slot].phase == .draining,
+      packetsUnread: peers.flows[slot].receive.packetsUnread,
+      gaps: peers.flows[slot].receive.earlyRuns,
+      // What has been given back does not wait.
+      packetsBehindGaps: peers.flows[slot].receive.hasEarly ? peers.flows[slot].receive.packetsBehindGaps : 0,
       receiveWindowPackets: peers.flows[slot].receive.windowLeft,
       congestionMarksReceived: peers.flows[slot].ack.ce, duplicatesReceived: peers.flows[slot].ack.duplicates,
       authenticationFailures: peers.flows[slot].authenticationFailures, aead: peers.flows[slot].aead,
@@ -45,15 +48,18 @@ extension Engine {
       deliveryRate: row.deliveryRate, datagramBytes: datagram, address: peers.rows[slot].address,
       limitedBy: .application, bytesInFlight: 0, packetsInFlight: 0, bytesWaiting: 0,
       sendWindowPackets: row.send.windowLeft, retransmissions: row.retransmissions,
-      congestionMarksTold: row.highestCE, lastReceived: row.lastReceived, isReaderPaused: false, packetsUnread: 0,
-      gaps: 0, packetsBehindGaps: 0, receiveWindowPackets: row.receive.windowLeft, congestionMarksReceived: ack.ce,
+      congestionMarksTold: row.highestCE, lastReceived: row.lastReceived, isReaderPaused: false, isDraining: false,
+      packetsUnread: 0, gaps: 0, packetsBehindGaps: 0, receiveWindowPackets: row.receive.windowLeft,
+      congestionMarksReceived: ack.ce,
       duplicatesReceived: ack.duplicates, authenticationFailures: row.authenticationFailures, aead: row.aead,
       key: peers.remoteKeys[slot], version: 1)
   }
 
   /// What keeps a connection that its user may act on from sending more.
   private func sendLimit(_ slot: Int) -> SendLimit {
-    guard peers.rows[slot].phase == .established else { return .handshake }
+    guard peers.rows[slot].phase == .established else {
+      return peers.rows[slot].phase == .dialling ? .handshake : .application
+    }
     let hasTurn = peers.rows[slot].isReady || peers.rows[slot].isTouched
     let limit = peers.flows[slot].limit(hasTurn: hasTurn, now: now)
     // What nothing in the protocol holds back has its turn at the end of the reactor's; unless the last did not get so far.

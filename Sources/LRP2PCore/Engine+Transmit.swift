@@ -14,6 +14,7 @@ extension Engine {
     self.now = max(self.now, now)
     batch.ecn = configuration.marksECN ? 2 : 0
     if !cookieReplies.isEmpty { sendCookieReplies(into: &batch) }
+    if !closeOfResting.slots.isEmpty { closeResting() }
     // Peers that get ready meanwhile have their turn in the next call.
     var turns = ready.count
     while turns > 0, batch.count < batch.messages.count, let entry = ready.popFirst() {
@@ -55,24 +56,23 @@ extension Engine {
   private mutating func send<H: Handler>(_ slot: Int, into batch: inout DatagramBatch, _ handler: inout H) -> Bool {
     if peers.rows[slot].isResumed {
       peers.rows[slot].isResumed = false
-      deliverStored(slot, &handler)
-      touch(slot)
-      if peers.flows[slot].receive.reopened(pool) { peers.flows[slot].ack.demand() }
+      deliverResumed(slot, &handler)
     }
     if peers.rows[slot].owesHandshake, !sendHandshake(slot, into: &batch) { return false }
     switch peers.rows[slot].phase {
-    case .free, .answering, .forwarding:
+    case .free, .answering, .forwarding, .draining:
       return true
     case .dialling:
       if peers.flows[slot].isClosedByUser { end(slot, .local(code: peers.flows[slot].closeCode), &handler) }
       return true
-    case .established:
-      if peers.flows[slot].isClosedByUser {
-        // The original knows no CLOSE.
-        guard peers.rows[slot].isOriginal || sendClose(slot, into: &batch) else { return false }
-        end(slot, .local(code: peers.flows[slot].closeCode), &handler)
-        return true
+    case .closing:
+      // The original knows no CLOSE, and who has drained has nobody to tell.
+      guard peers.rows[slot].isOriginal || peers.flows[slot].drain.isOver || sendClose(slot, into: &batch) else {
+        return false
       }
+      end(slot, .local(code: peers.flows[slot].closeCode), &handler)
+      return true
+    case .established:
       let before = peers.flows[slot].lastElicitingSent
       let isDone =
         sendData(slot, into: &batch, &handler) && sendAck(slot, into: &batch)

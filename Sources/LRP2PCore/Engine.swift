@@ -1,7 +1,8 @@
 /// The whole protocol for all peers of one socket: no clock, no descriptor, no entropy of its own.
 ///
 /// Three verbs move it, in `Engine+Receive`, `Engine+Expire` and `Engine+Transmit`; what is asked of it between them
-/// (offer, finish, close, pause, resume) only marks a peer ready, so it may be called from any callback.
+/// (offer, finish, close, pause, resume) only marks a peer ready, so it may be called from any callback. A call that
+/// cannot be taken is answered by a value.
 /// Not thread-safe: it belongs to its reactor's thread.
 public struct Engine: ~Copyable {
   /// The time of the current turn, on the reactor's monotonic clock.
@@ -49,6 +50,7 @@ public struct Engine: ~Copyable {
   var unprovedTurn: Instant = .never
   /// Datagrams that came ahead of message 3.
   var held = HeldDatagrams()
+  var closeOfResting = CloseOfResting()
 
   // One batch's worth of work for the suite.
   var openJobs = Column(repeating: AEADJob(), count: Self.jobsPerBatch)
@@ -121,58 +123,77 @@ public struct Engine: ~Copyable {
     return Peer(connectionID: id)
   }
 
+  // What these return tells whether the command was taken; only `done` has changed anything (`CommandResult`).
+
   /// Says that the own stream is known up to `offset` bytes: `Handler.fill` may be asked for all of it until it is
-  /// acknowledged. An offset below an earlier one changes nothing; bytes offered after `finish` are a programming
-  /// error.
-  public mutating func offer(_ peer: Peer, upTo offset: UInt64) {
-    guard let slot = awake(peer) else { return }
+  /// acknowledged. An offset below an earlier one changes nothing; one behind the end that `finish` has set is refused with
+  /// `finished`.
+  @discardableResult
+  public mutating func offer(_ peer: Peer, upTo offset: UInt64) -> CommandResult {
+    guard let slot = awake(peer) else { return .ended }
+    if peers.flows[slot].send.finRequested {
+      return offset > peers.flows[slot].send.offered ? .finished : .done
+    }
     peers.flows[slot].send.offer(upTo: offset)
     makeReady(slot)
+    return .done
   }
 
   /// Has the last segment of what is offered ask for its ACK at once: `Handler.acknowledged` then comes a round trip after it has
   /// left, and not up to a quarter of one (on short paths a quarter of a millisecond) later. What has left already is acknowledged
   /// as it would be without, and what is offered before the end has left moves the end. Call it right after `offer`. The
-  /// original peer cannot be asked.
-  public mutating func flush(_ peer: Peer) {
-    guard let slot = live(peer), !isResting(slot), !peers.rows[slot].isOriginal,
-      peers.flows[slot].send.bytesWaiting > 0
-    else { return }
-    peers.flows[slot].isFlushed = true
+  /// original peer cannot be asked: `refused`.
+  @discardableResult
+  public mutating func flush(_ peer: Peer) -> CommandResult {
+    guard let slot = live(peer) else { return .ended }
+    guard !peers.rows[slot].isOriginal else { return .refused }
+    if !isResting(slot), peers.flows[slot].send.bytesWaiting > 0 { peers.flows[slot].isFlushed = true }
+    return .done
   }
 
-  /// Ends the own direction behind what was offered. The peer's `Handler.finished` follows when it has everything.
-  public mutating func finish(_ peer: Peer) {
-    guard let slot = awake(peer) else { return }
+  /// Ends the own direction behind what was offered. The peer's `Handler.finished` follows when it has everything. A second
+  /// time it answers `finished`.
+  @discardableResult
+  public mutating func finish(_ peer: Peer) -> CommandResult {
+    guard let slot = awake(peer) else { return .ended }
+    guard !peers.flows[slot].send.finRequested else { return .finished }
     peers.flows[slot].send.finish()
     makeReady(slot)
+    return .done
   }
 
-  /// Ends the connection now, without waiting for what is under way. `Handler.closed` follows with `local(code)`.
+  /// Ends the connection now, without waiting for what is under way, and gives up what its reader has not had. `Handler.closed`
+  /// follows with `local(code)`, and no other callback before it.
   ///
   /// - Parameters:
   ///   - code: for the peer's program.
   ///   - reason: for people, at most 1,000 bytes of UTF-8; the rest is cut off.
-  public mutating func close(_ peer: Peer, code: UInt32, reason: String = "") {
-    guard let slot = awake(peer), !peers.flows[slot].isClosedByUser else { return }
-    peers.flows[slot].isClosedByUser = true
-    peers.flows[slot].closeCode = code
-    peers.flows[slot].closeReason = reason
-    makeReady(slot)
+  @discardableResult
+  public mutating func close(_ peer: Peer, code: UInt32, reason: String = "") -> CommandResult {
+    guard let slot = readable(peer) else { return .ended }
+    close(slot, code: code, reason: reason)
+    return .done
   }
 
-  /// Stops `Handler.received` for this peer: what arrives is kept, and the window closes when it is full.
-  public mutating func pause(_ peer: Peer) {
-    guard let slot = awake(peer) else { return }
+  /// Stops `Handler.received` for this peer: what arrives is kept, and the window closes when it is full. Should the connection
+  /// end meanwhile, what was acknowledged is kept, for `EngineConfiguration.unreadTimeout` at most, and `Handler.closed` waits
+  /// until it has been handed over.
+  @discardableResult
+  public mutating func pause(_ peer: Peer) -> CommandResult {
+    guard let slot = readable(peer), !isResting(slot) || wakes(slot) else { return .ended }
     peers.flows[slot].receive.isPaused = true
+    return .done
   }
 
   /// Goes on after `pause`: what was kept is handed over within the turn.
-  public mutating func resume(_ peer: Peer) {
-    guard let slot = live(peer), !isResting(slot), peers.flows[slot].receive.isPaused else { return }
+  @discardableResult
+  public mutating func resume(_ peer: Peer) -> CommandResult {
+    guard let slot = readable(peer) else { return .ended }
+    guard !isResting(slot), peers.flows[slot].receive.isPaused else { return .done }
     peers.flows[slot].receive.isPaused = false
     peers.rows[slot].isResumed = true
     makeReady(slot)
+    return .done
   }
 
   /// Has `Handler.timerFired` called once, with `token`, at `deadline` or soon after.
@@ -181,63 +202,92 @@ public struct Engine: ~Copyable {
   /// Sends a PING; `Handler.pong` follows when the peer answers. It is not repeated when it or its answer is lost; a
   /// second one before the first has left replaces it. The original peer answers none.
   ///
-  /// - Parameter token: comes back with the answer: 1 … 65,535.
-  public mutating func ping(_ peer: Peer, token: UInt16) {
-    precondition(token != 0, "a PING's token is at least 1")
-    guard let slot = awake(peer) else { return }
+  /// - Parameter token: comes back with the answer: 1 … 65,535. 0 is `refused`.
+  @discardableResult
+  public mutating func ping(_ peer: Peer, token: UInt16) -> CommandResult {
+    guard token != 0 else { return .refused }
+    guard let slot = awake(peer) else { return .ended }
     peers.flows[slot].pingToken = token
     makeReady(slot)
+    return .done
   }
 
-  /// Has a connection go on with another congestion controller; one with the original peer stays with CUBIC.
-  public mutating func setCongestion(_ peer: Peer, _ algorithm: CongestionAlgorithm) {
-    guard let slot = awake(peer), !peers.rows[slot].isOriginal else { return }
+  /// Has a connection go on with another congestion controller; one with the original peer stays with CUBIC: `refused`.
+  @discardableResult
+  public mutating func setCongestion(_ peer: Peer, _ algorithm: CongestionAlgorithm) -> CommandResult {
+    guard let slot = awake(peer) else { return .ended }
+    guard !peers.rows[slot].isOriginal else { return .refused }
     peers.flows[slot].exchangeCongestion(algorithm, now: now)
+    return .done
   }
 
   /// Tells a connection what an earlier one has learnt of the path to the same host: it starts at half of that rate, and if
   /// the first round trip confirms it, goes on at all of it (draft-ietf-tsvwg-careful-resume). Has an effect only before
   /// the first data has left, of the connection or behind a rest: call it right after `connect`, or from
-  /// `Handler.connected`.
-  public mutating func recall(_ peer: Peer, path: RememberedPath) {
-    guard let slot = awake(peer), !peers.flows[slot].hasStarted else { return }
+  /// `Handler.connected`. Later it is `refused`.
+  @discardableResult
+  public mutating func recall(_ peer: Peer, path: RememberedPath) -> CommandResult {
+    guard let slot = awake(peer) else { return .ended }
+    guard !peers.flows[slot].hasStarted else { return .refused }
     peers.flows[slot].remembered = path
+    return .done
   }
 
   // MARK: Getters
 
   /// What this connection has learnt of its path, for `recall` on a later one; `nil` as long as that is nothing.
   public func rememberedPath(of peer: Peer) -> RememberedPath? {
-    guard let slot = live(peer) else { return nil }
+    guard let slot = known(peer) else { return nil }
     return isResting(slot) ? peers.resting[slot].learnt : peers.flows[slot].learnt
   }
 
   /// When `expire` has something to do next; `.never` when nothing waits.
   package var nextDeadline: Instant { min(wheel.nextDeadline, flowWheel.nextDeadline, userTimers.nextDeadline) }
   /// Whether `transmit` has something to do now.
-  package var hasReadyPeers: Bool { !ready.isEmpty || !cookieReplies.isEmpty }
+  package var hasReadyPeers: Bool { !ready.isEmpty || !cookieReplies.isEmpty || !closeOfResting.slots.isEmpty }
 
   // MARK: Slots
 
-  /// The slot of a connection that its user may still act on.
-  func live(_ peer: Peer) -> Int? {
+  /// The slot of a connection that its user has been told no end of.
+  func known(_ peer: Peer) -> Int? {
     guard var slot = peers.slot(of: peer.connectionID) else { return nil }
     if peers.rows[slot].phase == .forwarding {
       guard let winner = peers.slot(of: peers.rows[slot].remoteID) else { return nil }
       slot = winner
     }
     switch peers.rows[slot].phase {
-    case .dialling, .established: return slot
+    case .dialling, .established, .closing, .draining: return slot
     case .free, .answering, .lingering, .forwarding: return nil
     }
+  }
+
+  /// The slot of one whose user may still read.
+  func readable(_ peer: Peer) -> Int? {
+    guard let slot = known(peer) else { return nil }
+    switch peers.rows[slot].phase {
+    case .dialling: return peers.flows[slot].isClosedByUser ? nil : slot
+    case .closing: return nil
+    default: return slot
+    }
+  }
+
+  /// The slot of one whose user may still act on it in any way.
+  func live(_ peer: Peer) -> Int? {
+    guard let slot = readable(peer), peers.rows[slot].phase != .draining else { return nil }
+    return slot
   }
 
   /// The same, with a flow to act on.
   @inline(__always)
   mutating func awake(_ peer: Peer) -> Int? {
-    guard let slot = live(peer) else { return nil }
-    if isResting(slot) { wake(slot) }
+    guard let slot = live(peer), !isResting(slot) || wakes(slot) else { return nil }
     return slot
+  }
+
+  /// Wakes a connection at rest; `false` when it is closed thereby, as `closeAll` has it.
+  private mutating func wakes(_ slot: Int) -> Bool {
+    wake(slot)
+    return peers.rows[slot].phase != .closing
   }
 
   @inline(__always)

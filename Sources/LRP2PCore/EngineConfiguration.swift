@@ -26,16 +26,22 @@ public struct EngineConfiguration: Sendable {
   /// Packets to send before the first acknowledgement, for each 100 ms of round trip up to 600: 1 … 64 (RFC 6928
   /// recommends 10).
   public var initialWindow = 32
-  /// Ends a connection on which nothing authentic arrived; the smaller of both peers' offers. 0 never does.
+  /// Ends a connection on which nothing authentic arrived; the smaller of both peers' offers: 100 ms … 7 days. 0 never does.
   public var idleTimeout: Nanoseconds = .seconds(30)
-  /// Sends a PING when nothing was sent for so long; 0 never does.
-  public var keepAlive: Nanoseconds = .seconds(20)
+  /// Sends a PING when nothing was sent for so long, or for half of the agreed idle timeout if that is less: 100 ms … 7 days.
+  /// 0 never does.
+  public var keepAlive: Nanoseconds = .seconds(15)
+  /// How long a reader may stand still, once its connection has ended, without losing what was acknowledged: 1 s … 7 days. It
+  /// begins anew whenever the reader takes something, and a machine that was suspended, or a process that was stopped, spends an
+  /// eighth of it at most, however long that was. 0 is for ever.
+  public var unreadTimeout: Nanoseconds = .seconds(600)
   /// A connection over which nothing has moved for so long, and at least a probe timeout, gives up its congestion state and
-  /// buffers: it costs a few hundred bytes until the next data starts anew from what was learnt of the path. 0 never does.
+  /// buffers: it costs a few hundred bytes until the next data starts anew from what was learnt of the path: up to 7 days. 0
+  /// never does.
   public var restAfter: Nanoseconds = .seconds(1)
-  /// Gives an outgoing handshake up.
+  /// Gives a handshake up: 100 ms … 1 hour.
   public var handshakeTimeout: Nanoseconds = .seconds(16)
-  /// How long the peer may at most wait to acknowledge.
+  /// How long the peer may at most wait to acknowledge: up to 1 s.
   public var maximumAckDelay: Nanoseconds = .milliseconds(25)
   /// The peer is asked to acknowledge every so many packets, or four times a round trip if that is earlier (at once on loss):
   /// 1 … 1024.
@@ -99,8 +105,27 @@ public struct EngineConfiguration: Sendable {
     try check("receivePeerBytes", receivePeerBytes, 1 << 16...1 << 40)
     try check("initialWindow", initialWindow, 1...64)
     try check("ackRatio", ackRatio, 1...1024)
+    try validateTimes()
     guard aeads.contains(.chacha20Poly1305) else {
       throw .outOfRange(field: "aeads", allowed: "a list with chacha20Poly1305, which every peer can do")
     }
+  }
+
+  private func validateTimes() throws(Invalid) {
+    let week: Nanoseconds = .seconds(7 * 24 * 3600)
+    func check(
+      _ field: String, _ value: Nanoseconds, _ range: ClosedRange<Nanoseconds>, orNever: Bool, _ allowed: String
+    ) throws(Invalid) {
+      guard range.contains(value) || (orNever && value == 0) else {
+        throw .outOfRange(field: field, allowed: orNever ? "0, or \(allowed)" : allowed)
+      }
+    }
+    try check("idleTimeout", idleTimeout, .milliseconds(100)...week, orNever: true, "100 ms … 7 days")
+    try check("keepAlive", keepAlive, .milliseconds(100)...week, orNever: true, "100 ms … 7 days")
+    try check("unreadTimeout", unreadTimeout, .seconds(1)...week, orNever: true, "1 s … 7 days")
+    try check("restAfter", restAfter, 1...week, orNever: true, "up to 7 days")
+    try check(
+      "handshakeTimeout", handshakeTimeout, .milliseconds(100)...(.seconds(3600)), orNever: false, "100 ms … 1 hour")
+    try check("maximumAckDelay", maximumAckDelay, 0...(.seconds(1)), orNever: false, "0 … 1 s")
   }
 }

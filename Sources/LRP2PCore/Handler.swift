@@ -1,7 +1,7 @@
 /// What the engine tells its user, and what it asks: one value per reactor, called on the reactor's thread only.
 ///
 /// Every callback may call the engine back (`offer`, `finish`, `close`, `pause`, `connect`, `setTimer`); the effects
-/// leave with the same turn. A span is valid during the call only. No callback may block.
+/// leave with the same turn, and what cannot be done is answered by a value. A span is valid during the call only. No callback may block.
 public protocol Handler {
   /// Judges the static key of a peer: a listener before it reports a connection, a dialler (without a pinned key)
   /// before it sends message 3. `false` refuses silently. The default accepts everyone.
@@ -13,7 +13,8 @@ public protocol Handler {
   /// The next bytes of the peer's stream, in order, each exactly once.
   mutating func received(_ peer: Peer, _ bytes: RawSpan, engine: inout Engine)
 
-  /// The peer has ended its direction: no more `received` will follow. The own direction goes on until `finish`.
+  /// The peer has ended its direction: no more `received` will follow. The own direction goes on until `finish`, unless the
+  /// connection has ended meanwhile (`draining`).
   mutating func finished(_ peer: Peer, engine: inout Engine)
 
   /// Writes the bytes of the own stream at `offset ..< offset + bytes.byteCount` into `bytes`: called when they are
@@ -24,8 +25,15 @@ public protocol Handler {
   /// The peer has everything below `offset`; those bytes are never asked for again.
   mutating func acknowledged(_ peer: Peer, upTo offset: UInt64, engine: inout Engine)
 
+  /// The connection is over, for `reason`, and its reader has not had all that was acknowledged. Nothing can be sent any more, and
+  /// nothing will be acknowledged; `received` and `finished` follow as the reader goes on, and `closed` behind them. Called once
+  /// at most. Who has paused until something of the own stream is acknowledged has to resume, or close, here.
+  mutating func draining(_ peer: Peer, reason: CloseReason, engine: inout Engine)
+
   /// The connection is over and the handle is void. Called exactly once for every connection that was `connected`
-  /// or dialled.
+  /// or dialled, and behind everything else that concerns it: what was acknowledged to the peer, in order, has been handed over,
+  /// unless this side has closed, the peer broke the protocol, or the reader stood still for
+  /// `EngineConfiguration.unreadTimeout`. Behind an own `close` it is the only callback.
   mutating func closed(_ peer: Peer, reason: CloseReason, engine: inout Engine)
 
   /// The peer has another address from now on, and has proved that it receives there: its NAT has given it a new
@@ -49,6 +57,7 @@ extension Handler {
   public mutating func finished(_ peer: Peer, engine: inout Engine) {}
   public mutating func fill(_ peer: Peer, offset: UInt64, into bytes: inout MutableRawSpan) {}
   public mutating func acknowledged(_ peer: Peer, upTo offset: UInt64, engine: inout Engine) {}
+  public mutating func draining(_ peer: Peer, reason: CloseReason, engine: inout Engine) {}
   public mutating func closed(_ peer: Peer, reason: CloseReason, engine: inout Engine) {}
   public mutating func moved(_ peer: Peer, to address: Address, engine: inout Engine) {}
   public mutating func pong(_ peer: Peer, token: UInt16, engine: inout Engine) {}

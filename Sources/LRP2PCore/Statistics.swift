@@ -72,6 +72,8 @@ public struct EngineStatistics: Sendable, BitwiseCopyable {
   public var beyondFin: UInt64 = 0
   /// Early segments dropped, unacknowledged, because the pool was empty.
   public var poolExhausted: UInt64 = 0
+  /// Bytes that were acknowledged and unread when a connection ended, and which its reader did not take within `unreadTimeout`.
+  public var unreadBytesDropped: UInt64 = 0
   /// Segments in pieces that gave way to others, as more than 16 of one connection were incomplete.
   public var piecesEvicted: UInt64 = 0
   /// CONTROL segments of a kind that this version does not know: ignored.
@@ -179,6 +181,8 @@ public struct PeerStatistics: Sendable {
   public var lastReceived: Instant
   /// Whether this side has paused the reader.
   public var isReaderPaused: Bool
+  /// The connection has ended, and its reader has not had all that was acknowledged: `Handler.closed` follows behind that.
+  public var isDraining: Bool
   /// Packets in order that wait for the reader.
   public var packetsUnread: Int
   /// Gaps behind which data waits, and packets from the first gap to the newest that has come, the missing ones included.

@@ -3,7 +3,7 @@ import LRP2PCore
 /// One socket, the engine of all its peers, and the loop that moves datagrams between them.
 ///
 /// A reactor belongs to one thread at a time, which calls `run` or `turn`; the handler is called on that thread, inside
-/// those calls. Other threads use `remote`. A turn allocates nothing.
+/// those calls. Other threads use `remote`. A turn that moves data of connections which exist allocates nothing.
 public struct Reactor: ~Copyable {
   /// The protocol: connect, offer, close. Between turns it may be used freely; inside a turn, use the one that the
   /// handler is given.

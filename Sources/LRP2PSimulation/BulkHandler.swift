@@ -38,6 +38,10 @@ public struct BulkHandler: Handler {
   package var pauses = 0.0
   package private(set) var pauseCount: UInt64 = 0
   private var paused: [Peer] = []
+  /// How probable it is, at each call of `received`, that this end closes the connection there and then.
+  package var aborts = 0.0
+  package var abortRandom = SeededRandom(seed: 0)
+  package private(set) var abortCount: UInt64 = 0
   /// What accepted, and dialled, connections send; they finish behind it unless it is `nil`.
   public var bytesToSend: UInt64?
   public var remembered: RememberedPath?
@@ -96,7 +100,7 @@ public struct BulkHandler: Handler {
 
   public mutating func received(_ peer: Peer, _ bytes: RawSpan, engine: inout Engine) {
     let index = index(peer)
-    guard index >= 0, !streams[index].isFinished, streams[index].closed == nil else {
+    guard index >= 0, !streams[index].isFinished, streams[index].closed == nil, !streams[index].isAborted else {
       violations += 1
       return
     }
@@ -107,6 +111,11 @@ public struct BulkHandler: Handler {
     if pauses > 0 {
       resumeSome(engine: &engine)
       pauseSometimes(peer, engine: &engine)
+    }
+    if aborts > 0, abortRandom.happens(aborts) {
+      streams[index].isAborted = true
+      engine.close(peer, code: 7, reason: "chaos")
+      abortCount += 1
     }
   }
 
@@ -131,7 +140,7 @@ public struct BulkHandler: Handler {
 
   public mutating func finished(_ peer: Peer, engine: inout Engine) {
     let index = index(peer)
-    guard index >= 0, !streams[index].isFinished else {
+    guard index >= 0, !streams[index].isFinished, !streams[index].isAborted else {
       violations += 1
       return
     }
@@ -149,12 +158,17 @@ public struct BulkHandler: Handler {
 
   public mutating func acknowledged(_ peer: Peer, upTo offset: UInt64, engine: inout Engine) {
     let index = index(peer)
-    guard index >= 0, offset > streams[index].acknowledged else {
+    guard index >= 0, offset > streams[index].acknowledged, !streams[index].isAborted else {
       violations += 1
       return
     }
     streams[index].acknowledged = offset
     if pauses > 0 { resumeSome(engine: &engine) }
+  }
+
+  public mutating func draining(_ peer: Peer, reason: CloseReason, engine: inout Engine) {
+    let index = index(peer)
+    if index < 0 || streams[index].closed != nil || streams[index].isAborted { violations += 1 }
   }
 
   public mutating func closed(_ peer: Peer, reason: CloseReason, engine: inout Engine) {

@@ -61,7 +61,7 @@ package struct Footprint: Equatable {
 package struct LateArrivals: Sendable {
   /// Nobody has the slot.
   package internal(set) var atFreeSlots: UInt64 = 0
-  /// Another connection has the slot, by its phase: half-open, established or dialling, lingering.
+  /// Another connection has the slot, by its phase: half-open, established or dialling, over.
   package internal(set) var atHalfOpen: UInt64 = 0
   package internal(set) var atLive: UInt64 = 0
   package internal(set) var atLingering: UInt64 = 0
@@ -79,7 +79,7 @@ package struct LateArrivals: Sendable {
     case .free: atFreeSlots += 1
     case .answering: atHalfOpen += 1
     case .dialling, .established, .forwarding: atLive += 1
-    case .lingering: atLingering += 1
+    case .closing, .draining, .lingering: atLingering += 1
     }
   }
 }

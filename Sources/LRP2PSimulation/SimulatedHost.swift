@@ -81,7 +81,7 @@ package struct SimulatedHost<H: Handler>: ~Copyable {
   func trusts(_ address: Address) -> Bool {
     for slot in 0..<engine.peers.slots where engine.peers.rows[slot].address == address {
       switch engine.peers.rows[slot].phase {
-      case .dialling, .established, .lingering, .forwarding: return true
+      case .dialling, .established, .closing, .draining, .lingering, .forwarding: return true
       case .free, .answering: break
       }
     }

@@ -124,6 +124,7 @@ public struct SimulatedNetwork<H: Handler>: ~Copyable {
   public func counters(ofLink number: Int) -> LinkCounters { links[number].counters }
 
   /// Calls `body` with a host's engine and handler, as if from one of its callbacks.
+  @discardableResult
   public mutating func onHost<Result>(
     _ host: Int, _ body: (inout Engine, inout H) throws -> Result
   ) rethrows -> Result {

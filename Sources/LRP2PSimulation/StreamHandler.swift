@@ -21,6 +21,9 @@ package struct StreamHandler: Handler {
   package var pausesAt: UInt64 = .max
   package var timersFired: [UInt64] = []
   package var closedCount = 0
+  package var drainings: [CloseReason] = []
+  /// Closes a connection that drains, with this code.
+  package var closesDraining: UInt32?
   package var pongs: [UInt16] = []
   package var moves: [Address] = []
   package var poolPressures: [ReceivePoolPressure] = []
@@ -75,6 +78,12 @@ package struct StreamHandler: Handler {
   package mutating func acknowledged(_ peer: Peer, upTo offset: UInt64, engine: inout Engine) {
     if offset <= peers[peer]?.acknowledged ?? 0 { violations += 1 }
     peers[peer]?.acknowledged = offset
+  }
+
+  package mutating func draining(_ peer: Peer, reason: CloseReason, engine: inout Engine) {
+    if peers[peer] == nil || peers[peer]?.closed != nil { violations += 1 }
+    drainings.append(reason)
+    if let closesDraining { engine.close(peer, code: closesDraining) }
   }
 
   package mutating func closed(_ peer: Peer, reason: CloseReason, engine: inout Engine) {

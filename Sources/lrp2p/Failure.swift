@@ -20,6 +20,7 @@ struct Failure: Error, CustomStringConvertible {
         reason.isEmpty ? "\(peer) closed the connection (code \(code))" : "\(peer): \(reason)"
       case .handshakeTimeout: "\(peer) does not answer, or refuses this key"
       case .idleTimeout: "connection with \(peer) timed out"
+      case .unreadTimeout: "what \(peer) had sent was not read in time"
       case .keyRefused: "\(peer) has another key than the one given with --peer"
       case .handshakeFailed: "\(peer) speaks no common version or cipher"
       case .protocolViolation: "\(peer) broke the protocol"

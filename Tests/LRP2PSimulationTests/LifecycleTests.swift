@@ -228,6 +228,29 @@ import Testing
     #expect(world.firstHandler.closedCount == 0 && world.secondHandler.closedCount == 0)
   }
 
+  /// It is answered some times, and forgotten in minutes.
+  @Test(arguments: [.milliseconds(100), .seconds(5)] as [Nanoseconds])
+  func aFinRepeatedForEverDoesNotHoldTheSlot(interval: Nanoseconds) throws {
+    var world = Self.world(sends: 1000)
+    _ = try world.first.connect(to: StreamWorld.secondAddress)
+    #expect(world.run(for: .seconds(20)) { $0.firstHandler.closedCount == 1 && $0.secondHandler.closedCount == 1 })
+    let accepted = try Self.only(world.secondHandler)
+    let row = world.second.peers.rows[accepted.slot]
+    let key = world.second.peers.keys[PeerTable.openingRow(accepted.slot)]
+    let sent = world.second.statistics.datagramsSent
+    let end = world.now + .seconds(250)
+    var number: UInt64 = 1000
+    while world.now < end {
+      number += 1
+      world.inject(
+        StreamWorld.sealed([6, 4, 0, 0, 0, 0], id: row.connectionID, packetNumber: number, key: key),
+        from: StreamWorld.firstAddress)
+      _ = world.run(for: interval)
+    }
+    #expect(world.second.statistics.peers == 0)
+    #expect(world.second.statistics.datagramsSent - sent <= 100)
+  }
+
   @Test func replayedDatagramsHaveNoEffect() throws {
     var link = Link()
     link.duplication = 1
@@ -364,8 +387,15 @@ import Testing
         answering abandoned → free
         answering closed → free
         established abandoned → lingering
+        established close → closing
+        established endedUnread → draining
         established closed → lingering
         forwarding lingered → free
+        closing abandoned → lingering
+        closing closed → lingering
+        draining abandoned → lingering
+        draining close → closing
+        draining closed → lingering
         lingering lingered → free
 
         """)

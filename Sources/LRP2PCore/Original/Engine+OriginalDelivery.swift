@@ -131,7 +131,7 @@ extension Engine {
   mutating func receiveLateOriginal(_ plaintext: RawSpan, _ slot: Int) {
     counters.late &+= 1
     counters.datagramsAccepted &-= 1
-    guard let segment = try? OriginalSegment.parse(plaintext), !segment.isAck,
+    guard peers.rows[slot].phase == .lingering, let segment = try? OriginalSegment.parse(plaintext), !segment.isAck,
       segment.number.precedes(peers.flows[slot].receive.delivered)
     else { return }
     acknowledgeOriginal(slot, segment.number)

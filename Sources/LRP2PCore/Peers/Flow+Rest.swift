@@ -134,6 +134,8 @@ extension Flow {
     closeReason = ""
     lingerDeadline = .never
     lingerStart = 0
+    lingerAnswers = 0
+    drain = Drain()
     lingerReceived = 0
     lingerAnswerAt = 1
   }

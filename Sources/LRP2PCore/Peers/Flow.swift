@@ -48,6 +48,10 @@ package struct Flow: ~Copyable {
   package var sendNotBefore: Instant = 0
   package internal(set) var lingerDeadline: Instant = .never
   var lingerStart: Instant = 0
+  /// Answers that have been given since, to a peer that repeats its FIN.
+  var lingerAnswers = 0
+  /// The connection is over, and its reader has not had all of what was acknowledged.
+  package var drain = Drain()
   /// Probe timeouts since the last progress.
   package var probeCount = 0
   /// This silence has been probed before the probe timeout.
@@ -183,7 +187,15 @@ package struct Flow: ~Copyable {
   @inline(__always)
   package func keepAliveDeadline(_ interval: Nanoseconds) -> Instant {
     // While something is unanswered its probes see to that; a PING would put them off.
-    interval == 0 || awaitsPing || send.packetsInFlight > 0 ? .never : lastSent + interval
+    interval == 0 || awaitsPing || send.packetsInFlight > 0
+      ? .never : lastSent + Self.keepAlive(interval, idleTimeout: idleTimeout)
+  }
+
+  /// A PING leaves half an idle timeout after what was sent last, at the latest: should it be lost, there is time to send it again
+  /// (`longestProbeInterval`).
+  @inline(__always)
+  package static func keepAlive(_ interval: Nanoseconds, idleTimeout: Nanoseconds) -> Nanoseconds {
+    idleTimeout == 0 ? interval : min(interval, idleTimeout / 2)
   }
 
   package var idleDeadline: Instant { idleTimeout == 0 ? .never : lastReceived + idleTimeout }
@@ -193,7 +205,10 @@ package struct Flow: ~Copyable {
 
   /// The connection is over for its user.
   package mutating func linger(wasDialling: Bool, now: Instant) {
+    // One whose reader was late has ended before.
+    let now = drain.isOver ? drain.began : now
     lingerStart = now
+    lingerAnswers = 0
     // A peer whose every ACK was lost has no RTT sample: it repeats its FIN after 1, 3 and 7 s. Of those three, one
     // has to reach us.
     let shortest: Nanoseconds = isFinished ? 7 * RoundTripEstimate.initialProbeTimeout : .milliseconds(250)
@@ -203,12 +218,19 @@ package struct Flow: ~Copyable {
     lingerDeadline = wasDialling ? now : now + min(max(7 * probeTimeout, shortest), longest)
   }
 
-  /// A repeated FIN starts the wait anew (RFC 9293, 3.10.7.4, TIME-WAIT), long enough for probes that back off.
+  /// A repeated FIN starts the wait anew (RFC 9293, 3.10.7.4, TIME-WAIT), long enough for probes that back off, but not beyond
+  /// `longestLinger`: a peer that repeats it for ever must not keep the slot.
   package mutating func extendLinger(now: Instant) {
     // The machine was suspended, or busy, beyond the deadline: that was no wait, and must not be made three times as long.
     if now > lingerDeadline { lingerStart += now - lingerDeadline }
-    lingerDeadline = max(lingerDeadline, now + 3 * (now - lingerStart))
+    lingerAnswers += 1
+    lingerDeadline = max(lingerDeadline, min(now + 3 * (now - lingerStart), lingerStart + Self.longestLinger))
   }
+
+  /// Two of RFC 9293's maximum segment lifetimes: four probes of a peer that backs off as far as it may.
+  package static var longestLinger: Nanoseconds { .seconds(240) }
+  /// Whether a repeated FIN is answered once more. Half of the answers may be lost, many times over.
+  var answersFin: Bool { lingerAnswers < 100 }
 
   /// Takes one piece of a segment.
   package mutating func reassemble(

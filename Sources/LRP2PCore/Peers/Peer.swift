@@ -1,5 +1,5 @@
 /// A handle to a connection: its slot in the flat arrays and the slot's generation. It becomes void when the
-/// connection is closed; calls with a void handle do nothing.
+/// connection is closed; calls with a void handle change nothing and say so (`CommandResult.ended`).
 public struct Peer: Hashable, Sendable, BitwiseCopyable {
   /// The connection id this side receives data under: the slot in the low 24 bits, 40 random bits above.
   public let connectionID: UInt64
@@ -21,6 +21,9 @@ public enum CloseReason: Error, Hashable, Sendable {
   case handshakeTimeout
   /// Nothing authentic arrived for the agreed idle timeout.
   case idleTimeout
+  /// The connection had ended before, and its reader has stood still for `EngineConfiguration.unreadTimeout` since: what was
+  /// unread is lost (`EngineStatistics.unreadBytesDropped`).
+  case unreadTimeout
   /// The peer's static key is not the pinned one, or was refused.
   case keyRefused
   /// The handshake failed: no common version or AEAD, or malformed parameters.

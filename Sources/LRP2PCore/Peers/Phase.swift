@@ -10,6 +10,10 @@ package enum Phase: UInt8, BitwiseCopyable, CaseIterable, Sendable {
   case established
   /// A later attempt of the same dial has won: the id stands for that one's.
   case forwarding
+  /// The user has closed it; CLOSE has not left. The user is told nothing more but `closed`.
+  case closing
+  /// Over, but the reader has not had all that was acknowledged: the user is told of the end behind that.
+  case draining
   /// Over for the user; the slot still answers what is on its way.
   case lingering
 
@@ -24,12 +28,20 @@ package enum Phase: UInt8, BitwiseCopyable, CaseIterable, Sendable {
     case refused
     /// The handshake or the peer has gone silent, or a newer handshake took its place.
     case abandoned
+    /// The user calls `close`.
+    case close
+    /// As `closed` or `abandoned`, while acknowledged data is unread.
+    case endedUnread
     /// FIN both ways, CLOSE from either side, a violation, or the idle timeout.
     case closed
     case lingered
     /// Message 2 has come for a later attempt of the dial.
     case overtaken
   }
+
+  /// Whether its user may be handed what has come.
+  @inline(__always)
+  package var delivers: Bool { self == .established || self == .draining }
 
   /// The phase after `event`; `nil` when the event cannot happen here.
   package func after(_ event: Event) -> Phase? {
@@ -40,20 +52,14 @@ package enum Phase: UInt8, BitwiseCopyable, CaseIterable, Sendable {
     case (.dialling, .refused), (.dialling, .abandoned), (.dialling, .closed): .lingering
     case (.answering, .message3): .established
     case (.answering, .refused), (.answering, .abandoned), (.answering, .closed): .free
+    case (.established, .close), (.draining, .close): .closing
+    case (.established, .endedUnread): .draining
     case (.established, .closed), (.established, .abandoned): .lingering
+    case (.closing, .closed), (.closing, .abandoned): .lingering
+    case (.draining, .closed), (.draining, .abandoned): .lingering
     case (.dialling, .overtaken): .forwarding
     case (.lingering, .lingered), (.forwarding, .lingered): .free
-    case (.free, .message2), (.free, .message3), (.free, .refused), (.free, .abandoned), (.free, .closed),
-      (.free, .lingered), (.dialling, .dial), (.dialling, .message1), (.dialling, .message3), (.dialling, .lingered),
-      (.answering, .dial), (.answering, .message1), (.answering, .message2), (.answering, .lingered),
-      (.established, .dial), (.established, .message1), (.established, .message2), (.established, .message3),
-      (.established, .refused), (.established, .lingered), (.lingering, .dial), (.lingering, .message1),
-      (.lingering, .message2), (.lingering, .message3), (.lingering, .refused), (.lingering, .abandoned),
-      (.lingering, .closed), (.free, .overtaken), (.answering, .overtaken), (.established, .overtaken),
-      (.lingering, .overtaken), (.forwarding, .dial), (.forwarding, .message1), (.forwarding, .message2),
-      (.forwarding, .message3), (.forwarding, .refused), (.forwarding, .abandoned), (.forwarding, .closed),
-      (.forwarding, .overtaken):
-      nil
+    default: nil
     }
   }
 }

@@ -36,7 +36,9 @@ package struct RestingRow: BitwiseCopyable {
   package init() {}
 
   package var idleDeadline: Instant { idleTimeout == 0 ? .never : lastReceived + idleTimeout }
-  package func keepAliveDeadline(_ interval: Nanoseconds) -> Instant { interval == 0 ? .never : lastSent + interval }
+  package func keepAliveDeadline(_ interval: Nanoseconds) -> Instant {
+    interval == 0 ? .never : lastSent + Flow.keepAlive(interval, idleTimeout: idleTimeout)
+  }
 
   package func epochs(bits: UInt64) -> KeyEpochs {
     KeyEpochs(bits: bits, sending: sendingEpoch, receiving: receivingEpoch)

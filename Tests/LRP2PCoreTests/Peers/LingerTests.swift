@@ -41,4 +41,16 @@ import Testing
     let deadline = flow.lingerDeadline
     #expect(deadline == .seconds(10 + 180))
   }
+
+  /// A peer that repeats its FIN for ever does not hold the slot for ever.
+  @Test(arguments: [1, 7, 60] as [UInt64]) func repeatsDoNotHoldTheSlotForEver(seconds: UInt64) {
+    var flow = Self.lingering(since: .seconds(10))
+    var now: Instant = .seconds(10)
+    while now < flow.lingerDeadline, now < .seconds(100_000) {
+      now += .seconds(seconds)
+      if now < flow.lingerDeadline { flow.extendLinger(now: now) }
+    }
+    let deadline = flow.lingerDeadline
+    #expect(deadline <= .seconds(10) + Flow.longestLinger)
+  }
 }

@@ -284,6 +284,7 @@ private struct Checked: ~Copyable {
       table.flows[slot].closeCode = 7
       table.flows[slot].closeReason = "because it is over"
       table.flows[slot].lingerReceived = 3
+      table.flows[slot].drain.begin(.idleTimeout, isSendComplete: true, patience: 8, now: 9)
       table.flows[slot].lingerAnswerAt = 4
       table.flows[slot].owesPing = true
       table.flows[slot].awaitsPing = true
@@ -311,7 +312,7 @@ private struct Checked: ~Copyable {
       let slot = begin(seed)
       #expect(table.flows[slot].isQuiet == true && table.flows[slot].isSmall == true)
       #expect(table.flows[slot].lingerDeadline == .never && table.flows[slot].lingerReceived == 0)
-      #expect(table.flows[slot].lingerAnswerAt == 1)
+      #expect(table.flows[slot].lingerAnswerAt == 1 && table.flows[slot].drain.isOver == false)
       #expect(table.flows[slot].closeCode == 0 && table.flows[slot].closeReason.isEmpty)
       #expect(table.flows[slot].handle == 0 && table.flows[slot].lastSent == seed)
       #expect(table.flows[slot].send.hasNew == false && table.flows[slot].send.finRequested == false)
