@@ -106,7 +106,7 @@ public struct Engine: ~Copyable {
   /// - Parameters:
   ///   - pinned: the only key to accept; without it `Handler.accepts` judges.
   ///   - versions: whether the other side may be, or has to be, the original peer.
-  /// - Throws: `tooManyPeers` when all of `maximumPeers` slots are in use, `originalHasNoIdentity` for a pinned key
+  /// - Throws: `tooManyPeers` when connections have all of `maximumPeers` slots, `originalHasNoIdentity` for a pinned key
   ///   together with `ProtocolVersions.original`.
   public mutating func connect(
     to address: Address, pinned: PublicKey? = nil, versions: ProtocolVersions = .version1
