@@ -1,6 +1,6 @@
 // The attempts of one dial: each under an id and an ephemeral key of its own, as the original takes a repeated message 1
 // for message 3. All stay open, and the first message 2 wins; the user's handle is that of the first attempt. A responder
-// keeps a few of them until one is the connection.
+// keeps them until one is the connection.
 
 extension Engine {
   // MARK: Initiator
@@ -40,6 +40,14 @@ extension Engine {
     sendMessage1(leader)
   }
 
+  /// Whether the dial may have one more attempt beside those that time brings.
+  func hasAttempt(beyondTimed leader: Int) -> Bool {
+    let followers = peers.handshakes[leader].followers
+    var free = 0
+    for index in 0..<followers.count where followers[index] == 0 { free += 1 }
+    return free > Self.maximumAttempts - peers.handshakes[leader].attempts
+  }
+
   /// One more attempt of a dial, with a message 1 of `length` bytes.
   /// - Returns: false when there is no slot for it, or the dial has had all.
   @discardableResult
@@ -60,9 +68,23 @@ extension Engine {
     return true
   }
 
-  /// An authentic message 2 has come for this attempt: it is the connection from here on, whatever follows; the others
+  private static var shortestDoubt: Nanoseconds { .milliseconds(500) }
+
+  /// A message 2 has come that is well made but not wanted: whoever has read message 1 can make one, under a key of his own. So
+  /// the dial does not end with it but a little later, should the true one not come meanwhile.
+  mutating func doubt(_ slot: Int, _ reason: CloseReason) {
+    let leader = peers.slot(of: peers.handshakes[slot].leader) ?? slot
+    guard peers.rows[leader].phase == .dialling, peers.handshakes[leader].doubt == nil else { return }
+    peers.handshakes[leader].doubt = reason
+    peers.handshakes[leader].doubtEnds =
+      now + max(Self.shortestDoubt, 2 * (now - min(peers.handshakes[slot].sentAt, now)))
+    arm(leader)
+  }
+
+  /// A wanted message 2 has come for this attempt: it is the connection from here on, whatever follows; the others
   /// end. What the user has asked for so far, and the user's handle, move to its slot.
   mutating func takeOver(_ slot: Int) {
+    (peers.handshakes[slot].doubt, peers.handshakes[slot].doubtEnds) = (nil, .never)
     guard let leader = peers.slot(of: peers.handshakes[slot].leader), peers.rows[leader].phase == .dialling else {
       dropFollowers(of: slot, but: slot)
       return
@@ -103,35 +125,48 @@ extension Engine {
     peers.attempts.hash(token.0 ^ peers.attempts.hash(token.1, address), address) | 1
   }
 
-  /// Half-open handshakes that are kept of one dial. A newer attempt must not end the one before it at once: where the round
-  /// trip is longer than the time between them, message 3 of that is under way.
-  private static var attemptsKept: Int { 3 }
-  /// Attempts of one dial that are answered while any of them is half-open.
-  private static var attemptsAnswered: Int { 8 }
+  /// Half-open handshakes of one dial that are known as such. Beyond it, those without proof of their address are strangers' like any
+  /// others; of those with proof, the oldest gives way.
+  private static var attemptsKept: Int { 16 }
+  /// But none gives way that is younger. Who reads message 1 can forge more of the kind, from the same address and with the same
+  /// token and cookie: so the honest one is there until message 3 had time to come, and what one cookie buys is a few key
+  /// agreements a second.
+  private static var attemptKept: Nanoseconds { .seconds(2) }
 
-  /// The oldest attempt of a dial gives way to a new one.
-  /// - Returns: how many attempts of the dial have been answered; `nil` when it has had all.
-  mutating func makeRoomForAttempt(_ token: (UInt64, UInt64), _ hash: UInt64, from address: Address) -> Int? {
-    var answered = 0
+  enum AttemptRoom {
+    /// It is kept as one of the dial's.
+    case kept
+    /// Nothing links it to the dial.
+    case unlinked
+    /// It is not answered.
+    case none
+  }
+
+  /// Whether one more attempt of a dial is answered. Attempts with and without proof of their address are counted apart: what is
+  /// forged without a cookie is no obstacle to those that have one.
+  mutating func roomForAttempt(
+    _ token: (UInt64, UInt64), _ hash: UInt64, from address: Address, isProved: Bool
+  ) -> AttemptRoom {
     var count = 0
     var oldest = -1
     var cursor = peers.attempts.cursor(hash)
     while let slot = peers.attempts.next(hash, &cursor) {
-      guard peers.handshakes[slot].token == token, peers.rows[slot].address == address else { continue }
+      guard peers.handshakes[slot].token == token, peers.rows[slot].address == address,
+        peers.handshakes[slot].isProved == isProved
+      else { continue }
       count += 1
-      answered = max(answered, peers.handshakes[slot].attempts)
-      if oldest < 0 || peers.handshakes[slot].attempts < peers.handshakes[oldest].attempts { oldest = slot }
+      if oldest < 0 || peers.handshakes[slot].started < peers.handshakes[oldest].started { oldest = slot }
     }
-    if answered >= Self.attemptsAnswered {
+    guard count >= Self.attemptsKept else { return .kept }
+    guard isProved else { return .unlinked }
+    guard peers.handshakes[oldest].started + Self.attemptKept <= now else {
       counters.attemptsRefused &+= 1
-      return nil
+      return .none
     }
-    if count >= Self.attemptsKept {
-      counters.halfOpenEvicted &+= 1
-      move(oldest, .abandoned)
-      free(oldest)
-    }
-    return answered
+    counters.halfOpenEvicted &+= 1
+    move(oldest, .abandoned)
+    free(oldest)
+    return .kept
   }
 
   /// One attempt of a dial has become the connection.
@@ -141,7 +176,8 @@ extension Engine {
     let token = peers.handshakes[slot].token
     peers.attempts.remove(hash, slot: slot)
     peers.handshakes[slot].attemptHash = 0
-    var others = InlineArray<4, Int>(repeating: -1)
+    // Those with proof of their address and those without.
+    var others = InlineArray<32, Int>(repeating: -1)
     var count = 0
     var cursor = peers.attempts.cursor(hash)
     while let other = peers.attempts.next(hash, &cursor), count < others.count {

@@ -8,37 +8,46 @@ extension Engine {
   // MARK: Responder
 
   /// Whether to work on a new message 1: below the mark always, beyond it only with a cookie. If not, it may be told one.
-  mutating func admitsMessage1(_ datagram: RawSpan, id: UInt64, from address: Address) -> Bool {
+  /// - Returns: whether its address has been proved; `nil` when it is not worked on.
+  mutating func admitsMessage1(_ datagram: RawSpan, id: UInt64, from address: Address) -> Bool? {
+    // Connections have all slots: there is nothing to ask for.
+    guard peers.room > 0 else {
+      counters.handshakesOverPeerLimit &+= 1
+      return nil
+    }
+    guard isWithinNetworkLimit(address) else { return nil }
     if now != unprovedTurn {
       unprovedTurn = now
       unprovedInTurn = 0
     }
-    if halfOpenCount < configuration.halfOpenMark, unprovedInTurn < Self.unprovedPerTurn {
+    if unprovedInTurn < Self.unprovedPerTurn, admitsUnproved(address) {
       unprovedInTurn += 1
-      return true
+      return false
     }
     if let cookie = HandshakeParameters.cookie(ofMessage1: datagram) {
       let token = HandshakeParameters.token(ofMessage1: datagram)
       if cookieKeys.accepts(cookie, from: address, token: token, now: now, suite: suite) {
+        guard admitsProved(address) else { return nil }
         counters.cookiesAccepted &+= 1
         return true
       }
       counters.cookiesInvalid &+= 1
     }
     counters.handshakesWithoutCookie &+= 1
-    guard cookieReplies.mayAppend(now: now) else { return false }
+    guard cookieReplies.mayAppend(now: now) else { return nil }
     var reply = CookieReply()
     reply.address = address
     reply.id = id
     reply.echo = (datagram.bigEndian64(8), datagram.bigEndian64(16))
     reply.attemptToken = HandshakeParameters.token(ofMessage1: datagram)
     cookieReplies.append(reply)
-    return false
+    return nil
   }
 
   /// The same for a message 1 of the original peer, which knows no cookies: beyond the mark so many a second for all.
-  mutating func admitsOriginalMessage1() -> Bool {
-    if halfOpenCount < configuration.halfOpenMark || unprovedAllowance.take(now: now) { return true }
+  mutating func admitsOriginalMessage1(from address: Address) -> Bool {
+    guard isWithinNetworkLimit(address) else { return false }
+    if admitsUnproved(address) || unprovedAllowance.take(now: now) { return true }
     counters.handshakesWithoutCookie &+= 1
     return false
   }
@@ -66,10 +75,11 @@ extension Engine {
 
   // MARK: Initiator
 
-  /// An answer to message 1 that asks for it once more, with a cookie. It goes in an attempt of its own, and the one that was
-  /// refused stays open: a forged cookie costs nothing but that.
+  /// An answer to message 1 that asks for it once more, with a cookie. It goes in an attempt of its own, one for each that was
+  /// refused; that stays open, and the cookie that comes last is shown by the attempts to come. So forged ones, even ahead of the
+  /// true ones, cost nothing but attempts, of which the timed ones are left.
   mutating func receiveCookieReply(_ datagram: RawSpan, _ slot: Int) {
-    guard peers.handshakes[slot].versions != .original, !peers.handshakes[slot].isRefused,
+    guard peers.handshakes[slot].versions != .original,
       let cookie = CookieReply.cookie(
         datagram, answering: peers.handshakes[slot].datagram.bytes(0, peers.handshakes[slot].length))
     else {
@@ -77,10 +87,11 @@ extension Engine {
       return
     }
     counters.datagramsAccepted &+= 1
-    peers.handshakes[slot].isRefused = true
     let leader = peers.slot(of: peers.handshakes[slot].leader) ?? slot
     guard peers.rows[leader].phase == .dialling else { return }
     peers.handshakes[leader].cookie = cookie
+    guard !peers.handshakes[slot].isRefused, hasAttempt(beyondTimed: leader) else { return }
+    peers.handshakes[slot].isRefused = true
     // The path has carried this length.
     addAttempt(to: leader, length: peers.handshakes[slot].length)
   }

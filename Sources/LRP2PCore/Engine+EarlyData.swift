@@ -33,12 +33,17 @@ extension Engine {
     var batch = DatagramBatch(messages: HeldDatagrams.maximumPerHandshake, messageCapacity: pool.cellBytes)
     var index = 0
     while index < held.count {
+      if batch.count == batch.messages.count {
+        // A callback may end handshakes, and what they have held is not where it was.
+        dispatchHeld(&batch, &handler)
+        index = 0
+        continue
+      }
       let entry = held[index]
       guard let slot = peers.slot(of: entry.connectionID), peers.rows[slot].phase != .answering else {
         if peers.slot(of: entry.connectionID) == nil { abandonHeld(index) } else { index += 1 }
         continue
       }
-      if batch.count == batch.messages.count { dispatchHeld(&batch, &handler) }
       var message = Message()
       message.address = entry.address
       message.offset = batch.count * batch.messageCapacity

@@ -44,7 +44,6 @@ extension Engine {
         return
       }
     case .answering:
-      if peers.rows[slot].isOriginal { expireOriginalAnswering(slot) }
       if peers.handshakes[slot].nextAttempt <= now {
         counters.handshakesFailed &+= 1
         move(slot, .abandoned)
@@ -55,7 +54,7 @@ extension Engine {
       // Only a dial's first attempt has a clock.
       if peers.handshakes[slot].leader != 0 { return }
       if peers.handshakes[slot].deadline(configuration.handshakeTimeout) <= now {
-        end(slot, .handshakeTimeout, &handler)
+        end(slot, peers.handshakes[slot].doubt ?? .handshakeTimeout, &handler)
       } else if peers.handshakes[slot].nextAttempt <= now {
         startNextAttempt(slot)
       }
@@ -133,8 +132,7 @@ extension Engine {
     case .lingering:
       return peers.flows[slot].lingerDeadline
     case .answering:
-      let deadline = peers.handshakes[slot].nextAttempt
-      return peers.rows[slot].isOriginal ? min(deadline, peers.originals[slot].repeatDeadline) : deadline
+      return peers.handshakes[slot].nextAttempt
     case .dialling:
       if peers.handshakes[slot].leader != 0 { return .never }
       return min(peers.handshakes[slot].nextAttempt, peers.handshakes[slot].deadline(configuration.handshakeTimeout))

@@ -62,8 +62,8 @@ extension Engine {
         receiveMessage3(datagram, slot, &handler)
       }
     } else if configuration.acceptsConnections, HandshakeParameters.isMessage1(datagram) {
-      guard admitsMessage1(datagram, id: id, from: address) else { return }
-      receiveMessage1(datagram, id: id, hash: hash, from: address)
+      guard let isProved = admitsMessage1(datagram, id: id, from: address) else { return }
+      receiveMessage1(datagram, id: id, hash: hash, from: address, isProved: isProved)
     } else if configuration.acceptsConnections, configuration.acceptsOriginal, OriginalPeer.isMessage1(datagram) {
       receiveOriginalMessage1(datagram, id: id, hash: hash, from: address)
     } else {
@@ -72,7 +72,9 @@ extension Engine {
   }
 
   /// A new incoming connection: answers with message 2, which is shorter than a third of message 1.
-  private mutating func receiveMessage1(_ datagram: RawSpan, id: UInt64, hash: UInt64, from address: Address) {
+  private mutating func receiveMessage1(
+    _ datagram: RawSpan, id: UInt64, hash: UInt64, from address: Address, isProved: Bool
+  ) {
     let message = datagram.extracting(Self.headerLength..<datagram.byteCount)
     // The payload is in the clear: whatever speaks against the message is found before any cryptography.
     let payload = message.extracting(NoiseHandshake.message1Overhead..<message.byteCount)
@@ -84,13 +86,14 @@ extension Engine {
       counters.handshakesIncompatible &+= 1
       return
     }
-    guard isWithinPrefixLimit(address) else { return }
-    var attempts = 0
     var attemptHash: UInt64 = 0
     if parameters.hasAttemptToken {
       attemptHash = self.attemptHash(parameters.attemptToken, address)
-      guard let answered = makeRoomForAttempt(parameters.attemptToken, attemptHash, from: address) else { return }
-      attempts = answered
+      switch roomForAttempt(parameters.attemptToken, attemptHash, from: address, isProved: isProved) {
+      case .kept: break
+      case .unlinked: attemptHash = 0
+      case .none: return
+      }
     }
     var noise = newNoise(initiator: false)
     defer { noise.wipe() }
@@ -98,8 +101,7 @@ extension Engine {
       counters.handshakesMalformed &+= 1
       return
     }
-    guard let slot = admit(noise, message, id: id, hash: hash, from: address) else { return }
-    peers.handshakes[slot].attempts = attempts + 1
+    guard let slot = admit(noise, message, id: id, hash: hash, from: address, isProved: isProved) else { return }
     if attemptHash != 0 {
       peers.handshakes[slot].token = parameters.attemptToken
       peers.handshakes[slot].attemptHash = attemptHash
@@ -115,18 +117,14 @@ extension Engine {
     answer(slot, payloadLength: writePayload(parametersOfOurs))
   }
 
-  mutating func isWithinPrefixLimit(_ address: Address) -> Bool {
-    if halfOpenPrefixes[address] < configuration.maximumHalfOpenPerPrefix { return true }
-    counters.handshakesOverPrefixLimit &+= 1
-    return false
-  }
-
   /// Takes a slot for a connection whose message 1 was read; `nil` when there is none.
   mutating func admit(
-    _ noise: NoiseHandshake, _ message: RawSpan, id: UInt64, hash: UInt64, from address: Address
+    _ noise: NoiseHandshake, _ message: RawSpan, id: UInt64, hash: UInt64, from address: Address, isProved: Bool
   ) -> Int? {
-    makeRoomForHalfOpen()
-    guard let slot = allocate(.message1, address: address) else {
+    while peers.halfOpenCount >= configuration.maximumHalfOpen, evictHalfOpen(for: isProved) {}
+    guard peers.halfOpenCount < configuration.maximumHalfOpen,
+      let slot = allocate(.message1, address: address, isProved: isProved)
+    else {
       counters.handshakesOverPeerLimit &+= 1
       return nil
     }
@@ -136,7 +134,7 @@ extension Engine {
     peers.handshakes.insert(HandshakeRow(noise: noise, byteCount: 512, started: now), at: slot)
     peers.handshakes[slot].answeredKey = PublicKey(bytes: message.extracting(0..<32))
     peers.foreign.insert(hash, slot: slot)
-    halfOpen.append(peers.rows[slot].connectionID)
+    peers.enlist(slot, isProved: isProved)
     return slot
   }
 
@@ -179,19 +177,6 @@ extension Engine {
     makeReady(slot)
   }
 
-  private mutating func makeRoomForHalfOpen() {
-    while halfOpenCount >= configuration.maximumHalfOpen, let id = halfOpen.popFirst() {
-      guard let slot = peers.slot(of: id), peers.rows[slot].phase == .answering else { continue }
-      counters.halfOpenEvicted &+= 1
-      move(slot, .abandoned)
-      free(slot)
-    }
-    // Entries of handshakes that have ended gather at the front.
-    while let id = halfOpen.first, peers.slot(of: id).map({ peers.rows[$0].phase }) != .answering {
-      halfOpen.popFirst()
-    }
-  }
-
   // MARK: Message 2
 
   mutating func receiveMessage2<H: Handler>(
@@ -220,8 +205,6 @@ extension Engine {
       counters.authenticationFailures &+= 1
       return
     }
-    // From here on the message is authentic, so what is wrong with it ends the dial.
-    takeOver(slot)
     if length == 0 {
       receiveOriginalMessage2(noise, slot, from: address, &handler)
       return
@@ -231,7 +214,7 @@ extension Engine {
       parameters.hasReceiveID, parameters.aeadCount == 1, let aead = choose(parameters)
     else {
       counters.handshakesIncompatible &+= 1
-      end(slot, .handshakeFailed, &handler)
+      doubt(slot, .handshakeFailed)
       return
     }
     let key = noise.remoteStatic
@@ -239,9 +222,10 @@ extension Engine {
       peers.handshakes[slot].pinned.map { $0 == key } ?? handler.accepts(key: key, from: address)
     guard isAccepted else {
       counters.keysRefused &+= 1
-      end(slot, .keyRefused, &handler)
+      doubt(slot, .keyRefused)
       return
     }
+    takeOver(slot)
     peers.handshakes[slot].noise = noise
     peers.handshakes[slot].answeredKey = PublicKey(bytes: message.extracting(0..<32))
     peers.handshakes[slot].nextAttempt = .never
@@ -326,11 +310,13 @@ extension Engine {
     }
     let key = noise.remoteStatic
     let parameters = try? HandshakeParameters.parse(scratch.bytes(0, length))
+    guard parameters == nil || isWithinLimits(key, peers.rows[slot].address) else {
+      refuse(slot)
+      return
+    }
     guard let parameters, handler.accepts(key: key, from: peers.rows[slot].address) else {
       if parameters == nil { counters.handshakesMalformed &+= 1 } else { counters.keysRefused &+= 1 }
-      counters.handshakesFailed &+= 1
-      move(slot, .refused)
-      free(slot)
+      refuse(slot)
       return
     }
     peers.handshakes[slot].noise = noise
@@ -345,6 +331,13 @@ extension Engine {
     dropOtherAttempts(of: slot)
     peers.dropHandshakeRow(slot)
     begin(slot, .message3, &handler)
+  }
+
+  /// Silently: what has come authentically is not wanted.
+  mutating func refuse(_ slot: Int) {
+    counters.handshakesFailed &+= 1
+    move(slot, .refused)
+    free(slot)
   }
 
   // MARK: Shared steps

@@ -52,6 +52,7 @@ extension Engine {
     let old = peers.rows[slot].address
     let new = peers.flows[slot].path.candidate
     peers.rows[slot].address = new
+    countMove(slot, from: old)
     counters.pathChanges &+= 1
     let isOtherHost = old.high != new.high || old.low != new.low || old.scope != new.scope
     peers.flows[slot].moved(toOtherHost: isOtherHost, configuration: configuration, now: now)

@@ -27,8 +27,9 @@ extension Engine {
       TableUse(name: "handshakes", inUse: peers.handshakes.inUse, capacity: peers.handshakes.count),
       TableUse(name: "foreign ids", inUse: peers.foreign.count, capacity: peers.foreign.capacity),
       TableUse(name: "attempts", inUse: peers.attempts.count, capacity: peers.attempts.capacity),
-      // Its entries are skipped once they are no longer half-open.
-      TableUse(name: "half-open queue", inUse: halfOpenCount, capacity: halfOpen.capacity),
+      TableUse(name: "half-open handshakes", inUse: peers.halfOpenCount, capacity: peers.handshakes.count),
+      TableUse(name: "identities", inUse: identities.inUse, capacity: identities.capacity),
+      TableUse(name: "networks", inUse: networks.inUse, capacity: networks.capacity),
       TableUse(name: "flows' places", inUse: peers.places.inUse, capacity: peers.places.count),
       TableUse(name: "timer wheel", inUse: 0, capacity: wheel.slots),
       TableUse(name: "flows' timer wheel", inUse: 0, capacity: flowWheel.slots),

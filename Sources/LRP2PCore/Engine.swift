@@ -32,14 +32,11 @@ public struct Engine: ~Copyable {
   var ready = Queue<UInt32>(minimumCapacity: 64, filler: 0)
   /// Peers that this batch has changed: their timers and readiness are judged once, behind it.
   var touched = Queue<UInt32>(minimumCapacity: 64, filler: 0)
-  /// Half-open incoming handshakes, oldest first; entries that are no longer half-open are skipped.
-  var halfOpen = Queue<UInt64>(minimumCapacity: 16, filler: 0)
-  var halfOpenCount = 0
-  var halfOpenPrefixes: PrefixCounter
-  /// Pays for repeats to original peers that have not proved their address.
-  var repeatAllowance = AnswerAllowance(perSecond: 64, seconds: 1)
+  /// Incoming connections by who has dialled, and from where; they count if there is a limit.
+  package internal(set) var identities: ConnectionCounter
+  package internal(set) var networks: ConnectionCounter
   private var randomWords = RandomWords()
-  var cookieKeys = CookieKeys()
+  package var cookieKeys = CookieKeys()
   var cookieReplies: CookieReplies
   /// Cookies of others for dials to come.
   var rememberedCookies = RememberedCookies()
@@ -86,7 +83,8 @@ public struct Engine: ~Copyable {
     self.suite = suite
     self.secretKey = secretKey
     publicKey = suite.publicKey(of: secretKey)
-    halfOpenPrefixes = PrefixCounter(seed: ~seed)
+    identities = ConnectionCounter(seed: seed &+ 1)
+    networks = ConnectionCounter(seed: seed &+ 2)
     cookieReplies = CookieReplies(perSecond: configuration.cookieRepliesPerSecond)
     peers = PeerTable(maximum: configuration.maximumPeers, seed: seed, configuration: configuration)
     pool = ReceivePool(
@@ -110,7 +108,7 @@ public struct Engine: ~Copyable {
   /// - Parameters:
   ///   - pinned: the only key to accept; without it `Handler.accepts` judges.
   ///   - versions: whether the other side may be, or has to be, the original peer.
-  /// - Throws: `tooManyPeers` when all of `maximumPeers` slots are in use, `originalHasNoIdentity` for a pinned key
+  /// - Throws: `tooManyPeers` when connections have all of `maximumPeers` slots, `originalHasNoIdentity` for a pinned key
   ///   together with `ProtocolVersions.original`.
   public mutating func connect(
     to address: Address, pinned: PublicKey? = nil, versions: ProtocolVersions = .version1
@@ -309,19 +307,18 @@ public struct Engine: ~Copyable {
     guard let next = peers.rows[slot].phase.after(event) else {
       preconditionFailure("\(event) in phase \(peers.rows[slot].phase)")
     }
-    if peers.rows[slot].phase == .answering {
-      halfOpenCount -= 1
-      halfOpenPrefixes.remove(peers.rows[slot].address)
-    }
-    if next == .answering {
-      halfOpenCount += 1
-      halfOpenPrefixes.add(peers.rows[slot].address)
+    if peers.rows[slot].isIncoming {
+      // From here on, and until the slot is free, it counts.
+      if event == .message3 { countConnection(slot) }
+      if event == .lingered { forgetConnection(slot) }
     }
     peers.rows[slot].phase = next
   }
 
-  /// Takes a slot with a new connection id and a flow.
-  mutating func allocate(_ event: Phase.Event, address: Address) -> Int? {
+  /// Takes a slot with a new connection id and a flow; where all are in use, that of a half-open handshake.
+  /// - Parameter isProved: whether it is for a dial of our own, or an address that has shown that it receives.
+  mutating func allocate(_ event: Phase.Event, address: Address, isProved: Bool = true) -> Int? {
+    if peers.isFull { evictHalfOpen(for: isProved) }
     guard let slot = peers.allocate() else { return nil }
     if peers.slots > wheel.slots { wheel.grow(to: peers.slots) }
     let id = ids.draw(slot: slot, random: randomWord())

@@ -4,16 +4,22 @@ public struct EngineConfiguration: Sendable {
   public var maximumDatagram = 1400
   /// Connections at the same time, half-open ones included: 1 … 16,777,216.
   public var maximumPeers = 1 << 20
-  /// Half-open (incoming) handshakes at the same time; the oldest gives way.
+  /// Half-open (incoming) handshakes at the same time; the oldest gives way, of those without proof of their address first.
   public var maximumHalfOpen = 4096
-  /// From so many half-open handshakes on, strangers have to prove their address by a cookie, which takes them one more round
-  /// trip, before any work is done for them: 0 … 16,777,216.
+  /// From so many half-open handshakes on, or half of the slots that connections leave, strangers have to prove their address by a
+  /// cookie, which takes them one more round trip, before any work is done for them: 0 … 16,777,216.
   public var halfOpenMark = 512
   /// Answers a second that tell strangers a cookie, at most; each is 48 bytes long, a small part of what it answers:
   /// 0 … 1,000,000.
   public var cookieRepliesPerSecond = 10_000
-  /// Of the half-open, from one network (IPv4 /24, IPv6 /48); further ones are not answered: 1 … 16,777,216.
+  /// Of the half-open, from one network (IPv4 /24, IPv6 /48), and no more than half of the slots that connections leave: beyond it
+  /// strangers have to prove their address, of which so many are answered, too: 1 … 16,777,216.
   public var maximumHalfOpenPerPrefix = 2048
+  /// Incoming connections of one key at the same time, from message 3 until the slot is free, a few seconds after the end; a further
+  /// one is refused like a key, in silence: 1 … 16,777,216, or 0 for no limit.
+  public var maximumConnectionsPerIdentity = 0
+  /// The same for those from one network (IPv4 /24, IPv6 /48), whoever they are. One that moves there is not refused, and counts.
+  public var maximumConnectionsPerPrefix = 0
   /// The most packets that the peer may send beyond what the reader has taken: 2 … 16,777,215. It is an allowance, not
   /// memory, and begins smaller: it doubles when the peer makes use of it and the reader keeps up.
   public var receiveWindow = 0xFF_FFFF
@@ -100,6 +106,8 @@ public struct EngineConfiguration: Sendable {
     try check("halfOpenMark", halfOpenMark, 0...(1 << 24))
     try check("cookieRepliesPerSecond", cookieRepliesPerSecond, 0...1_000_000)
     try check("maximumHalfOpenPerPrefix", maximumHalfOpenPerPrefix, 1...(1 << 24))
+    try check("maximumConnectionsPerIdentity", maximumConnectionsPerIdentity, 0...(1 << 24))
+    try check("maximumConnectionsPerPrefix", maximumConnectionsPerPrefix, 0...(1 << 24))
     try check("receiveWindow", receiveWindow, 2...0xFF_FFFF)
     try check("receivePoolBytes", receivePoolBytes, 1 << 16...1 << 40)
     try check("receivePeerBytes", receivePeerBytes, 1 << 16...1 << 40)

@@ -43,13 +43,17 @@ public struct EngineStatistics: Sendable, BitwiseCopyable {
   public var handshakesOutOfPlace: UInt64 = 0
   /// Handshake messages of peers whose key is not the pinned one, or was refused by `Handler.accepts`.
   public var keysRefused: UInt64 = 0
+  /// First messages and third ones that were refused because of `maximumConnectionsPerIdentity`, and of `maximumConnectionsPerPrefix`.
+  public var connectionsOverIdentityLimit: UInt64 = 0
+  public var connectionsOverPrefixLimit: UInt64 = 0
   /// First messages not answered because of `maximumHalfOpenPerPrefix`.
   public var handshakesOverPrefixLimit: UInt64 = 0
   /// First messages not answered because all of `maximumPeers` slots were in use.
   public var handshakesOverPeerLimit: UInt64 = 0
-  /// First messages beyond the eighth of one dial, which were not answered.
+  /// First messages that were not answered as sixteen of the same dial were half-open, none of them old.
   public var attemptsRefused: UInt64 = 0
-  /// First messages that were refused because of `halfOpenMark` as they had no valid cookie.
+  /// First messages that were refused as they had no valid cookie: because of `halfOpenMark`, or `maximumHalfOpenPerPrefix`, or as few
+  /// slots were free.
   public var handshakesWithoutCookie: UInt64 = 0
   /// Cookie replies that answer no message 1 of ours that waits for one.
   public var cookieRepliesRefused: UInt64 = 0
@@ -129,7 +133,8 @@ public struct EngineStatistics: Sendable, BitwiseCopyable {
     let handshakes =
       handshakesMalformed &+ handshakesIncompatible &+ handshakesFromElsewhere &+ handshakesOutOfPlace &+ keysRefused
     let limits =
-      handshakesOverPrefixLimit &+ handshakesOverPeerLimit &+ attemptsRefused &+ handshakesWithoutCookie
+      connectionsOverIdentityLimit &+ connectionsOverPrefixLimit &+ handshakesOverPrefixLimit &+ handshakesOverPeerLimit
+      &+ attemptsRefused &+ handshakesWithoutCookie
       &+ cookieRepliesRefused
     return unfit &+ sealed &+ handshakes &+ limits
   }

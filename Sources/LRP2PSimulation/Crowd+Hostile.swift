@@ -8,7 +8,7 @@ enum Hostility: String, CaseIterable {
   case forgedIDs = "forged_id"
   /// What others have sent, once more.
   case replays = "replay"
-  /// First messages from everywhere: valid ones, cut ones, false cookies, false third messages.
+  /// First messages from everywhere: valid ones, cut ones, the original peer's, false cookies, false third messages.
   case handshakeFlood = "handshake_flood"
   /// ACKs for what was never sent.
   case falseAcks = "false_ack"
@@ -229,9 +229,10 @@ extension Crowd {
   }
 
   private mutating func garbage(_ host: Int) {
-    let length = random.happens(0.3) ? random.below(60) : random.below(1400)
-    refusable += 1
-    send(randomBytes(1 + Int(length)), host)
+    let length = 1 + Int(random.happens(0.3) ? random.below(60) : random.below(1400))
+    // As long as a first message of the original peer, and it may be one.
+    if length != 40 { refusable += 1 }
+    send(randomBytes(length), host)
   }
 
   private mutating func forge(_ host: Int) {
@@ -246,7 +247,7 @@ extension Crowd {
     var bytes = randomBytes(38 + Int(random.below(1300)))
     bytes.setWord(0, id)
     bytes.setWord(8, packetNumber)
-    refusable += 1
+    if bytes.count != 40 { refusable += 1 }
     send(bytes, host, from: random.happens(0.5) ? network.address(of: victim.host) : nil)
   }
 

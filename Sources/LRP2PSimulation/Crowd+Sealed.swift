@@ -191,8 +191,11 @@ extension Crowd {
       if floodIDs.count < 256 { floodIDs.append((id, address)) } else { floodIDs[Int(id & 255)] = (id, address) }
       send(bytes, host, from: address)
     case 6:
-      refusable += 1
-      send(Array(message1.prefix(40 + Int(random.below(1100)))), host, from: address)
+      let length = 40 + Int(random.below(1100))
+      // The shortest are the original peer's.
+      if length > 40 { refusable += 1 }
+      send(Array(message1.prefix(length)), host, from: address)
+      if random.happens(0.2) { send(randomBytes(40), host, from: address) }
     case 7:
       // One bit is wrong.
       var bytes = message1

@@ -86,6 +86,9 @@ struct Crowd: ~Copyable {
     configuration.congestion = random.happens(0.5) ? .bbr : .cubic
     configuration.flowsAtLeisure = random.happens(0.5) ? 0 : 1024
     configuration.halfOpenMark = random.happens(0.5) ? 64 : 512
+    configuration.acceptsOriginal = random.happens(0.3)
+    // Room for all, and for those that are over, but not for whatever is forged beside.
+    if random.happens(0.5) { configuration.maximumPeers = peers * 5 / 2 + 64 }
     var handler = CrowdHandler()
     handler.isServer = true
     network.addHost(handler, at: Self.server, configuration: configuration)

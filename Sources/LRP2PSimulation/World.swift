@@ -83,11 +83,15 @@ package struct World<H: Handler>: ~Copyable {
 
   /// The handshake message that a dial of the first host has sent.
   package func handshakeDatagram(ofFirst peer: Peer) -> [UInt8] {
-    Self.handshakeDatagram(network.hosts[0].engine, peer)
+    Self.handshakeDatagram(network.hosts[0].engine, Int(peer.connectionID & 0xFF_FFFF))
   }
 
-  private static func handshakeDatagram(_ engine: borrowing Engine, _ peer: Peer) -> [UInt8] {
-    let slot = Int(peer.connectionID & 0xFF_FFFF)
+  /// The one in a slot of the second host.
+  package func handshakeDatagram(ofSecond slot: Int) -> [UInt8] {
+    Self.handshakeDatagram(network.hosts[1].engine, slot)
+  }
+
+  private static func handshakeDatagram(_ engine: borrowing Engine, _ slot: Int) -> [UInt8] {
     let bytes = engine.peers.handshakes[slot].datagram.bytes(0, engine.peers.handshakes[slot].length)
     return (0..<bytes.byteCount).map { bytes.byte($0) }
   }

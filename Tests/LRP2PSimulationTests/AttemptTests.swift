@@ -144,4 +144,115 @@ import Testing
     #expect(world.second.statistics.datagramsHeld == 0 && world.second.statistics.earlyDataAbandoned == 10)
     #expect(world.second.statistics.isBalanced)
   }
+
+  // MARK: Somebody who reads along
+
+  /// Message 1 once more, under another id and another ephemeral key.
+  private static func forged(_ message: [UInt8], _ number: Int) -> [UInt8] {
+    var datagram = message
+    for index in 0..<8 {
+      datagram[index] = UInt8(truncatingIfNeeded: number >> (8 * (index & 3)) ^ 0x5A)
+      datagram[48 + index] = datagram[index]
+    }
+    for index in 8..<40 { datagram[index] = UInt8(truncatingIfNeeded: number &* 31 &+ index) }
+    return datagram
+  }
+
+  /// What is dialled by the first host at present: the attempt that has begun last.
+  private static func newestMessage1(_ world: borrowing StreamWorld) -> [UInt8] {
+    var newest = Peer(connectionID: 0)
+    var started: Instant = 0
+    for slot in 0..<world.first.peers.slots where world.first.peers.rows[slot].phase == .dialling {
+      let at = world.first.peers.handshakes[slot].started
+      if at != .never, at >= started {
+        (started, newest) = (at, Peer(connectionID: world.first.peers.rows[slot].connectionID))
+      }
+    }
+    return world.handshakeDatagram(ofFirst: newest)
+  }
+
+  /// The token can be read: forged attempts of the same dial, from the same address, end nothing.
+  @Test(arguments: [false, true]) func forgedAttemptsDoNotEndADial(asksForCookies: Bool) throws {
+    var link = Link()
+    link.delay = .milliseconds(50)
+    var world = LifecycleTests.world(link: link, sends: 10_000) { if asksForCookies { $0.halfOpenMark = 0 } }
+    let peer = try world.first.connect(to: StreamWorld.secondAddress)
+    _ = world.run(for: .milliseconds(asksForCookies ? 151 : 51))
+    #expect(world.second.statistics.peers == 1)
+    let message = Self.newestMessage1(world)
+    for number in 1...60 { world.inject(Self.forged(message, number), from: StreamWorld.firstAddress) }
+    #expect(world.run(for: .milliseconds(101)) { !$0.secondHandler.peers.isEmpty })
+    finish(&world, peer, bytes: 10_000)
+  }
+
+  /// The first answer is lost: a later attempt is answered whatever was forged meanwhile.
+  @Test(arguments: [false, true]) func aLaterAttemptIsAnsweredAllTheSame(asksForCookies: Bool) throws {
+    var link = Link()
+    link.delay = .milliseconds(50)
+    var world = LifecycleTests.world(link: link, sends: 10_000) { if asksForCookies { $0.halfOpenMark = 0 } }
+    let peer = try world.first.connect(to: StreamWorld.secondAddress)
+    _ = world.run(for: .milliseconds(asksForCookies ? 149 : 49))
+    world.back.isDown = true
+    _ = world.run(for: .milliseconds(2))
+    let message = Self.newestMessage1(world)
+    for number in 1...60 { world.inject(Self.forged(message, number), from: StreamWorld.firstAddress) }
+    _ = world.run(for: .milliseconds(500))
+    world.back.isDown = false
+    // The attempts after 1 and 3 s; those of a dial with a cookie have to wait for room.
+    #expect(world.run(for: .milliseconds(asksForCookies ? 3000 : 1000)) { !$0.secondHandler.peers.isEmpty })
+    finish(&world, peer, bytes: 10_000)
+  }
+
+  /// Forged cookie replies ahead of the true ones do not use up the attempts.
+  @Test func forgedCookieRepliesDoNotEndADial() throws {
+    var link = Link()
+    link.delay = .milliseconds(50)
+    var world = LifecycleTests.world(link: link, sends: 10_000) { $0.halfOpenMark = 0 }
+    let peer = try world.first.connect(to: StreamWorld.secondAddress)
+    for _ in 0..<30 {
+      _ = world.run(for: .milliseconds(1))
+      for slot in 0..<world.first.peers.slots where world.first.peers.rows[slot].phase == .dialling {
+        let message = world.handshakeDatagram(ofFirst: Peer(connectionID: world.first.peers.rows[slot].connectionID))
+        world.inject(
+          message[0..<8] + [UInt8](repeating: 0xC0, count: 24) + message[8..<24], from: StreamWorld.secondAddress,
+          toSecond: false)
+      }
+    }
+    #expect(world.run(for: .milliseconds(1300)) { !$0.secondHandler.peers.isEmpty })
+    finish(&world, peer, bytes: 10_000)
+  }
+
+  /// Whoever reads message 1 can answer it under a key of his own, ahead of the true answer.
+  @Test(arguments: [false, true]) func aForgedAnswerDoesNotEndADial(asOriginal: Bool) throws {
+    var link = Link()
+    link.delay = .milliseconds(150)
+    var world = LifecycleTests.world(link: link, sends: 10_000)
+    let peer = try world.first.connect(to: StreamWorld.secondAddress, pinned: world.second.publicKey)
+    _ = world.run(for: .milliseconds(10))
+    var impostor = LifecycleTests.world(seed: 2) { $0.acceptsOriginal = true }
+    var message = world.handshakeDatagram(ofFirst: peer)
+    if asOriginal { message = Array(message[0..<40]) }
+    impostor.inject(message, from: StreamWorld.firstAddress)
+    _ = impostor.run(for: .milliseconds(1))
+    let answers = (0..<impostor.second.peers.slots).filter { impostor.second.peers.rows[$0].phase == .answering }
+    for _ in 0..<2 {
+      let answer = impostor.handshakeDatagram(ofSecond: answers[0])
+      world.inject(answer, from: StreamWorld.secondAddress, toSecond: false)
+      _ = world.run(for: .milliseconds(1))
+    }
+    #expect(world.first.statistics.datagramsRefused == 2 && world.firstHandler.closedCount == 0)
+    finish(&world, peer, bytes: 10_000)
+  }
+
+  /// When nothing else comes, it is told soon.
+  @Test func aKeyThatDiffersIsToldSoon() throws {
+    var link = Link()
+    link.delay = .milliseconds(150)
+    var world = LifecycleTests.world(link: link)
+    let peer = try world.first.connect(to: StreamWorld.secondAddress, pinned: PublicKey())
+    #expect(world.run(for: .milliseconds(1000)) { $0.firstHandler.closedCount == 1 })
+    #expect(world.firstHandler.peers[peer]?.closed == .keyRefused)
+    _ = world.run(for: .seconds(60))
+    #expect(world.first.statistics.peers == 0 && world.second.statistics.peers == 0)
+  }
 }

@@ -147,7 +147,7 @@ import Testing
   }
 
   /// A message 1 of a stranger that never goes on; `number` tells it from others.
-  private func stray(_ number: UInt64) -> [UInt8] {
+  static func stray(_ number: UInt64) -> [UInt8] {
     var datagram = LifecycleTests.strayMessage1(1)
     for index in 0..<8 {
       let byte = UInt8(truncatingIfNeeded: number >> (56 - 8 * UInt64(index)))
@@ -160,7 +160,7 @@ import Testing
 
   private func flood(_ world: inout StreamWorld, _ count: Int, from first: UInt64) {
     for number in first..<first + UInt64(count) {
-      world.inject(stray(number), from: Address(ipv4: 0x0C00_0000 + UInt32(number), port: 9))
+      world.inject(Self.stray(number), from: Address(ipv4: 0x0C00_0000 + UInt32(number), port: 9))
     }
   }
 
@@ -232,19 +232,61 @@ import Testing
 
   /// One address, one cookie and one dial do not buy key agreements without end.
   @Test func oneDialIsAnsweredSoOften() throws {
+    var world = LifecycleTests.world { $0.halfOpenMark = 0 }
+    let token: (UInt64, UInt64) = (0x0505_0505_0505_0505, 0x0505_0505_0505_0505)
+    let cookie = world.second.cookieKeys.issue(
+      isLasting: false, to: address, token: token, now: world.now, suite: world.second.suite)
+    var parameter = [UInt8](repeating: 0, count: 28)
+    parameter[1] = 6
+    parameter[3] = 24
+    var bytes = parameter.mutableSpan
+    var raw = unsafe bytes.mutableBytes
+    cookie.write(into: &raw, at: 4)
+    var datagram = Self.stray(1)
+    // The cookie behind the id, then versions, AEAD and token; the rest is padding.
+    let rest: [UInt8] = [0, 2, 0, 1, 1, 0, 5, 0, 1, 1, 0, 7, 0, 16] + [UInt8](repeating: 5, count: 16)
+    let padding = 1400 - (56 + 28 + rest.count + 4)
+    datagram.replaceSubrange(56..<118, with: parameter + rest + [0, 8, UInt8(padding >> 8), UInt8(padding & 255)])
+    func send(_ numbers: ClosedRange<UInt64>) {
+      for number in numbers {
+        let one = Self.stray(number)
+        datagram.replaceSubrange(0..<16, with: one[0..<16])
+        datagram.replaceSubrange(48..<56, with: one[48..<56])
+        world.inject(datagram, from: address)
+      }
+      _ = world.run(for: .milliseconds(10))
+    }
+    send(1...50)
+    #expect(world.second.statistics.handshakesStarted == 16 && world.second.statistics.attemptsRefused == 34)
+    #expect(world.second.statistics.peers == 16 && world.second.statistics.halfOpenEvicted == 0)
+    _ = world.run(for: .milliseconds(1900))
+    send(51...60)
+    #expect(world.second.statistics.handshakesStarted == 16)
+    // Those that had their time give way.
+    _ = world.run(for: .milliseconds(100))
+    send(61...70)
+    #expect(world.second.statistics.handshakesStarted == 26 && world.second.statistics.peers == 16)
+    _ = world.run(for: .seconds(20))
+    #expect(world.second.statistics.peers == 0 && world.second.peers.attempts.count == 0)
+  }
+
+  /// Below the mark every attempt is answered, and only so many are known to be of one dial.
+  @Test func belowTheMarkNoAttemptGivesWay() throws {
     var world = LifecycleTests.world()
-    var datagram = stray(1)
+    var datagram = Self.stray(1)
     // An attempt token in place of the padding's beginning.
     datagram.replaceSubrange(66..<90, with: [0, 7, 0, 16] + [UInt8](repeating: 5, count: 16) + [0, 8, 4, 0xE6])
     for number in UInt64(1)...50 {
-      let one = stray(number)
+      let one = Self.stray(number)
       datagram.replaceSubrange(0..<16, with: one[0..<16])
       datagram.replaceSubrange(48..<56, with: one[48..<56])
       world.inject(datagram, from: address)
     }
     _ = world.run(for: .milliseconds(10))
     let statistics = world.second.statistics
-    #expect(statistics.handshakesStarted == 8 && statistics.attemptsRefused == 42)
-    #expect(statistics.peers == 3 && statistics.halfOpenEvicted == 5)
+    #expect(statistics.handshakesStarted == 50 && statistics.halfOpenEvicted == 0 && statistics.peers == 50)
+    #expect(world.second.peers.attempts.count == 16)
+    _ = world.run(for: .seconds(20))
+    #expect(world.second.statistics.peers == 0 && world.second.peers.attempts.count == 0)
   }
 }

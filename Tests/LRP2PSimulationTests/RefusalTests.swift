@@ -91,6 +91,59 @@ import Testing
     }
   }
 
+  /// Whoever knows an id can make up a packet number that has been there: the peer is told nothing of it.
+  @Test(arguments: [false, true]) func aForgedReplayIsNotReported(isAtRest: Bool) throws {
+    var world = try LifecycleTests.openWorld()
+    let dialled = try LifecycleTests.only(world.firstHandler)
+    let accepted = try LifecycleTests.only(world.secondHandler)
+    world.injectSealed(Self.ping, fromFirst: true, peer: dialled)
+    _ = world.run(for: isAtRest ? .seconds(5) : .milliseconds(50))
+    #expect(world.second.peers.flows.contains(accepted.slot) != isAtRest)
+    let highest = world.first.peers.rows[dialled.slot].sendPacketNumber - 1
+    var forged = [UInt8](repeating: 7, count: 60)
+    forged.replaceSubrange(
+      0..<8, with: (0..<8).map { UInt8(truncatingIfNeeded: accepted.connectionID >> (56 - 8 * $0)) })
+    forged.replaceSubrange(8..<16, with: (0..<8).map { UInt8(truncatingIfNeeded: highest >> (56 - 8 * $0)) })
+    for source in [StreamWorld.firstAddress, Self.elsewhere] { world.inject(forged, from: source) }
+    _ = world.run(for: .milliseconds(20))
+    #expect(world.second.statistics.replays == 2)
+    #expect(world.second.statistics(of: accepted)?.duplicatesReceived == 0)
+    #expect(world.second.peers.flows.contains(accepted.slot) != isAtRest, "nobody has been woken")
+    // A segment that was received before is told of.
+    world.back.isDown = true
+    for _ in 0..<2 { world.injectSealed([6, 0, 0, 0, 0, 0, 1], fromFirst: true, peer: dialled) }
+    _ = world.run(for: .milliseconds(20))
+    #expect(world.second.statistics(of: accepted)?.duplicatesReceived == 1)
+  }
+
+  /// RFC 9001, 6.6 counts what an AEAD has refused. What costs no such work is free to send, too.
+  @Test(arguments: [false, true]) func onlyWhatAnAEADHasRefusedSpendsItsLimit(isAtRest: Bool) throws {
+    var world = try LifecycleTests.openWorld()
+    let accepted = try LifecycleTests.only(world.secondHandler)
+    world.injectSealed(Self.ping, fromFirst: true, peer: try LifecycleTests.only(world.firstHandler))
+    _ = world.run(for: isAtRest ? .seconds(5) : .milliseconds(50))
+    let aead = world.second.statistics(of: accepted)?.aead
+    let limit: UInt64 = aead == .aes256GCM ? 1 << 52 : 1 << 36
+    if isAtRest {
+      world.second.peers.resting[accepted.slot].authenticationFailures = limit
+    } else {
+      world.second.peers.flows[accepted.slot].authenticationFailures = limit
+    }
+    var forged = [UInt8](repeating: 7, count: 60)
+    forged.replaceSubrange(
+      0..<8, with: (0..<8).map { UInt8(truncatingIfNeeded: accepted.connectionID >> (56 - 8 * $0)) })
+    // An epoch far ahead.
+    world.inject(forged, from: Self.elsewhere)
+    _ = world.run(for: .milliseconds(20))
+    #expect(world.second.statistics.keyUnavailable == 1 && world.secondHandler.closedCount == 0)
+    #expect(world.second.statistics(of: accepted)?.authenticationFailures == limit)
+    forged.replaceSubrange(8..<16, with: [0, 0, 0, 0, 0, 0, 3, 0])
+    world.inject(forged, from: Self.elsewhere)
+    _ = world.run(for: .milliseconds(20))
+    #expect(world.second.statistics.authenticationFailures == 1)
+    #expect(world.secondHandler.peers[accepted]?.closed == .keyExhausted)
+  }
+
   // MARK: Segments
 
   @Test func malformed() throws {
@@ -233,8 +286,10 @@ import Testing
       $0.inject(other, from: Self.stranger(1))
     }
     expectOfStrangers(
-      \.handshakesOverPeerLimit, 2, configure: { $0.maximumPeers = 3 },
+      \.handshakesOverPeerLimit, 5, configure: { $0.maximumPeers = 3 },
       act: {
+        // Own dials have all slots, and cannot give way.
+        for _ in 0..<3 { _ = try? $0.second.connect(to: Self.elsewhere) }
         for number in 1...5 { $0.inject(LifecycleTests.strayMessage1(number), from: Self.stranger(UInt32(number))) }
       })
     // The same message again is answered again.
@@ -247,7 +302,7 @@ import Testing
     var world = LifecycleTests.world()
     if byDialler { world.firstHandler.refusesKeys = true } else { world.secondHandler.refusesKeys = true }
     _ = try world.first.connect(to: StreamWorld.secondAddress)
-    _ = world.run(for: .milliseconds(100))
+    _ = world.run(for: .milliseconds(600))
     let refusing = byDialler ? world.first.statistics : world.second.statistics
     #expect(refusing.keysRefused == 1 && refusing.handshakesFailed == 1 && refusing.handshakesCompleted == 0)
     #expect(world.first.statistics.isBalanced && world.second.statistics.isBalanced)

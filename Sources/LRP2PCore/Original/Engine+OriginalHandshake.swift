@@ -12,9 +12,9 @@ extension Engine {
 
   // MARK: Responder
 
-  /// 40 bytes earn 104: more than three times as much is never sent, as repeats are paid from one allowance.
+  /// 40 bytes earn 104, once: a repeat that is not asked for would be more than three times as much.
   mutating func receiveOriginalMessage1(_ datagram: RawSpan, id: UInt64, hash: UInt64, from address: Address) {
-    guard admitsOriginalMessage1(), isWithinPrefixLimit(address) else { return }
+    guard admitsOriginalMessage1(from: address) else { return }
     let message = datagram.extracting(Datagram.handshakeHeaderLength..<datagram.byteCount)
     var noise = newNoise(initiator: false)
     defer { noise.wipe() }
@@ -22,13 +22,12 @@ extension Engine {
       counters.handshakesMalformed &+= 1
       return
     }
-    guard let slot = admit(noise, message, id: id, hash: hash, from: address) else { return }
+    guard let slot = admit(noise, message, id: id, hash: hash, from: address, isProved: false) else {
+      return
+    }
     makeOriginal(slot)
     peers.originals[slot].foreignHash = hash
     answer(slot, payloadLength: 0)
-    guard peers.originals.contains(slot) else { return }
-    peers.originals[slot].repeatMessage2(now: now)
-    arm(slot)
   }
 
   mutating func receiveOriginalMessage3<H: Handler>(_ datagram: RawSpan, _ slot: Int, _ handler: inout H) {
@@ -40,18 +39,19 @@ extension Engine {
       return
     }
     let key = noise.remoteStatic
+    guard isWithinLimits(key, peers.rows[slot].address) else {
+      refuse(slot)
+      return
+    }
     guard handler.accepts(key: key, from: peers.rows[slot].address) else {
       counters.keysRefused &+= 1
-      counters.handshakesFailed &+= 1
-      move(slot, .refused)
-      free(slot)
+      refuse(slot)
       return
     }
     peers.handshakes[slot].noise = noise
     peers.remoteKeys[slot] = key
     sampleHandshake(slot)
     agreeOriginalKeys(slot)
-    peers.originals[slot].stopRepeating()
     peers.rows[slot].isConfirmed = true
     peers.dropHandshake(slot)
     begin(slot, .message3, &handler)
@@ -69,14 +69,15 @@ extension Engine {
       } else {
         counters.keysRefused &+= 1
       }
-      end(slot, peers.handshakes[slot].pinned == nil ? .handshakeFailed : .keyRefused, &handler)
+      doubt(slot, peers.handshakes[slot].pinned == nil ? .handshakeFailed : .keyRefused)
       return
     }
     guard handler.accepts(key: noise.remoteStatic, from: address) else {
       counters.keysRefused &+= 1
-      end(slot, .keyRefused, &handler)
+      doubt(slot, .keyRefused)
       return
     }
+    takeOver(slot)
     peers.handshakes[slot].noise = noise
     peers.handshakes[slot].nextAttempt = .never
     peers.remoteKeys[slot] = noise.remoteStatic
@@ -115,13 +116,6 @@ extension Engine {
     secrets.initiatorToResponder.wipe()
     secrets.responderToInitiator.wipe()
     peers.handshakes[slot].noise.wipe()
-  }
-
-  /// What an answering original peer waits for.
-  mutating func expireOriginalAnswering(_ slot: Int) {
-    guard peers.originals[slot].takeRepeat(now: now), repeatAllowance.take(now: now) else { return }
-    peers.rows[slot].owesHandshake = true
-    makeReady(slot)
   }
 }
 

@@ -4,7 +4,7 @@ package struct HandshakeRow: ~Copyable {
   /// The datagram to send, and to send again: message 1, 2 or 3 behind its connection id.
   package var datagram: Arena
   package var length = 0
-  /// Timed attempts of the dial so far; kept by its first. Of a responder: attempts of the dial that it has answered.
+  /// Timed attempts of the dial so far; kept by its first.
   package var attempts = 0
   /// The same message 1 has left more than once: what answers it says nothing of the round trip.
   package var isRepeated = false
@@ -16,11 +16,14 @@ package struct HandshakeRow: ~Copyable {
   package var cookie: Cookie?
   /// A cookie was asked for in answer to this attempt.
   package var isRefused = false
+  /// What a message 2 that is not wanted has spoken for, and when the dial ends with it; kept by the first.
+  package var doubt: CloseReason?
+  package var doubtEnds: Instant = .never
   /// Common to all attempts of a dial.
   package var token: (UInt64, UInt64) = (0, 0)
   /// Datagrams held back that came ahead of message 3.
   package var held = 0
-  /// Of an initiator: when message 1 has left for the first time, `.never` before that.
+  /// When message 1 has left for the first time, `.never` before that. Of a responder: when it came.
   package var started: Instant
   package var sentAt: Instant = 0
   package var nextAttempt: Instant = .never
@@ -28,6 +31,11 @@ package struct HandshakeRow: ~Copyable {
   package var answeredKey = PublicKey()
   /// Hash of the entry in the table of attempts, 0 for none; responders only.
   package var attemptHash: UInt64 = 0
+  /// Of a responder: whether the row is in a list of half-open handshakes, in that of proved addresses, and its neighbours there.
+  package internal(set) var isHalfOpen = false
+  package internal(set) var isProved = false
+  var older = -1
+  var newer = -1
   /// What was judged: the initiator's pin, if any.
   package var pinned: PublicKey?
   /// What a dial offers.
@@ -41,7 +49,9 @@ package struct HandshakeRow: ~Copyable {
 
   /// When the handshake is given up.
   @inline(__always)
-  package func deadline(_ timeout: Nanoseconds) -> Instant { started == .never ? .never : started + timeout }
+  package func deadline(_ timeout: Nanoseconds) -> Instant {
+    min(started == .never ? .never : started + timeout, doubtEnds)
+  }
 }
 
 extension HandshakeRow {

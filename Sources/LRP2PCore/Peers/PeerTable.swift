@@ -16,6 +16,9 @@ package struct PeerTable: ~Copyable {
   package var foreign: ForeignTable
   /// Half-open handshakes of others by what all attempts of one dial have in common.
   package var attempts: ForeignTable
+  /// Half-open handshakes of others, by whether the address has shown that it receives.
+  package internal(set) var unproved: HalfOpenList
+  package internal(set) var proved: HalfOpenList
   /// What a connection begins from.
   private let beginning: RestingRow
   private var freeSlots = Queue<UInt32>(minimumCapacity: 16, filler: 0)
@@ -35,10 +38,16 @@ package struct PeerTable: ~Copyable {
     originals = Slots(count: count)
     foreign = ForeignTable(seed: seed)
     attempts = ForeignTable(seed: ~seed)
+    unproved = HalfOpenList(seed: ~seed)
+    proved = HalfOpenList(seed: seed)
     for slot in 0..<count { freeSlots.append(UInt32(slot)) }
   }
 
   package var slots: Int { rows.count }
+
+  /// Slots that nothing has but handshakes that may give way.
+  package var room: Int { maximum - inUse + halfOpenCount }
+  package var isFull: Bool { inUse == maximum }
 
   /// Changes when a column gets memory.
   package var blockCount: Int {
@@ -164,6 +173,7 @@ package struct PeerTable: ~Copyable {
   /// The keys are agreed; what is left to recognise message 3 by, should it come again, is the entry in the foreign table.
   package mutating func dropHandshakeRow(_ slot: Int) {
     guard handshakes.contains(slot) else { return }
+    unlist(slot)
     if handshakes[slot].attemptHash != 0 { attempts.remove(handshakes[slot].attemptHash, slot: slot) }
     handshakes[slot].noise.wipe()
     handshakes.remove(at: slot)

@@ -15,10 +15,14 @@ package struct PrefixCounter: ~Copyable {
   package mutating func remove(_ address: Address) { counts[Self.index(address, seed)] -= 1 }
 
   private static func index(_ address: Address, _ seed: UInt64) -> Int {
-    let prefix = address.isIPv4 ? address.low & 0xFFFF_FF00 : address.high >> 16
     // The finaliser of splitmix64, keyed.
-    var z = (prefix ^ seed) &* 0xBF58_476D_1CE4_E5B9
+    var z = (address.network ^ seed) &* 0xBF58_476D_1CE4_E5B9
     z = (z ^ (z >> 27) ^ seed) &* 0x94D0_49BB_1331_11EB
     return Int(truncatingIfNeeded: z >> 40) & (counters - 1)
   }
+}
+
+extension Address {
+  /// What whoever has one address usually has all of: the IPv4 /24, the IPv6 /48.
+  package var network: UInt64 { isIPv4 ? low & 0xFFFF_FF00 : high >> 16 }
 }
