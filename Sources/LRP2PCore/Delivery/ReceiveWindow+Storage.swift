@@ -86,7 +86,6 @@ extension ReceiveWindow {
       earlyRuns -= 1
     }
     earlyCount = 0
-    highest = next
   }
 
   /// Gives back what a large window took, if nothing is stored.

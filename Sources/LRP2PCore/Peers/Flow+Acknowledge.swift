@@ -157,7 +157,7 @@ extension Flow {
   /// The replay window does not cover twice what is in flight here.
   @inline(__always)
   var needsLongerReplayWindow: Bool {
-    receive.packetsBehindGaps * 4 > replay.bits && replay.bits < 1 << 25
+    receive.hasEarly && receive.packetsBehindGaps * 4 > replay.bits && replay.bits < 1 << 25
   }
 
   /// So that it does, before more may come.
