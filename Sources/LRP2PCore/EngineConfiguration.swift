@@ -27,6 +27,9 @@ public struct EngineConfiguration: Sendable {
   public var receivePoolBytes = 256 << 20
   /// Of these, the most that one peer may have: 65,536 … 2^40. A peer may never have more than twice what it leaves, either.
   public var receivePeerBytes = 128 << 20
+  /// Bytes that one peer may make the engine remember of what was sent to it and not acknowledged in order, 16 a packet: 65,536 …
+  /// 2^28. That is no bound on bandwidth: 2^28 is for the whole of a 24-bit window.
+  public var sendPeerBytes = 256 << 20
   /// The congestion controller of new connections; `Engine.setCongestion` changes that of one.
   public var congestion = CongestionAlgorithm.bbr
   /// Packets to send before the first acknowledgement, for each 100 ms of round trip up to 600: 1 … 64 (RFC 6928
@@ -85,6 +88,13 @@ public struct EngineConfiguration: Sendable {
     return max(min(receiveWindow, ReceiveWindow.overcommitment * (bytes / payload)), 2)
   }
 
+  /// Packets for which there is room in `sendPeerBytes`: a power of two, as the ring is.
+  package var largestSendWindow: UInt32 {
+    var packets = SendWindow.smallestRing
+    while 2 * packets * MemoryLayout<SendWindow.Sent>.stride <= sendPeerBytes { packets *= 2 }
+    return UInt32(min(packets, 0xFF_FFFF))
+  }
+
   /// A value that cannot be used.
   public enum Invalid: Error, Hashable, Sendable {
     /// It is outside of its documented range.
@@ -111,6 +121,7 @@ public struct EngineConfiguration: Sendable {
     try check("receiveWindow", receiveWindow, 2...0xFF_FFFF)
     try check("receivePoolBytes", receivePoolBytes, 1 << 16...1 << 40)
     try check("receivePeerBytes", receivePeerBytes, 1 << 16...1 << 40)
+    try check("sendPeerBytes", sendPeerBytes, 1 << 16...1 << 28)
     try check("initialWindow", initialWindow, 1...64)
     try check("ackRatio", ackRatio, 1...1024)
     try validateTimes()

@@ -62,6 +62,7 @@ package struct SendWindow: ~Copyable {
   package internal(set) var base: UInt32
   package internal(set) var next: UInt32
   let first: UInt32
+  private let most: UInt32
   var nextOffset: UInt64 = 0
   /// Everything below was acknowledged without a gap.
   package internal(set) var acknowledgedOffset: UInt64 = 0
@@ -105,8 +106,10 @@ package struct SendWindow: ~Copyable {
   /// What every segment costs beside its payload: header, segment fields, tag.
   package static var overhead: Int { 38 }
 
-  package init(first: UInt32, window: UInt32) {
+  /// - Parameter most: packets to keep at the most, sent and not acknowledged in order.
+  package init(first: UInt32, window: UInt32, most: UInt32 = 0xFF_FFFF) {
     self.first = first
+    self.most = most
     base = first
     next = first
     edge = first &+ window &- 1
@@ -136,7 +139,7 @@ package struct SendWindow: ~Copyable {
     refusedPending > 0 ? !canSendRefused : hasNew && edge.precedes(next)
   }
   @inline(__always)
-  package func canSendNew() -> Bool { hasNew && !edge.precedes(next) && next &- base < 0xFF_FFFF }
+  package func canSendNew() -> Bool { hasNew && !edge.precedes(next) && next &- base < most }
   /// Whether there is anything that neither the stream's end nor the peer's window holds back.
   @inline(__always)
   package var hasData: Bool { hasLost || canSendNew() || (refusedPending > 0 && canSendRefused) }
@@ -260,7 +263,7 @@ package struct SendWindow: ~Copyable {
   package func wholeSegments(capacity: Int) -> Int {
     guard !hasLost, refusedPending == 0, offered > nextOffset, !edge.precedes(next) else { return 0 }
     let bytes = offered - nextOffset - (finRequested ? 1 : 0)
-    let window = min(edge &- next &+ 1, 0xFF_FFFF - min(next &- base, 0xFF_FFFF), UInt32(ring.count) - (next &- base))
+    let window = min(edge &- next &+ 1, most - min(next &- base, most), UInt32(ring.count) - (next &- base))
     return Int(min(bytes / UInt64(capacity), UInt64(window)))
   }
 

@@ -97,7 +97,7 @@ package struct Flow: ~Copyable {
   package var highestAcknowledged: UInt64 = 0
 
   package init(configuration: EngineConfiguration, seed: UInt64, now: Instant) {
-    send = SendWindow(first: configuration.initialSequence, window: 0)
+    send = SendWindow(first: configuration.initialSequence, window: 0, most: configuration.largestSendWindow)
     receive = ReceiveWindow(
       first: configuration.initialSequence,
       window: UInt32(min(configuration.largestReceiveWindow, configuration.initialReceiveWindow)),
