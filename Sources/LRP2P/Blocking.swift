@@ -54,8 +54,8 @@ public struct BlockingConnection: Sendable {
   public func read(upTo limit: Int = 65_536) throws(TransportError) -> [UInt8] {
     channel.core.assertMayBlock()
     switch channel.tryRead(limit) {
-    case .done(let result): return try result.get()
-    case .wait(let ticket): return try block { channel.read(limit, ticket: ticket, $0) }.get()
+    case .done(let result): return try result.get().array()
+    case .wait(let ticket): return try block { channel.read(limit, ticket: ticket, $0) }.get().array()
     }
   }
 
