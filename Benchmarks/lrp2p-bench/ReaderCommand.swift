@@ -130,7 +130,8 @@ struct ReaderCommand: ParsableCommand {
     var handler = SlowHandler(rate: rate, sleep: .milliseconds(sleep))
     while handler.end == nil { try reactor.turn(&handler, timeout: nil) }
     Output.line(
-      "read \(handler.check.count) \(handler.check.isRight ? "right" : "wrong"): \(handler.isFinished ? "end, " : "")\(handler.end!)")
+      "read \(handler.check.count) \(handler.check.isRight ? "right" : "wrong"): \(handler.isFinished ? "end, " : "")\(handler.end!)"
+    )
   }
 }
 

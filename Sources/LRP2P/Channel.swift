@@ -425,6 +425,8 @@ struct ChannelState {
       outbound.seal(&due)
     } else if let release = writer.source.release {
       due.release(release)
+    } else {
+      due.discard(writer.source.storage)
     }
     due.answer(writer.waiter, .failure(error))
   }

@@ -65,6 +65,10 @@ struct EndpointHandler: Handler {
     channel.ended(.closed(reason))
   }
 
+  // `receivePool` is not answered: a full pool is flow control, as a full socket buffer is to TCP. To close those that hold the
+  // most would drop what was acknowledged, and let whoever fills the pool choose when; to let paused readers go on would
+  // only move the bytes. `readBuffer` and `bufferBytes` bound what they have here.
+
   mutating func timerFired(token: UInt64, engine: inout Engine) {
     // A detached connection; the peer's handle is its id. Anything else has only ended the reactor's wait.
     core.lingered(token, &engine)
