@@ -121,8 +121,8 @@ extension Channel {
 
   func watch(_ waiter: Waiter<Result<CloseReason, TransportError>>, ticket: UInt64) {
     change { state, due in
-      if let over = state.over {
-        due.answer(waiter, ChannelState.word(over))
+      if let end = state.knownEnd {
+        due.answer(waiter, ChannelState.word(end))
       } else if Task.isCancelled {
         due.answer(waiter, .failure(.cancelled(accepted: 0)))
       } else {

@@ -113,6 +113,16 @@ final class Channel: @unchecked Sendable {
     answers.run()
   }
 
+  /// The connection is over, but the engine has more of it to read. Who waits for anything else is told.
+  func draining(_ error: TransportError) {
+    var releases = Due()
+    var answers = Due()
+    state.withLock { $0.refuse(error, releases: &releases, answers: &answers) }
+    releases.run()
+    state.withLock { $0.drain(error, &answers) }
+    answers.run()
+  }
+
   /// The endpoint's thread is gone. What this connection held it has released, or is about to.
   func failed(_ error: TransportError) {
     var due = Due()
@@ -172,8 +182,10 @@ struct ChannelState {
   var remoteAddress = Address(high: 0, low: 0, port: 0)
   /// Why it is over; nil while it lives. No order goes to the engine behind it but CLOSE.
   private(set) var over: TransportError?
-  /// Why it will be over as soon as what it holds is released.
+  /// Why it will be over as soon as what it holds is released, or is but for what is still to be read.
   private var ending: TransportError?
+  /// Why it is over but for what is still to be read, once everything else is released.
+  private var drained: TransportError?
 
   // The peer's stream.
   var inbound = ReadBuffer()
@@ -279,6 +291,23 @@ struct ChannelState {
     charge()
   }
 
+  /// Over but for what is still to be read.
+  mutating func drain(_ error: TransportError, _ due: inout Due) {
+    guard over == nil else { return }
+    drained = error
+    answerFlushes(&due)
+    answerWatchers(&due)
+  }
+
+  /// Why nothing but reading goes on.
+  var knownEnd: TransportError? { over ?? drained }
+
+  private mutating func answerWatchers(_ due: inout Due) {
+    guard let end = knownEnd else { return }
+    for watcher in watchers { due.answer(watcher.waiter, Self.word(end)) }
+    watchers = []
+  }
+
   /// Over, whoever ended it. What was received stays to be read unless this side closed.
   mutating func end(_ error: TransportError, _ due: inout Due) {
     guard over == nil else { return }
@@ -289,8 +318,7 @@ struct ChannelState {
     answerReaders(&due)
     failWriters(error, &due)
     answerFlushes(&due)
-    for watcher in watchers { due.answer(watcher.waiter, Self.word(error)) }
-    watchers = []
+    answerWatchers(&due)
     for waiter in figures { due.answer(waiter, nil) }
     figures = []
     if let dialler { due.answer(dialler, .failure(error)) }
@@ -432,10 +460,10 @@ struct ChannelState {
   }
 
   mutating func answerFlushes(_ due: inout Due) {
-    if let over {
+    if let end = knownEnd {
       for flusher in flushers {
-        let isDone = over == .closed(.finished) || flusher.offset <= outbound.start
-        due.answer(flusher.waiter, isDone ? .success(()) : .failure(over))
+        let isDone = end == .closed(.finished) || flusher.offset <= outbound.start
+        due.answer(flusher.waiter, isDone ? .success(()) : .failure(end))
       }
       flushers = []
       return

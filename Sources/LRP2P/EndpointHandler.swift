@@ -59,6 +59,11 @@ struct EndpointHandler: Handler {
     due.run()
   }
 
+  /// It is over, and what its reader has not taken yet comes as it goes on.
+  mutating func draining(_ peer: Peer, reason: CloseReason, engine: inout Engine) {
+    core.channel(of: peer)?.draining(.closed(reason))
+  }
+
   mutating func closed(_ peer: Peer, reason: CloseReason, engine: inout Engine) {
     guard let channel = core.remove(peer) else { return }
     if !channel.state.withLock({ $0.hasSomethingToRead }) { core.withdraw(channel) }

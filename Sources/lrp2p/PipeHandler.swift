@@ -20,6 +20,8 @@ struct PipeHandler: Handler {
   private var isPaused = false
   private var inputEnded = false
   private var peerFinished = false
+  /// The connection is over but for what the peer has sent.
+  private var isDraining = false
   private var acknowledged: UInt64 = 0
   private var received: UInt64 = 0
 
@@ -32,7 +34,7 @@ struct PipeHandler: Handler {
   }
 
   /// Whether standard input is to be read now.
-  var wantsInput: Bool { isConnected && !inputEnded && ring.free >= 1 << 16 && outcome == nil }
+  var wantsInput: Bool { isConnected && !isDraining && !inputEnded && ring.free >= 1 << 16 && outcome == nil }
   /// Whether it is known how it ends, and everything that came is written: also what came before a peer failed.
   var isDone: Bool { outcome != nil && output.isEmpty }
   /// Whether bytes wait for standard output.
@@ -84,6 +86,10 @@ struct PipeHandler: Handler {
     guard peer == self.peer else { return }
     peerFinished = true
     output.closeWhenEmpty()
+  }
+
+  mutating func draining(_ peer: Peer, reason: CloseReason, engine: inout Engine) {
+    if peer == self.peer { isDraining = true }
   }
 
   mutating func closed(_ peer: Peer, reason: CloseReason, engine: inout Engine) {
