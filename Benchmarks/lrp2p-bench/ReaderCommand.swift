@@ -50,7 +50,7 @@ struct ReaderCommand: ParsableCommand {
     let endpoint = try Endpoint(bind: Address("127.0.0.1:0")!, configuration: configuration)
     try write(on: try endpoint.blocking.connect(to: address, pinned: key))
     // Of a connection that was finished and dropped, the rest arrives meanwhile.
-    endpoint.blocking.close(lingering: ending == .drop ? .seconds(Int64(idleTimeout)) : .zero)
+    endpoint.blocking.close(lingering: ending == .drop ? .seconds(Int64(10 * idleTimeout)) : .zero)
   }
 
   private func write(on connection: Connection) throws {
