@@ -4,8 +4,8 @@ import LRP2PReactor
 /// An endpoint for programs without async: the same object, the same rules, but the calling thread waits.
 ///
 /// The compiler refuses these calls in async code, where they would take a thread away from all tasks. On the endpoint's own thread
-/// (in `accepts` and `release` callbacks) they would wait for themselves, and are a programming error that ends the
-/// program.
+/// (in `accepts` and `release` callbacks) they would wait for themselves: they throw `ownThread` there, and `close` does not
+/// wait.
 public struct BlockingEndpoint: Sendable {
   /// The endpoint that this is a view of.
   public let endpoint: Endpoint
@@ -13,7 +13,7 @@ public struct BlockingEndpoint: Sendable {
   /// `Endpoint.accept`, blocking.
   @available(*, noasync, message: "use Endpoint.accept")
   public func accept() throws(TransportError) -> Connection {
-    endpoint.core.assertMayBlock()
+    try endpoint.core.mayBlock()
     switch endpoint.core.tryAccept() {
     case .done(let result): return Connection(try result.get())
     case .wait(let ticket):
@@ -26,18 +26,21 @@ public struct BlockingEndpoint: Sendable {
   public func connect(
     to address: Address, pinned: PublicKey? = nil, versions: ProtocolVersions = .version1
   ) throws(TransportError) -> Connection {
-    endpoint.core.assertMayBlock()
+    try endpoint.core.mayBlock()
     let channel = Channel(
       core: endpoint.core, dial: ChannelState.Dial(address: address, pinned: pinned, versions: versions))
     try block { channel.dial($0) }.get()
     return Connection(channel)
   }
 
-  /// `Endpoint.close`, blocking.
+  /// `Endpoint.close`, blocking; on the endpoint's own thread it only begins to close.
   @available(*, noasync, message: "use Endpoint.close")
   public func close(lingering: Duration = .zero) {
-    endpoint.core.assertMayBlock()
-    block { endpoint.core.close(lingering: lingering.nanoseconds, $0) }
+    if endpoint.core.isOwnThread {
+      endpoint.core.close(lingering: lingering.nanoseconds, nil)
+    } else {
+      block { endpoint.core.close(lingering: lingering.nanoseconds, $0) }
+    }
   }
 }
 
@@ -52,10 +55,10 @@ public struct BlockingConnection: Sendable {
   /// `Connection.read`, blocking.
   @available(*, noasync, message: "use Connection.read")
   public func read(upTo limit: Int = 65_536) throws(TransportError) -> [UInt8] {
-    channel.core.assertMayBlock()
+    try channel.core.mayBlock()
     switch channel.tryRead(limit) {
-    case .done(let result): return try result.get()
-    case .wait(let ticket): return try block { channel.read(limit, ticket: ticket, $0) }.get()
+    case .done(let result): return try result.get().array()
+    case .wait(let ticket): return try block { channel.read(limit, ticket: ticket, $0) }.get().array()
     }
   }
 
@@ -70,7 +73,10 @@ public struct BlockingConnection: Sendable {
   }
 
   private func write(_ source: WriteSource) throws(TransportError) {
-    channel.core.assertMayBlock()
+    do { try channel.core.mayBlock() } catch {
+      source.release?()
+      throw error
+    }
     switch channel.tryWrite(source) {
     case .done(let result): try result.get()
     case .wait(let ticket): try block { channel.write(source, ticket: ticket, $0) }.get()
@@ -80,7 +86,7 @@ public struct BlockingConnection: Sendable {
   /// `Connection.flush`, blocking.
   @available(*, noasync, message: "use Connection.flush")
   public func flush() throws(TransportError) {
-    channel.core.assertMayBlock()
+    try channel.core.mayBlock()
     let ticket = channel.nextTicket()
     try block { channel.flush($0, ticket: ticket) }.get()
   }
@@ -88,7 +94,7 @@ public struct BlockingConnection: Sendable {
   /// `Connection.closed`, blocking.
   @available(*, noasync, message: "use Connection.closed")
   public func closed() throws(TransportError) -> CloseReason {
-    channel.core.assertMayBlock()
+    try channel.core.mayBlock()
     let ticket = channel.nextTicket()
     return try block { channel.watch($0, ticket: ticket) }.get()
   }
@@ -105,7 +111,7 @@ extension Connection {
 }
 
 extension EndpointCore {
-  func assertMayBlock() {
-    precondition(!isOwnThread, "a blocking call on the endpoint's own thread would wait for itself")
+  func mayBlock() throws(TransportError) {
+    if isOwnThread { throw .ownThread }
   }
 }

@@ -6,21 +6,20 @@ import LRP2PReactor
 extension Channel {
   // MARK: Read
 
-  func tryRead(_ limit: Int) -> Attempt<Result<[UInt8], TransportError>> {
-    precondition(limit > 0, "a read of no bytes")
-    return change { state, _ in
-      if state.readers.isEmpty, let answer = state.take(limit) { return .done(answer) }
+  func tryRead(_ limit: Int) -> Attempt<Result<ReadBytes, TransportError>> {
+    change { state, _ in
+      if state.readers.isEmpty, let answer = state.take(max(limit, 1)) { return .done(answer) }
       return .wait(ticket: state.nextTicket())
     }
   }
 
-  func read(_ limit: Int, ticket: UInt64, _ waiter: Waiter<Result<[UInt8], TransportError>>) {
+  func read(_ limit: Int, ticket: UInt64, _ waiter: Waiter<Result<ReadBytes, TransportError>>) {
     change { state, due in
       if Task.isCancelled {
         due.answer(waiter, .failure(.cancelled(accepted: 0)))
         return
       }
-      state.readers.append(ChannelState.Reader(ticket: ticket, limit: limit, waiter: waiter))
+      state.readers.append(ChannelState.Reader(ticket: ticket, limit: max(limit, 1), waiter: waiter))
       state.answerReaders(&due)
     }
   }
@@ -36,9 +35,9 @@ extension Channel {
 
   /// Takes all of a write, when nobody waits and there is room, or refuses it.
   func tryWrite(_ source: WriteSource) -> Attempt<Result<Void, TransportError>> {
-    change { state, due in
+    change(releases: true) { state, due in
       if let refusal = state.refusal {
-        if let release = source.release { due.add(release) }
+        if let release = source.release { due.release(release) }
         return .done(.failure(refusal))
       }
       guard state.writers.isEmpty, source.count <= state.room else { return .wait(ticket: state.nextTicket()) }
@@ -48,9 +47,9 @@ extension Channel {
   }
 
   func write(_ source: WriteSource, ticket: UInt64, _ waiter: Waiter<Result<Void, TransportError>>) {
-    change { state, due in
+    change(releases: true) { state, due in
       if let error = Task.isCancelled ? .cancelled(accepted: 0) : state.refusal {
-        if let release = source.release { due.add(release) }
+        if let release = source.release { due.release(release) }
         due.answer(waiter, .failure(error))
         return
       }
@@ -104,7 +103,7 @@ extension Channel {
       }
       state.isDetached = true
       state.lingers = true
-      state.inbound.removeAll()
+      due.discard(state.inbound.takeAll())
       if state.isPaused {
         state.isPaused = false
         state.resumes = true
@@ -112,10 +111,18 @@ extension Channel {
     }
   }
 
+  /// The program has it now, and may have more of it.
+  func accepted() {
+    change { state, _ in
+      state.isAccepted = true
+      state.resumeIfRoom()
+    }
+  }
+
   func watch(_ waiter: Waiter<Result<CloseReason, TransportError>>, ticket: UInt64) {
     change { state, due in
-      if let over = state.over {
-        due.answer(waiter, ChannelState.word(over))
+      if let end = state.knownEnd {
+        due.answer(waiter, ChannelState.word(end))
       } else if Task.isCancelled {
         due.answer(waiter, .failure(.cancelled(accepted: 0)))
       } else {

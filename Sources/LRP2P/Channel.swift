@@ -18,19 +18,29 @@ final class Channel: @unchecked Sendable {
   var hasSentFinish = false
   var hasSentClose = false
 
+  // Under the endpoint's lock.
+  /// Its place among those that wait for `accept`.
+  var backlogNumber: UInt64?
+
   init(core: EndpointCore, dial: ChannelState.Dial? = nil) {
     self.core = core
     state = Locked(
       ChannelState(
-        dial: dial, readLimit: core.configuration.readBuffer, writeLimit: core.configuration.writeBuffer))
+        dial: dial, readLimit: core.configuration.readBuffer, writeLimit: core.configuration.writeBuffer,
+        longestPayload: core.configuration.longestPayload, budget: core.budget))
   }
 
   /// Changes the state, has the reactor's thread act on it if need be, and then does what is due.
-  func change<Result>(_ body: (inout ChannelState, inout Due) -> Result) -> Result {
+  ///
+  /// - Parameter releases: whether memory of borrowed writes is released here, in the call of a writer. Else the endpoint's
+  ///   thread does it: whoever closes or cancels may hold a lock that a `release` takes.
+  func change<Result>(releases: Bool = false, _ body: (inout ChannelState, inout Due) -> Result) -> Result {
     var due = Due()
     var isNew = false
     let result = state.withLock { state in
       let result = body(&state, &due)
+      state.charge()
+      if !releases { state.releases += due.takeReleases() }
       if state.needsService, !state.isScheduled {
         state.isScheduled = true
         isNew = true
@@ -48,13 +58,14 @@ final class Channel: @unchecked Sendable {
   func serve(_ engine: inout Engine) {
     var due = Due()
     let orders = state.withLock { $0.takeOrders() }
+    for release in orders.releases { due.release(release) }
     if let dial = orders.dial {
-      do throws(EngineError) {
-        let peer = try engine.connect(to: dial.address, pinned: dial.pinned, versions: dial.versions)
+      do throws(TransportError) {
+        let peer = try core.dial(dial, &engine)
         self.peer = peer
         core.insert(self, peer)
       } catch {
-        state.withLock { $0.end(error == .tooManyPeers ? .tooManyPeers : .originalHasNoIdentity, &due) }
+        state.withLock { $0.end(error, &due) }
       }
     }
     if let peer {
@@ -69,7 +80,7 @@ final class Channel: @unchecked Sendable {
         hasSentClose = true
         engine.close(peer, code: close.code, reason: close.reason)
       }
-      if orders.linger { engine.setTimer(at: engine.now + EndpointCore.lingerInterval, token: peer.connectionID) }
+      if orders.linger { engine.setTimer(at: engine.now + core.configuration.lingerInterval, token: peer.connectionID) }
     }
     for waiter in orders.figures { due.answer(waiter, peer.flatMap { engine.statistics(of: $0) }) }
     due.run()
@@ -84,6 +95,7 @@ final class Channel: @unchecked Sendable {
       state.answerReaders(&due)
       state.admitWriters(&due)
       state.answerFlushes(&due)
+      state.charge()
       return state.needsService
     }
     if needsService { serve(&engine) }
@@ -99,6 +111,23 @@ final class Channel: @unchecked Sendable {
     releases.run()
     state.withLock { $0.end(error, &answers) }
     answers.run()
+  }
+
+  /// The connection is over, but the engine has more of it to read. Who waits for anything else is told.
+  func draining(_ error: TransportError) {
+    var releases = Due()
+    var answers = Due()
+    state.withLock { $0.refuse(error, releases: &releases, answers: &answers) }
+    releases.run()
+    state.withLock { $0.drain(error, &answers) }
+    answers.run()
+  }
+
+  /// The endpoint's thread is gone. What this connection held it has released, or is about to.
+  func failed(_ error: TransportError) {
+    var due = Due()
+    state.withLock { $0.end(error, &due) }
+    due.run()
   }
 }
 
@@ -116,7 +145,7 @@ struct ChannelState {
   struct Reader {
     var ticket: UInt64
     var limit: Int
-    var waiter: Waiter<Result<[UInt8], TransportError>>
+    var waiter: Waiter<Result<ReadBytes, TransportError>>
   }
   struct Writer {
     var ticket: UInt64
@@ -136,22 +165,35 @@ struct ChannelState {
     var waiter: Waiter<Result<CloseReason, TransportError>>
   }
 
+  /// What may wait for a read of a connection that nobody has accepted yet.
+  static let unacceptedBytes = 65_536
+  /// What a connection may have written and unacknowledged however much others hold.
+  static let leastWritten = 16_384
+
   let readLimit: Int
   let writeLimit: Int
+  private let longestPayload: Int
+  private let budget: BufferBudget
+  /// Of unacknowledged bytes, what the budget knows of.
+  private var charged = 0
   private var lastTicket: UInt64 = 0
 
   var remoteKey = PublicKey()
   var remoteAddress = Address(high: 0, low: 0, port: 0)
   /// Why it is over; nil while it lives. No order goes to the engine behind it but CLOSE.
   private(set) var over: TransportError?
-  /// Why it will be over as soon as what it holds is released.
+  /// Why it will be over as soon as what it holds is released, or is but for what is still to be read.
   private var ending: TransportError?
+  /// Why it is over but for what is still to be read, once everything else is released.
+  private var drained: TransportError?
 
   // The peer's stream.
-  var inbound = ByteRing()
+  var inbound = ReadBuffer()
   var readers: [Reader] = []
   var isEndOfStream = false
   var isPaused = false
+  /// The program has it.
+  var isAccepted: Bool
   /// Nobody will read: what arrives is dropped.
   var isDetached = false
 
@@ -174,15 +216,19 @@ struct ChannelState {
   var resumes = false
   var lingers = false
   var flushes = false
+  var releases: [Release] = []
   private var offered: UInt64 = 0
   private var hasOrderedFinish = false
-  /// How far the peer had acknowledged when a detached connection was last looked at.
-  var lingerMark: UInt64 = .max
+  /// When a detached connection was last looked at, the peer had everything.
+  var isDelivered = false
 
-  init(dial: Dial?, readLimit: Int, writeLimit: Int) {
+  init(dial: Dial?, readLimit: Int, writeLimit: Int, longestPayload: Int, budget: BufferBudget) {
     self.dial = dial
     self.readLimit = readLimit
     self.writeLimit = writeLimit
+    self.longestPayload = longestPayload
+    self.budget = budget
+    isAccepted = dial != nil
   }
 
   mutating func nextTicket() -> UInt64 {
@@ -201,12 +247,13 @@ struct ChannelState {
     var linger = false
     var flush = false
     var figures: [Waiter<PeerStatistics?>] = []
+    var releases: [Release] = []
   }
 
   private var wantsFinish: Bool { isFinished && writers.isEmpty && !hasOrderedFinish }
 
   var needsService: Bool {
-    if close != nil || !figures.isEmpty { return true }
+    if close != nil || !figures.isEmpty || !releases.isEmpty { return true }
     // Nobody dials before someone waits for it: a task that was cancelled before comes here first to cancel.
     let dials = dial != nil && dialler != nil
     return over == nil && (dials || offered != outbound.end || resumes || lingers || flushes || wantsFinish)
@@ -217,6 +264,7 @@ struct ChannelState {
     var orders = Orders()
     swap(&orders.close, &close)
     swap(&orders.figures, &figures)
+    swap(&orders.releases, &releases)
     guard over == nil else { return orders }
     swap(&orders.dial, &dial)
     swap(&orders.resume, &resumes)
@@ -232,26 +280,45 @@ struct ChannelState {
   // MARK: End
 
   /// It is about to be over: nothing is taken any more, and nothing held.
-  mutating func refuse(_ error: TransportError, releases: inout Due, answers: inout Due) {
+  mutating func refuse(_ error: TransportError, releases due: inout Due, answers: inout Due) {
+    for release in releases { due.release(release) }
+    releases = []
     if over == nil {
       ending = error
       failWriters(error, &answers)
     }
-    outbound.releaseAll(&releases)
+    outbound.releaseAll(&due)
+    charge()
+  }
+
+  /// Over but for what is still to be read.
+  mutating func drain(_ error: TransportError, _ due: inout Due) {
+    guard over == nil else { return }
+    drained = error
+    answerFlushes(&due)
+    answerWatchers(&due)
+  }
+
+  /// Why nothing but reading goes on.
+  var knownEnd: TransportError? { over ?? drained }
+
+  private mutating func answerWatchers(_ due: inout Due) {
+    guard let end = knownEnd else { return }
+    for watcher in watchers { due.answer(watcher.waiter, Self.word(end)) }
+    watchers = []
   }
 
   /// Over, whoever ended it. What was received stays to be read unless this side closed.
   mutating func end(_ error: TransportError, _ due: inout Due) {
     guard over == nil else { return }
     over = error
-    if case .closed(.local) = error { inbound.removeAll() }
-    if error == .endpointClosed { inbound.removeAll() }
+    if case .closed(.local) = error { due.discard(inbound.takeAll()) }
+    if error == .endpointClosed { due.discard(inbound.takeAll()) }
     if error == .closed(.finished) { isEndOfStream = true }
     answerReaders(&due)
     failWriters(error, &due)
     answerFlushes(&due)
-    for watcher in watchers { due.answer(watcher.waiter, Self.word(error)) }
-    watchers = []
+    answerWatchers(&due)
     for waiter in figures { due.answer(waiter, nil) }
     figures = []
     if let dialler { due.answer(dialler, .failure(error)) }
@@ -264,19 +331,55 @@ struct ChannelState {
 
   // MARK: Reading
 
+  /// Takes what has come.
+  /// - Returns: whether the engine is to be paused: the next datagram might not fit. What it has then goes into its own pool.
+  mutating func receive(_ bytes: UnsafeRawBufferPointer) -> Bool {
+    if isDetached || over != nil { return false }
+    unsafe inbound.append(bytes, budget)
+    guard !isPaused, !hasReadRoom else { return false }
+    isPaused = true
+    return true
+  }
+
+  private var readBound: Int { isAccepted ? readLimit : min(readLimit, Self.unacceptedBytes) }
+
+  /// What others have left of the budget; strangers whom nobody has accepted get at the first half only.
+  private var readBudget: Int { isAccepted ? budget.free : budget.free - budget.total / 2 }
+
+  private var hasReadRoom: Bool {
+    guard inbound.count + longestPayload <= readBound else { return false }
+    // Who waits for it takes it at the end of the turn.
+    var open = inbound.count
+    for reader in readers {
+      if reader.limit > open { return true }
+      open -= reader.limit
+    }
+    return inbound.capacity <= readBudget
+  }
+
+  /// Has the engine go on when half of what may be held is read. An empty buffer always takes more: nobody waits for a budget
+  /// that others have used up.
+  mutating func resumeIfRoom() {
+    guard isPaused else { return }
+    let bound = min(readBound - inbound.count, readBudget - inbound.capacity)
+    guard inbound.count == 0 || inbound.count <= bound else { return }
+    isPaused = false
+    resumes = true
+  }
+
   /// What a read gets now; nil when it has to wait.
-  mutating func take(_ limit: Int) -> Result<[UInt8], TransportError>? {
+  mutating func take(_ limit: Int) -> Result<ReadBytes, TransportError>? {
     if inbound.count > 0 {
       let bytes = inbound.take(limit)
-      if isPaused, inbound.count <= readLimit / 2 {
-        isPaused = false
-        resumes = true
-      }
+      resumeIfRoom()
       return .success(bytes)
     }
-    if isEndOfStream { return .success([]) }
+    if isEndOfStream { return .success(ReadBytes()) }
     return over.map { .failure($0) }
   }
+
+  /// Whether a read would get something that the peer has sent, its end included.
+  var hasSomethingToRead: Bool { inbound.count > 0 || isEndOfStream }
 
   mutating func answerReaders(_ due: inout Due) {
     while let reader = readers.first, let answer = take(reader.limit) {
@@ -290,7 +393,20 @@ struct ChannelState {
   /// Why nothing can be written any more; nil when it can.
   var refusal: TransportError? { over ?? ending ?? (isFinished ? .finished : nil) }
 
-  var room: Int { max(0, writeLimit - outbound.count) }
+  var room: Int {
+    let held = outbound.count
+    // What is taken now is not charged yet.
+    let free = budget.free + charged - held
+    return max(0, min(writeLimit - held, max(Self.leastWritten - held, (free - held) / 2)))
+  }
+
+  /// Tells the budget what is held.
+  mutating func charge() {
+    let held = outbound.count
+    if held == charged { return }
+    budget.charge(held - charged)
+    charged = held
+  }
 
   /// Takes bytes of those who wait, in their order, as far as there is room.
   mutating func admitWriters(_ due: inout Due) {
@@ -336,16 +452,18 @@ struct ChannelState {
     if writer.hasChunk {
       outbound.seal(&due)
     } else if let release = writer.source.release {
-      due.add(release)
+      due.release(release)
+    } else {
+      due.discard(writer.source.storage)
     }
     due.answer(writer.waiter, .failure(error))
   }
 
   mutating func answerFlushes(_ due: inout Due) {
-    if let over {
+    if let end = knownEnd {
       for flusher in flushers {
-        let isDone = over == .closed(.finished) || flusher.offset <= outbound.start
-        due.answer(flusher.waiter, isDone ? .success(()) : .failure(over))
+        let isDone = end == .closed(.finished) || flusher.offset <= outbound.start
+        due.answer(flusher.waiter, isDone ? .success(()) : .failure(end))
       }
       flushers = []
       return

@@ -24,19 +24,19 @@ public final class Connection: Sendable {
   /// finished. Waits while nothing is there. As long as nobody reads, at most `EndpointConfiguration.readBuffer` bytes are
   /// kept, and the peer has to wait.
   ///
-  /// - Parameter limit: the most bytes to return; at least 1.
+  /// - Parameter limit: the most bytes to return; less than 1 is taken for 1.
   /// - Throws: `cancelled` (no byte is lost), or `closed` and the like once the bytes that had come before are read.
   public func read(upTo limit: Int = 65_536) async throws(TransportError) -> [UInt8] {
     if Task.isCancelled { throw .cancelled(accepted: 0) }
     switch channel.tryRead(limit) {
-    case .done(let result): return try result.get()
+    case .done(let result): return try result.get().array()
     case .wait(let ticket):
       let channel = channel
       return try await suspend {
         channel.read(limit, ticket: ticket, $0)
       } onCancel: {
         channel.cancelRead(ticket)
-      }.get()
+      }.get().array()
     }
   }
 
@@ -127,6 +127,12 @@ public final class Connection: Sendable {
 extension Connection {
   /// Whether the read buffer is full and the engine holds the peer back; for tests.
   package var isHoldingBack: Bool { channel.state.withLock { $0.isPaused } }
+  /// Bytes that wait for a read; for tests.
+  package var unreadBytes: Int { channel.state.withLock { $0.inbound.count } }
+  /// Writes that wait for room; for tests.
+  package var waitingWrites: Int { channel.state.withLock { $0.writers.count } }
+  /// Bytes of the own stream that are held until the peer acknowledges them; for tests.
+  package var unacknowledgedBytes: Int { channel.state.withLock { $0.outbound.count } }
   /// Bytes of the own stream that the peer has acknowledged; for tests.
   package var acknowledgedBytes: UInt64 { channel.state.withLock { $0.outbound.start } }
 }

@@ -124,6 +124,8 @@ public struct EndpointStatistics: Sendable {
   public var engine: EngineStatistics
   /// The socket's.
   public var reactor: ReactorStatistics
+  /// Of `EndpointConfiguration.bufferBytes`, what is in use now.
+  public var bufferBytesInUse: UInt64
 }
 
 /// Brings a reactor to its thread.

@@ -7,8 +7,6 @@ import LRP2PReactor
 /// `@unchecked Sendable`: the variables outside of `state` belong to the reactor's thread. Locks are taken in the order
 /// channel, endpoint, remote, and none while code of the user runs.
 final class EndpointCore: @unchecked Sendable {
-  /// How long a finished connection whose user has let go of it may stay without progress.
-  static let lingerInterval: Nanoseconds = 30_000_000_000
   /// Ends a wait for the end of `close(lingering:)`.
   private static let closingToken: UInt64 = .max
 
@@ -17,13 +15,14 @@ final class EndpointCore: @unchecked Sendable {
     var waiter: Waiter<Result<Channel, TransportError>>
   }
   struct Closing {
-    var lingering: Nanoseconds
-    var hasBegun = false
-    var deadline: Instant = 0
+    /// What was asked for since the reactor's thread has last looked.
+    var asked: Nanoseconds?
+    /// Once it has begun.
+    var deadline: Instant?
   }
   struct State {
     var thread: Thread?
-    var incoming: [Channel] = []
+    var incoming = Backlog()
     var acceptors: [Acceptor] = []
     var lastTicket: UInt64 = 0
     var scheduled: [Channel] = []
@@ -34,9 +33,13 @@ final class EndpointCore: @unchecked Sendable {
     /// Why the thread has ended.
     var over: TransportError?
     var hasStopped = false
+
+    /// Why nothing new begins here.
+    var refusal: TransportError? { over ?? (closing != nil ? .endpointClosed : nil) }
   }
 
   let configuration: EndpointConfiguration
+  let budget: BufferBudget
   let accepts: @Sendable (PublicKey, Address) -> Bool
   private let remote: ReactorRemote
   let state = Locked(State())
@@ -52,6 +55,7 @@ final class EndpointCore: @unchecked Sendable {
     accepts: @escaping @Sendable (PublicKey, Address) -> Bool
   ) {
     self.configuration = configuration
+    budget = BufferBudget(total: configuration.bufferBytes)
     self.remote = remote
     self.accepts = accepts
   }
@@ -67,7 +71,7 @@ final class EndpointCore: @unchecked Sendable {
       state.scheduled.append(channel)
       wake(&state)
     }
-    if let isOver { channel.ended(isOver) }
+    if let isOver { channel.failed(isOver) }
   }
 
   private func wake(_ state: inout State) {
@@ -77,27 +81,32 @@ final class EndpointCore: @unchecked Sendable {
   }
 
   func tryAccept() -> Attempt<Result<Channel, TransportError>> {
-    state.withLock { state in
-      if state.acceptors.isEmpty, !state.incoming.isEmpty { return .done(.success(state.incoming.removeFirst())) }
-      if let over = state.over { return .done(.failure(over)) }
+    let attempt: Attempt<Result<Channel, TransportError>> = state.withLock { state in
+      if let refusal = state.refusal { return .done(.failure(refusal)) }
+      if state.acceptors.isEmpty, let channel = state.incoming.popFirst() { return .done(.success(channel)) }
       state.lastTicket += 1
       return .wait(ticket: state.lastTicket)
     }
+    if case .done(.success(let channel)) = attempt { channel.accepted() }
+    return attempt
   }
 
   func accept(ticket: UInt64, _ waiter: Waiter<Result<Channel, TransportError>>) {
     var due = Due()
-    state.withLock { state in
+    let accepted: Channel? = state.withLock { state in
       if Task.isCancelled {
         due.answer(waiter, .failure(.cancelled(accepted: 0)))
-      } else if state.acceptors.isEmpty, !state.incoming.isEmpty {
-        due.answer(waiter, .success(state.incoming.removeFirst()))
-      } else if let over = state.over {
-        due.answer(waiter, .failure(over))
+      } else if let refusal = state.refusal {
+        due.answer(waiter, .failure(refusal))
+      } else if state.acceptors.isEmpty, let channel = state.incoming.popFirst() {
+        due.answer(waiter, .success(channel))
+        return channel
       } else {
         state.acceptors.append(Acceptor(ticket: ticket, waiter: waiter))
       }
+      return nil
     }
+    accepted?.accepted()
     due.run()
   }
 
@@ -110,7 +119,8 @@ final class EndpointCore: @unchecked Sendable {
     due.run()
   }
 
-  /// Begins to close; later calls only shorten the lingering. `waiter` is answered when thread and descriptors are gone.
+  /// Begins to close; later calls only shorten the lingering. Who waits to accept is told at once, `waiter` when thread and
+  /// descriptors are gone.
   func close(lingering: Nanoseconds, _ waiter: Waiter<Void>?) {
     var due = Due()
     state.withLock { state in
@@ -118,8 +128,11 @@ final class EndpointCore: @unchecked Sendable {
         if state.hasStopped { due.answer(waiter, ()) } else { state.closers.append(waiter) }
       }
       guard state.over == nil else { return }
-      let shorter = min(lingering, state.closing?.lingering ?? lingering)
-      state.closing = Closing(lingering: shorter)
+      for acceptor in state.acceptors { due.answer(acceptor.waiter, .failure(.endpointClosed)) }
+      state.acceptors = []
+      var closing = state.closing ?? Closing()
+      closing.asked = min(lingering, closing.asked ?? lingering)
+      state.closing = closing
       wake(&state)
     }
     due.run()
@@ -144,39 +157,46 @@ final class EndpointCore: @unchecked Sendable {
 
   /// Acts on what users have asked for since the last turn.
   private func drain(_ engine: inout Engine) {
-    var closing: Closing?
+    var deadline: Instant?
     let scheduled = state.withLock { state in
       state.isDraining = false
-      if let asked = state.closing, !asked.hasBegun {
-        state.closing!.hasBegun = true
-        let (deadline, overflow) = engine.now.addingReportingOverflow(asked.lingering)
-        state.closing!.deadline = overflow ? .max : deadline
-        closing = state.closing
+      if let asked = state.closing?.asked {
+        let (end, overflow) = engine.now.addingReportingOverflow(asked)
+        deadline = min(overflow ? .max : end, state.closing?.deadline ?? .max)
+        state.closing = Closing(deadline: deadline)
       }
       let scheduled = state.scheduled
       state.scheduled.removeAll()
       return scheduled
     }
     for channel in scheduled { channel.serve(&engine) }
-    if let closing { begin(closing, &engine) }
+    if let deadline { begin(until: deadline, &engine) }
+  }
+
+  /// Dials for a channel, unless the endpoint is closing.
+  func dial(_ dial: ChannelState.Dial, _ engine: inout Engine) throws(TransportError) -> Peer {
+    if let refusal = state.withLock({ $0.refusal }) { throw refusal }
+    do throws(EngineError) {
+      return try engine.connect(to: dial.address, pinned: dial.pinned, versions: dial.versions)
+    } catch {
+      throw error == .tooManyPeers ? .tooManyPeers : .originalHasNoIdentity
+    }
   }
 
   /// What its user has not finished is closed at once, or everything when there is no time to linger.
-  private func begin(_ closing: Closing, _ engine: inout Engine) {
-    let refused = state.withLock { state in
-      defer { state.incoming.removeAll() }
-      return state.incoming
-    }
+  private func begin(until deadline: Instant, _ engine: inout Engine) {
+    let refused = state.withLock { $0.incoming.removeAll() }
     for channel in refused { channel.close(code: Endpoint.Code.endpointClosed, reason: "") }
-    closeChannels(&engine) { closing.lingering == 0 || !$0.isFinished }
-    if closing.lingering > 0 { engine.setTimer(at: closing.deadline, token: Self.closingToken) }
+    let isOver = deadline <= engine.now
+    closeChannels(&engine) { isOver || !$0.isFinished }
+    if !isOver { engine.setTimer(at: deadline, token: Self.closingToken) }
   }
 
   private func closeChannels(_ engine: inout Engine, where condition: (ChannelState) -> Bool) {
     for case let channel? in channels {
       var due = Due()
       let isClosed = channel.state.withLock { state in
-        guard state.over != nil || condition(state) else { return false }
+        guard condition(state) else { return false }
         state.order(ChannelState.Close(code: Endpoint.Code.endpointClosed, reason: ""), &due, as: .endpointClosed)
         return true
       }
@@ -187,9 +207,8 @@ final class EndpointCore: @unchecked Sendable {
 
   /// Whether the thread may end: asked to close, and nothing left to wait for.
   private func mayStop(_ engine: borrowing Engine) -> Bool {
-    let closing = state.withLock { $0.closing }
-    guard let closing, closing.hasBegun else { return false }
-    return channelCount == 0 || closing.lingering == 0 || closing.deadline <= engine.now
+    guard let deadline = state.withLock({ $0.closing?.deadline }) else { return false }
+    return channelCount == 0 || deadline <= engine.now
   }
 
   func insert(_ channel: Channel, _ peer: Peer) {
@@ -229,27 +248,30 @@ final class EndpointCore: @unchecked Sendable {
   }
 
   /// A connection came in: for who waits, or for the backlog.
-  /// - Returns: false when the backlog is full, or the endpoint is closing.
-  func offer(_ channel: Channel) -> Bool {
+  /// - Returns: the code of CLOSE when there is no place for it.
+  func offer(_ channel: Channel) -> UInt32? {
     var due = Due()
-    let isTaken = state.withLock { state in
-      if state.closing != nil { return false }
+    var isAccepted = false
+    let refusal: UInt32? = state.withLock { state in
+      if state.closing != nil { return Endpoint.Code.endpointClosed }
       if !state.acceptors.isEmpty {
+        isAccepted = true
         due.answer(state.acceptors.removeFirst().waiter, .success(channel))
       } else if state.incoming.count < configuration.backlog {
         state.incoming.append(channel)
       } else {
-        return false
+        return Endpoint.Code.backlogFull
       }
-      return true
+      return nil
     }
+    if isAccepted { channel.accepted() }
     due.run()
-    return isTaken
+    return refusal
   }
 
-  /// A connection that was lost before it was accepted is of no use to anyone.
+  /// A connection that was lost before it was accepted, and has left nothing to read, is of no use to anyone.
   func withdraw(_ channel: Channel) {
-    state.withLock { $0.incoming.removeAll { $0 === channel } }
+    state.withLock { $0.incoming.remove(channel) }
   }
 
   /// At the end of a turn.
@@ -264,7 +286,8 @@ final class EndpointCore: @unchecked Sendable {
       return state.figures
     }
     if figures.isEmpty { return }
-    let statistics = EndpointStatistics(engine: reactor.engine.statistics, reactor: reactor.statistics)
+    let statistics = EndpointStatistics(
+      engine: reactor.engine.statistics, reactor: reactor.statistics, bufferBytesInUse: UInt64(max(budget.used, 0)))
     for waiter in figures { waiter.resume(statistics) }
   }
 
@@ -280,17 +303,26 @@ final class EndpointCore: @unchecked Sendable {
         try reactor.turn(&handler, timeout: nil)
         deliver(&reactor)
       }
-      // CLOSE to everyone who is left; a second is long for a socket that does not take them.
       closeChannels(&reactor.engine) { _ in true }
-      let end = reactor.engine.now + 1_000_000_000
-      while reactor.engine.now < end {
-        try reactor.turn(&handler, timeout: 0)
-        if reactor.nextTimeout != 0 { break }
-      }
+      try sendLast(&reactor, &handler)
     } catch {
       over = .system(error)
     }
     stop(reactor, over)
+  }
+
+  /// CLOSE to everyone who is left: until the socket has taken all of it, has taken nothing for a second, or ten are over.
+  private func sendLast(_ reactor: inout Reactor, _ handler: inout EndpointHandler) throws(SystemError) {
+    let end = reactor.engine.now + .seconds(10)
+    var sent = reactor.engine.statistics.datagramsSent
+    var progress = reactor.engine.now
+    repeat {
+      try reactor.turn(&handler, timeout: .milliseconds(10))
+      if reactor.engine.statistics.datagramsSent != sent {
+        sent = reactor.engine.statistics.datagramsSent
+        progress = reactor.engine.now
+      }
+    } while reactor.engine.socketIsBehind && reactor.engine.now < min(end, progress + .seconds(1))
   }
 
   /// - Parameter reactor: its descriptors are closed before anyone is told.
@@ -304,9 +336,8 @@ final class EndpointCore: @unchecked Sendable {
       state.acceptors = []
       for waiter in state.figures { due.answer(waiter, nil) }
       state.figures = []
-      left = state.scheduled + state.incoming
+      left = state.scheduled + state.incoming.removeAll()
       state.scheduled = []
-      state.incoming = []
     }
     left += channels.compactMap { $0 }
     channels = []

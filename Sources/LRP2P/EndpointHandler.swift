@@ -14,7 +14,7 @@ struct EndpointHandler: Handler {
       channel.peer = peer
       channel.state.withLock { $0.connected(figures) }
       core.insert(channel, peer)
-      if !core.offer(channel) { channel.close(code: Endpoint.Code.backlogFull, reason: "") }
+      if let code = core.offer(channel) { channel.close(code: code, reason: "") }
     } else if let channel = core.channel(of: peer) {
       var due = Due()
       channel.state.withLock { state in
@@ -29,13 +29,7 @@ struct EndpointHandler: Handler {
   mutating func received(_ peer: Peer, _ bytes: RawSpan, engine: inout Engine) {
     guard let channel = core.channel(of: peer) else { return }
     let isFull = unsafe bytes.withUnsafeBytes { bytes in
-      channel.state.withLock { state in
-        if state.isDetached || state.over != nil { return false }
-        unsafe state.inbound.append(bytes)
-        guard state.inbound.count >= state.readLimit else { return false }
-        state.isPaused = true
-        return true
-      }
+      channel.state.withLock { unsafe $0.receive(bytes) }
     }
     if isFull { engine.pause(peer) }
     core.mark(channel)
@@ -48,10 +42,12 @@ struct EndpointHandler: Handler {
   }
 
   mutating func fill(_ peer: Peer, offset: UInt64, into bytes: inout MutableRawSpan) {
-    // The engine asks only for what was offered, and `closed` comes before the channel goes.
-    guard let channel = core.channel(of: peer) else { preconditionFailure("bytes of a connection that is over") }
+    let channel = core.channel(of: peer)
     unsafe bytes.withUnsafeMutableBytes { target in
-      channel.state.withLock { unsafe $0.outbound.copy(from: offset, to: target) }
+      let isHeld = channel?.state.withLock { unsafe $0.outbound.copy(from: offset, to: target) } ?? false
+      // The engine asks for what was offered, and not behind `closed`. Should it ask for more, that is no reason to take all
+      // other connections down: nobody is there to be sent anything, and it shall be nothing that was in this memory.
+      if !isHeld { unsafe target.initializeMemory(as: UInt8.self, repeating: 0) }
     }
   }
 
@@ -63,11 +59,20 @@ struct EndpointHandler: Handler {
     due.run()
   }
 
+  /// It is over, and what its reader has not taken yet comes as it goes on.
+  mutating func draining(_ peer: Peer, reason: CloseReason, engine: inout Engine) {
+    core.channel(of: peer)?.draining(.closed(reason))
+  }
+
   mutating func closed(_ peer: Peer, reason: CloseReason, engine: inout Engine) {
     guard let channel = core.remove(peer) else { return }
-    if reason != .finished { core.withdraw(channel) }
+    if !channel.state.withLock({ $0.hasSomethingToRead }) { core.withdraw(channel) }
     channel.ended(.closed(reason))
   }
+
+  // `receivePool` is not answered: a full pool is flow control, as a full socket buffer is to TCP. To close those that hold the
+  // most would drop what was acknowledged, and let whoever fills the pool choose when; to let paused readers go on would
+  // only move the bytes. `readBuffer` and `bufferBytes` bound what they have here.
 
   mutating func timerFired(token: UInt64, engine: inout Engine) {
     // A detached connection; the peer's handle is its id. Anything else has only ended the reactor's wait.
@@ -85,16 +90,21 @@ extension ChannelState {
 }
 
 extension EndpointCore {
-  /// Looks after a finished connection that nobody holds: while the peer takes its bytes it may stay.
+  /// Looks after a finished connection that nobody holds. As long as the peer has not everything, the end of the stream
+  /// included, it stays, however slow the peer's reader is: a peer that is gone ends it by the idle timeout. From then on
+  /// the peer has an interval to end its own direction.
   func lingered(_ token: UInt64, _ engine: inout Engine) {
-    guard let channel = channel(ofToken: token) else { return }
+    guard let channel = channel(ofToken: token), let peer = channel.peer else { return }
+    let figures = engine.statistics(of: peer)
+    let isIdle = figures.map { $0.packetsInFlight == 0 && $0.limitedBy == .application } ?? true
     channel.change { state, due in
       guard state.isDetached, state.over == nil else { return }
-      if state.outbound.count > 0, state.outbound.start != state.lingerMark {
-        state.lingerMark = state.outbound.start
-        state.lingers = true
-      } else {
+      let isDelivered = isIdle && state.outbound.count == 0
+      if isDelivered, state.isDelivered {
         state.order(ChannelState.Close(code: Endpoint.Code.abandoned, reason: ""), &due)
+      } else {
+        state.isDelivered = isDelivered
+        state.lingers = true
       }
     }
   }

@@ -7,11 +7,11 @@ import LRP2PCore
 struct WriteSource: @unchecked Sendable {
   var storage: [UInt8] = []
   var borrowed: UnsafeRawBufferPointer?
-  var release: (@Sendable () -> Void)?
+  var release: Release?
 
   init(_ bytes: [UInt8]) { storage = bytes }
 
-  init(borrowing bytes: UnsafeRawBufferPointer, release: @escaping @Sendable () -> Void) {
+  init(borrowing bytes: UnsafeRawBufferPointer, release: @escaping Release) {
     unsafe borrowed = bytes
     self.release = release
   }
@@ -59,7 +59,11 @@ struct SendQueue {
   private static var short: Int { 4096 }
   private static var sharedCapacity: Int { 65_536 }
 
-  var count: Int { Int(end - start) }
+  /// Nothing will be asked for again.
+  private var isReleased = false
+
+  /// Bytes that are held.
+  var count: Int { isReleased ? 0 : Int(end - start) }
 
   /// Appends all of a source.
   mutating func append(_ source: WriteSource, _ due: inout Due) {
@@ -102,9 +106,10 @@ struct SendQueue {
     releaseAcknowledged(&due)
   }
 
-  /// Copies the bytes at `offset` on, which the queue holds.
-  func copy(from offset: UInt64, to target: UnsafeMutableRawBufferPointer) {
-    precondition(offset >= start && offset + UInt64(target.count) <= end, "bytes that are not held any more")
+  /// Copies the bytes at `offset` on.
+  /// - Returns: false when the queue does not hold them.
+  func copy(from offset: UInt64, to target: UnsafeMutableRawBufferPointer) -> Bool {
+    guard !isReleased, offset >= start, offset + UInt64(target.count) <= end else { return false }
     var low = head
     var high = chunks.count
     // The last chunk that starts at or before the offset.
@@ -121,19 +126,22 @@ struct SendQueue {
       done += length
       low += 1
     }
+    return true
   }
 
   /// The peer has everything below `offset`.
   mutating func acknowledge(upTo offset: UInt64, _ due: inout Due) {
-    precondition(offset <= end, "more acknowledged than written")
-    start = max(start, offset)
+    start = max(start, min(offset, end))
     releaseAcknowledged(&due)
   }
 
   /// The connection is over: nothing will be asked for again. `start` goes on to tell what was acknowledged.
   mutating func releaseAll(_ due: inout Due) {
+    let isMany = count >= 1 << 20
+    isReleased = true
     for chunk in chunks[head...] {
-      if let release = chunk.source.release { due.add(release) }
+      if let release = chunk.source.release { due.release(release) }
+      due.discard(chunk.source.storage, isMany: isMany)
     }
     chunks = []
     head = 0
@@ -141,11 +149,16 @@ struct SendQueue {
 
   private mutating func releaseAcknowledged(_ due: inout Due) {
     while head < chunks.count, chunks[head].end <= start, !chunks[head].isOpen {
-      if let release = chunks[head].source.release { due.add(release) }
+      if let release = chunks[head].source.release { due.release(release) }
+      due.discard(chunks[head].source.storage)
       chunks[head].source = WriteSource([])
       head += 1
     }
-    if head == chunks.count || head > 64 && 2 * head > chunks.count {
+    if head == chunks.count {
+      // An idle connection keeps nothing.
+      chunks = []
+      head = 0
+    } else if head > 64 && 2 * head > chunks.count {
       chunks.removeFirst(head)
       head = 0
     }

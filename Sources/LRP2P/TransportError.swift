@@ -16,6 +16,9 @@ public enum TransportError: Error, Hashable, Sendable {
   case finished
   /// The endpoint was closed, or its last reference is gone: make a new one.
   case endpointClosed
+  /// A blocking call on the endpoint's own thread (in `accepts` or in a `release`), which would wait for itself: a mistake of
+  /// the program; make the call from another thread.
+  case ownThread
   /// All of `EngineConfiguration.maximumPeers` connections are in use: close some, or raise it.
   case tooManyPeers
   /// A pinned key was given for a dial that may only end with the original peer, whose keys are throw-away: drop one.
@@ -42,6 +45,7 @@ extension TransportError: CustomStringConvertible {
     case .closed(let reason): "connection closed: \(reason.text)"
     case .finished: "written behind finish"
     case .endpointClosed: "the endpoint is closed"
+    case .ownThread: "a blocking call on the endpoint's own thread"
     case .tooManyPeers: "all connections of the endpoint are in use (maximumPeers)"
     case .originalHasNoIdentity: "the original peer has no lasting key to pin"
     case .configuration(let invalid): ReactorError.configuration(invalid).description

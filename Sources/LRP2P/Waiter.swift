@@ -33,18 +33,69 @@ enum Attempt<Answer: Sendable> {
   case wait(ticket: UInt64)
 }
 
-/// What is to be done once all locks are released: answers to waiters, and callbacks of the user.
-struct Due {
-  private var actions: [() -> Void] = []
+/// The user's word that memory of a borrowed write is his again.
+typealias Release = @Sendable () -> Void
 
-  mutating func add(_ action: @escaping () -> Void) { actions.append(action) }
+/// What is to be done once all locks are released: callbacks of the user, answers to waiters, and memory to free.
+struct Due {
+  private var releases: [Release] = []
+  private var actions: [() -> Void] = []
+  private var garbage: Garbage?
+
+  mutating func release(_ release: @escaping Release) { releases.append(release) }
+
+  /// For the endpoint's thread to call.
+  mutating func takeReleases() -> [Release] {
+    var taken: [Release] = []
+    swap(&taken, &releases)
+    return taken
+  }
 
   mutating func answer<Answer: Sendable>(_ waiter: Waiter<Answer>, _ answer: Answer) {
     actions.append { waiter.resume(answer) }
   }
 
+  /// Bytes that nobody needs any more. Freeing large ones takes long, so another thread does it.
+  /// - Parameter isMany: others go with it.
+  mutating func discard(_ bytes: [UInt8], isMany: Bool = false) {
+    if bytes.count < Garbage.large, !isMany { return }
+    collect { $0.arrays.append(bytes) }
+  }
+
+  mutating func discard(_ bytes: ReadBytes) {
+    if bytes.count < Garbage.large { return }
+    collect { $0.blocks += bytes.blocks }
+  }
+
+  private mutating func collect(_ add: (Garbage) -> Void) {
+    let collected = garbage ?? Garbage()
+    garbage = collected
+    add(collected)
+  }
+
+  /// Releases come first: who is told of an end finds memory released.
   consuming func run() {
+    for release in releases { release() }
     for action in actions { action() }
+    garbage?.free()
+  }
+}
+
+/// Memory to be freed by a thread that nobody waits for.
+///
+/// `@unchecked Sendable`: filled by one thread, then given to another.
+private final class Garbage: @unchecked Sendable {
+  /// What the allocator takes from the system, and gives back to it page by page, is of this size or larger.
+  static var large: Int { 131_072 }
+
+  var arrays: [[UInt8]] = []
+  var blocks: [ReadBlock] = []
+
+  func free() {
+    Task.detached(priority: .utility) {
+      self.arrays = []
+      self.blocks = []
+    }
   }
 }
 

@@ -60,14 +60,10 @@ struct Pipe: ParsableCommand {
         throw Failure("no room for a connection")
       }
     }
-    while handler.outcome == nil { try turn(&reactor, &handler) }
-    if case .failure(let failure) = handler.outcome {
-      // Without waiting: what the peer is told leaves with the next turns.
-      try reactor.linger(&handler)
-      throw failure
-    }
-    guard handler.drain() else { throw Failure("standard output: \(Files.errorText())") }
+    // The reactor turns on while a slow reader takes the rest: the peer may repeat what it has not heard the answer to.
+    while !handler.isDone { try turn(&reactor, &handler) }
     try reactor.linger(&handler)
+    if case .failure(let failure) = handler.outcome { throw failure }
   }
 
   /// Waits for the reactor, standard input or standard output, whichever is wanted, and serves them.

@@ -19,6 +19,9 @@ struct PipeHandler: Handler {
   private var isDialled = false
   private var isPaused = false
   private var inputEnded = false
+  private var peerFinished = false
+  /// The connection is over but for what the peer has sent.
+  private var isDraining = false
   private var acknowledged: UInt64 = 0
   private var received: UInt64 = 0
 
@@ -31,7 +34,9 @@ struct PipeHandler: Handler {
   }
 
   /// Whether standard input is to be read now.
-  var wantsInput: Bool { isConnected && !inputEnded && ring.free >= 1 << 16 && outcome == nil }
+  var wantsInput: Bool { isConnected && !isDraining && !inputEnded && ring.free >= 1 << 16 && outcome == nil }
+  /// Whether it is known how it ends, and everything that came is written: also what came before a peer failed.
+  var isDone: Bool { outcome != nil && output.isEmpty }
   /// Whether bytes wait for standard output.
   var wantsOutput: Bool { !output.isEmpty }
   var outputDescriptor: Int32 { output.descriptor }
@@ -78,12 +83,27 @@ struct PipeHandler: Handler {
   }
 
   mutating func finished(_ peer: Peer, engine: inout Engine) {
-    if peer == self.peer { output.closeWhenEmpty() }
+    guard peer == self.peer else { return }
+    peerFinished = true
+    output.closeWhenEmpty()
+  }
+
+  mutating func draining(_ peer: Peer, reason: CloseReason, engine: inout Engine) {
+    if peer == self.peer { isDraining = true }
   }
 
   mutating func closed(_ peer: Peer, reason: CloseReason, engine: inout Engine) {
     guard peer == self.peer, outcome == nil else { return }
-    outcome = reason == .finished ? .success(()) : .failure(Failure(reason, of: name))
+    outcome = isSuccess(reason) ? .success(()) : .failure(Failure(reason, of: name))
+  }
+
+  /// Either both have ended, or the peer has had enough (`--bytes`) when there was nothing left to say.
+  private func isSuccess(_ reason: CloseReason) -> Bool {
+    switch reason {
+    case .finished: true
+    case .remote(code: 0, _): peerFinished && inputEnded && acknowledged == ring.end
+    default: false
+    }
   }
 
   /// Reads what is there of standard input, as far as the ring takes it.
@@ -119,9 +139,6 @@ struct PipeHandler: Handler {
     endIfComplete(&engine)
   }
 
-  /// Everything has been delivered and written; nothing of it is lost when the process ends.
-  mutating func drain() -> Bool { output.flush(waits: true) }
-
   private mutating func endIfComplete(_ engine: inout Engine) {
     guard let endsAfter, let peer, outcome == nil, received >= endsAfter, inputEnded, acknowledged == ring.end,
       output.isEmpty
@@ -131,7 +148,8 @@ struct PipeHandler: Handler {
   }
 
   private mutating func fail(_ text: String, _ engine: inout Engine) {
-    guard outcome == nil else { return }
+    // What was received and cannot be written is not delivered, whatever the connection came to.
+    if case .failure = outcome { return }
     outcome = .failure(Failure(text))
     if let peer { engine.close(peer, code: CloseCode.interrupted, reason: text) }
   }

@@ -30,6 +30,11 @@ struct StandardOutput {
 
   mutating func append(_ span: RawSpan) {
     if isClosed { return }
+    // A reader that is slow, but never quite behind, would have it grow for ever.
+    if start >= 1 << 18, 2 * start >= bytes.count {
+      bytes.removeFirst(start)
+      start = 0
+    }
     unsafe span.withUnsafeBytes { unsafe bytes.append(contentsOf: $0) }
   }
 
@@ -39,16 +44,16 @@ struct StandardOutput {
     if isEmpty { finish() }
   }
 
-  /// Writes what is taken at once, or everything.
-  /// - Returns: `false` with `errno` when writing failed.
-  mutating func flush(waits: Bool = false) -> Bool {
+  /// Writes what is taken at once.
+  /// - Returns: `false` with `errno` when writing failed; then nothing waits any more.
+  mutating func flush() -> Bool {
     while !isEmpty {
-      if !isNonBlocking || waits, !isWritable(waits: waits) { return true }
+      if !isNonBlocking, !isWritable { return true }
       let written = unsafe bytes.withUnsafeBytes {
         unsafe write(descriptor, $0.baseAddress! + start, min($0.count - start, largestWrite))
       }
       if written < 0 {
-        if errno == EINTR || (waits && errno == EAGAIN) { continue }
+        if errno == EINTR { continue }
         if errno == EAGAIN { return true }
         bytes.removeAll()
         start = 0
@@ -68,8 +73,8 @@ struct StandardOutput {
     close(descriptor)
   }
 
-  private func isWritable(waits: Bool) -> Bool {
+  private var isWritable: Bool {
     var entry = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
-    return unsafe poll(&entry, 1, waits ? -1 : 0) > 0
+    return unsafe poll(&entry, 1, 0) > 0
   }
 }

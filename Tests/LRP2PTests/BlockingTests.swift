@@ -49,6 +49,31 @@ import Testing
     #expect(throws: TransportError.endpointClosed) { _ = try pair.server.blocking.accept() }
   }
 
+  /// In a `release` they would wait for themselves.
+  @Test func ownThreadIsRefused() throws {
+    let pair = try EndpointPair()
+    let client = try pair.client.blocking.connect(to: pair.server.localAddress)
+    let memory = Memory([1, 2, 3])
+    let ended = Rendezvous<[TransportError]>()
+    try unsafe client.blocking.write(memory.bytes) {
+      var errors: [TransportError] = []
+      func note(_ body: () throws(TransportError) -> Void) {
+        do throws(TransportError) { try body() } catch { errors.append(error) }
+      }
+      note { () throws(TransportError) in _ = try client.blocking.read() }
+      note { () throws(TransportError) in try client.blocking.write([1]) }
+      note { () throws(TransportError) in try client.blocking.flush() }
+      note { () throws(TransportError) in _ = try client.blocking.closed() }
+      note { () throws(TransportError) in _ = try pair.client.blocking.accept() }
+      note { () throws(TransportError) in _ = try pair.client.blocking.connect(to: pair.server.localAddress) }
+      pair.client.blocking.close()
+      ended.deliver(errors)
+    }
+    #expect(ended.wait() == Array(repeating: .ownThread, count: 6))
+    pair.client.blocking.close()
+    pair.server.blocking.close()
+  }
+
   @Test func closeEndsWaits() throws {
     let pair = try EndpointPair()
     let client = try pair.client.blocking.connect(to: pair.server.localAddress)
