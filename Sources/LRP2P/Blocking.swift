@@ -13,7 +13,7 @@ public struct BlockingEndpoint: Sendable {
   /// `Endpoint.accept`, blocking.
   @available(*, noasync, message: "use Endpoint.accept")
   public func accept() throws(TransportError) -> Connection {
-    endpoint.core.assertMayBlock()
+    try endpoint.core.assertMayBlock()
     switch endpoint.core.tryAccept() {
     case .done(let result): return Connection(try result.get())
     case .wait(let ticket):
@@ -26,7 +26,7 @@ public struct BlockingEndpoint: Sendable {
   public func connect(
     to address: Address, pinned: PublicKey? = nil, versions: ProtocolVersions = .version1
   ) throws(TransportError) -> Connection {
-    endpoint.core.assertMayBlock()
+    try endpoint.core.assertMayBlock()
     let channel = Channel(
       core: endpoint.core, dial: ChannelState.Dial(address: address, pinned: pinned, versions: versions))
     try block { channel.dial($0) }.get()
@@ -36,7 +36,7 @@ public struct BlockingEndpoint: Sendable {
   /// `Endpoint.close`, blocking.
   @available(*, noasync, message: "use Endpoint.close")
   public func close(lingering: Duration = .zero) {
-    endpoint.core.assertMayBlock()
+    guard (try? endpoint.core.assertMayBlock()) != nil else { return }
     block { endpoint.core.close(lingering: lingering.nanoseconds, $0) }
   }
 }
@@ -52,7 +52,7 @@ public struct BlockingConnection: Sendable {
   /// `Connection.read`, blocking.
   @available(*, noasync, message: "use Connection.read")
   public func read(upTo limit: Int = 65_536) throws(TransportError) -> [UInt8] {
-    channel.core.assertMayBlock()
+    try channel.core.assertMayBlock()
     switch channel.tryRead(limit) {
     case .done(let result): return try result.get()
     case .wait(let ticket): return try block { channel.read(limit, ticket: ticket, $0) }.get()
@@ -70,7 +70,10 @@ public struct BlockingConnection: Sendable {
   }
 
   private func write(_ source: WriteSource) throws(TransportError) {
-    channel.core.assertMayBlock()
+    do throws(TransportError) { try channel.core.assertMayBlock() } catch {
+      source.release?()
+      throw error
+    }
     switch channel.tryWrite(source) {
     case .done(let result): try result.get()
     case .wait(let ticket): try block { channel.write(source, ticket: ticket, $0) }.get()
@@ -80,7 +83,7 @@ public struct BlockingConnection: Sendable {
   /// `Connection.flush`, blocking.
   @available(*, noasync, message: "use Connection.flush")
   public func flush() throws(TransportError) {
-    channel.core.assertMayBlock()
+    try channel.core.assertMayBlock()
     let ticket = channel.nextTicket()
     try block { channel.flush($0, ticket: ticket) }.get()
   }
@@ -88,7 +91,7 @@ public struct BlockingConnection: Sendable {
   /// `Connection.closed`, blocking.
   @available(*, noasync, message: "use Connection.closed")
   public func closed() throws(TransportError) -> CloseReason {
-    channel.core.assertMayBlock()
+    try channel.core.assertMayBlock()
     let ticket = channel.nextTicket()
     return try block { channel.watch($0, ticket: ticket) }.get()
   }
@@ -105,7 +108,9 @@ extension Connection {
 }
 
 extension EndpointCore {
-  func assertMayBlock() {
+  /// - Throws: `SystemError.forked`.
+  func assertMayBlock() throws(TransportError) {
+    try assertNotForked()
     precondition(!isOwnThread, "a blocking call on the endpoint's own thread would wait for itself")
   }
 }

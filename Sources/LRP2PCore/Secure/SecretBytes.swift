@@ -5,6 +5,12 @@ package func wipe(_ bytes: inout MutableRawSpan) {
   unsafe bytes.withUnsafeMutableBytes { _ = unsafe $0.initializeMemory(as: UInt8.self, repeating: 0) }
 }
 
+/// The same for memory that is about to be given back.
+@inline(never) @_optimize(none)
+package func wipe(_ start: UnsafeMutableRawPointer, _ byteCount: Int) {
+  _ = unsafe start.initializeMemory(as: UInt8.self, repeating: 0, count: byteCount)
+}
+
 extension InlineArray where Element == UInt8 {
   /// The bytes as raw memory: safe, as they have no padding.
   package var bytes: RawSpan {
