@@ -107,7 +107,8 @@ if Context.environment["LRP2P_CONSTANT_TIME"] != nil {
     .target(name: "CMemcheck", path: "Tests/CMemcheck"),
     .executableTarget(
       name: "constant-time", dependencies: ["LRP2PCore", "LRP2PSodium", "LRP2PIPSecMB", "CMemcheck"],
-      path: "Tests/ConstantTime", swiftSettings: settings),
+      path: "Tests/ConstantTime", exclude: ["verdicts.supp"], swiftSettings: settings,
+      linkerSettings: [.linkedLibrary("m")]),
   ]
 }
 

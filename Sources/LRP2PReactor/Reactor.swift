@@ -132,8 +132,9 @@ public struct Reactor: ~Copyable {
   /// Where descriptors of the user are registered, to be served by a `DescriptorHandler`. The same object each time; the first
   /// call makes it.
   ///
-  /// - Throws: when there are no descriptors left for it (EMFILE, ENFILE).
+  /// - Throws: when there are no descriptors left for it (EMFILE, ENFILE); `SystemError.forked`.
   public mutating func descriptorSet() throws(SystemError) -> DescriptorSet {
+    try process.check()
     if let descriptors { return descriptors }
     let made = try DescriptorSet()
     try backend.add(made)

@@ -9,13 +9,14 @@ import LRP2PCore
 /// is `ProcessMark`.
 ///
 /// Belongs to one owner and its thread, as what stands in it does.
+@safe
 package final class SecretPages: SecretMemory {
   /// Bytes that one owner locks at most, so that a table of very many keys leaves the limit (RLIMIT_MEMLOCK) to others.
   package static var mostLocked: Int { 1 << 20 }
 
   private var locked = 0
   /// Blocks of the allocator, where the kernel has no more mappings to give.
-  private var ordinary: [UnsafeMutableRawPointer] = []
+  private var ordinary: [UnsafeMutableRawPointer] = unsafe []
 
   package init() {}
 

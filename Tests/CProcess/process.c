@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -57,6 +58,25 @@ size_t process_find(const uint8_t *masked, size_t count, uint8_t mask, size_t *p
   close(memory);
   munmap(buffer, chunk + length);
   return seen;
+}
+
+int process_page_is(const void *address, const char *flag) {
+  FILE *maps = fopen("/proc/self/smaps", "re");
+  if (maps == NULL) return 0;
+  char line[512];
+  bool inside = false, found = false;
+  while (fgets(line, sizeof line, maps) != NULL) {
+    unsigned long start, end;
+    if (sscanf(line, "%lx-%lx ", &start, &end) == 2) inside = start <= (unsigned long)address && (unsigned long)address < end;
+    if (inside && strncmp(line, "VmFlags:", 8) == 0) found = strstr(line + 8, flag) != NULL;
+  }
+  fclose(maps);
+  return found;
+}
+
+size_t process_lock_limit(void) {
+  struct rlimit limit;
+  return getrlimit(RLIMIT_MEMLOCK, &limit) == 0 ? limit.rlim_cur : 0;
 }
 
 int process_fork(void) {

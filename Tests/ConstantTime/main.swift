@@ -108,7 +108,7 @@ func compare() {
 func branched(_ sum: inout Int) { sum += 1 }
 
 func leak() {
-  let table = (0..<256).map { $0 &* 7 }
+  let table: [Int] = (0..<256).map { $0 &* 7 }
   let key = hiddenKey()
   var sum = 0
   if key[3] & 1 == 0 { branched(&sum) }

@@ -12,7 +12,7 @@ package final class OrdinaryMemory: SecretMemory {
   package init() {}
 
   package func allocate(byteCount: Int) -> UnsafeMutableRawPointer {
-    unsafe .allocate(byteCount: byteCount, alignment: 64)
+    .allocate(byteCount: byteCount, alignment: 64)
   }
 
   package func release(_ block: UnsafeMutableRawPointer, byteCount: Int) { unsafe block.deallocate() }
