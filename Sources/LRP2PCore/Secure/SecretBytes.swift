@@ -12,7 +12,7 @@ package func wipe(_ start: UnsafeMutableRawPointer, _ byteCount: Int) { unsafe c
 /// Optimised, as tables of keys are large. Only what calls it must not be.
 @inline(never)
 private func clear(_ start: UnsafeMutableRawPointer?, _ byteCount: Int) {
-  if let start { unsafe start.initializeMemory(as: UInt8.self, repeating: 0, count: byteCount) }
+  if let start = unsafe start { unsafe start.initializeMemory(as: UInt8.self, repeating: 0, count: byteCount) }
 }
 
 extension InlineArray where Element == UInt8 {
