@@ -45,8 +45,9 @@ let package = Package(
     .testTarget(
       name: "LRP2PToolTests", dependencies: ["LRP2PTool", "LRP2PSodium"], swiftSettings: settings),
     .target(name: "CMemoryUse", path: "Tests/CMemoryUse"),
+    .target(name: "CProcess", path: "Tests/CProcess"),
     .testTarget(
-      name: "LRP2PTests", dependencies: ["LRP2P", "LRP2PIPSecMB", "LRP2PSimulation", "CMemoryUse"],
+      name: "LRP2PTests", dependencies: ["LRP2P", "LRP2PIPSecMB", "LRP2PSimulation", "CMemoryUse", "CProcess"],
       swiftSettings: settings),
   ]
 )
@@ -98,6 +99,17 @@ if Context.environment["LRP2P_FUZZ"] != nil {
     .executableTarget(
       name: "lrp2p-fuzz", dependencies: ["LRP2PSimulation", "LRP2PCore"], path: "Fuzz/lrp2p-fuzz",
       swiftSettings: settings + [.unsafeFlags(["-parse-as-library"])]))
+}
+
+// It needs valgrind's headers, so it exists only for scripts/check-constant-time.
+if Context.environment["LRP2P_CONSTANT_TIME"] != nil {
+  package.targets += [
+    .target(name: "CMemcheck", path: "Tests/CMemcheck"),
+    .executableTarget(
+      name: "constant-time", dependencies: ["LRP2PCore", "LRP2PSodium", "LRP2PIPSecMB", "CMemcheck"],
+      path: "Tests/ConstantTime", exclude: ["verdicts.supp"], swiftSettings: settings,
+      linkerSettings: [.linkedLibrary("m")]),
+  ]
 }
 
 // LRP2P_ONLY names the targets, by commas, of which a script builds its own kind (instrumented, sanitized): no others

@@ -36,6 +36,7 @@ public struct BlockingEndpoint: Sendable {
   /// `Endpoint.close`, blocking; on the endpoint's own thread it only begins to close.
   @available(*, noasync, message: "use Endpoint.close")
   public func close(lingering: Duration = .zero) {
+    guard (try? endpoint.core.assertNotForked()) != nil else { return }
     if endpoint.core.isOwnThread {
       endpoint.core.close(lingering: lingering.nanoseconds, nil)
     } else {
@@ -111,7 +112,9 @@ extension Connection {
 }
 
 extension EndpointCore {
+  /// - Throws: `ownThread`, `SystemError.forked`.
   func mayBlock() throws(TransportError) {
+    try assertNotForked()
     if isOwnThread { throw .ownThread }
   }
 }

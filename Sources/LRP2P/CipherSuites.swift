@@ -1,5 +1,6 @@
 import LRP2PCore
 import LRP2PIPSecMB
+import LRP2PReactor
 import LRP2PSodium
 
 /// Where suites come from: each engine needs one of its own.
@@ -11,9 +12,11 @@ package enum CipherSuites {
     case .libsodium:
       return sodium
     case .automatic:
-      do throws(IPSecMBUnavailable) { return try IPSecMBSuite(handshakes: sodium) } catch { return sodium }
+      do throws(IPSecMBUnavailable) { return try IPSecMBSuite(handshakes: sodium, memory: SecretPages()) } catch {
+        return sodium
+      }
     case .ipsecMB:
-      do throws(IPSecMBUnavailable) { return try IPSecMBSuite(handshakes: sodium) } catch {
+      do throws(IPSecMBUnavailable) { return try IPSecMBSuite(handshakes: sodium, memory: SecretPages()) } catch {
         throw .unavailable(field: "aeadProvider", reason: "libipsec-mb: \(error.reason)")
       }
     }

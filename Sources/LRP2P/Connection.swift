@@ -18,7 +18,7 @@ public final class Connection: Sendable {
     (remoteKey, remoteAddress) = channel.state.withLock { ($0.remoteKey, $0.remoteAddress) }
   }
 
-  deinit { channel.abandon() }
+  deinit { if !channel.core.isForked { channel.abandon() } }
 
   /// The next bytes of the peer's stream: what is there, at least one byte; an empty array is the end, when the peer has
   /// finished. Waits while nothing is there. As long as nobody reads, at most `EndpointConfiguration.readBuffer` bytes are
@@ -27,6 +27,7 @@ public final class Connection: Sendable {
   /// - Parameter limit: the most bytes to return; less than 1 is taken for 1.
   /// - Throws: `cancelled` (no byte is lost), or `closed` and the like once the bytes that had come before are read.
   public func read(upTo limit: Int = 65_536) async throws(TransportError) -> [UInt8] {
+    try channel.core.assertNotForked()
     if Task.isCancelled { throw .cancelled(accepted: 0) }
     switch channel.tryRead(limit) {
     case .done(let result): return try result.get().array()
@@ -61,9 +62,11 @@ public final class Connection: Sendable {
   }
 
   private func write(_ source: WriteSource) async throws(TransportError) {
-    if Task.isCancelled {
+    let error: TransportError? =
+      channel.core.isForked ? .system(.forked) : Task.isCancelled ? .cancelled(accepted: 0) : nil
+    if let error {
       source.release?()
-      throw .cancelled(accepted: 0)
+      throw error
     }
     switch channel.tryWrite(source) {
     case .done(let result): try result.get()
@@ -80,6 +83,7 @@ public final class Connection: Sendable {
   /// Waits until the peer's transport has everything that was accepted so far; if the last of it has not left yet, that asks the
   /// peer to say so at once. (Whether its program has read it, only the program can say.)
   public func flush() async throws(TransportError) {
+    try channel.core.assertNotForked()
     let channel = channel
     let ticket = channel.nextTicket()
     try await suspend {
@@ -91,20 +95,23 @@ public final class Connection: Sendable {
 
   /// Ends the own direction behind everything written; the peer's goes on. When both have ended and everything is acknowledged,
   /// the connection is over with `CloseReason.finished`.
-  public func finish() { channel.finish() }
+  public func finish() { if !channel.core.isForked { channel.finish() } }
 
   /// Ends the connection now, both ways; what is under way may be lost. All who wait get `closed(.local(code))`.
   ///
   /// - Parameters:
   ///   - code: for the peer's program, which gets `CloseReason.remote`.
   ///   - reason: for people, at most 1,000 bytes of UTF-8; the rest is cut off.
-  public func close(code: UInt32 = 0, reason: String = "") { channel.close(code: code, reason: reason) }
+  public func close(code: UInt32 = 0, reason: String = "") {
+    if !channel.core.isForked { channel.close(code: code, reason: reason) }
+  }
 
   /// Waits until the connection is over.
   ///
   /// - Returns: how it ended.
   /// - Throws: `cancelled`, or `endpointClosed` and `system` when it ended with its endpoint.
   public func closed() async throws(TransportError) -> CloseReason {
+    try channel.core.assertNotForked()
     let channel = channel
     let ticket = channel.nextTicket()
     return try await suspend {
@@ -117,6 +124,7 @@ public final class Connection: Sendable {
   /// Figures of the connection as it is now; nil when it is over.
   public func statistics() async -> PeerStatistics? {
     let channel = channel
+    if channel.core.isForked { return nil }
     return await suspend {
       channel.figures($0)
     } onCancel: {

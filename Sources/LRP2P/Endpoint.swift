@@ -50,13 +50,14 @@ public final class Endpoint: Sendable {
     do throws(SystemError) { try Thread.start("lrp2p") { handover.run() } } catch { throw .system(error) }
   }
 
-  deinit { core.close(lingering: 0, nil) }
+  deinit { if !core.isForked { core.close(lingering: 0, nil) } }
 
   /// The next connection of a peer that has dialled this endpoint, in the order of their handshakes. Up to
   /// `EndpointConfiguration.backlog` wait to be accepted; their bytes are kept meanwhile.
   ///
   /// - Throws: `cancelled` (the connection stays for the next accept), `endpointClosed`, `system`.
   public func accept() async throws(TransportError) -> Connection {
+    try core.assertNotForked()
     if Task.isCancelled { throw .cancelled(accepted: 0) }
     switch core.tryAccept() {
     case .done(let result): return Connection(try result.get())
@@ -85,6 +86,7 @@ public final class Endpoint: Sendable {
   public func connect(
     to address: Address, pinned: PublicKey? = nil, versions: ProtocolVersions = .version1
   ) async throws(TransportError) -> Connection {
+    try core.assertNotForked()
     let channel = Channel(core: core, dial: ChannelState.Dial(address: address, pinned: pinned, versions: versions))
     let result = await suspend {
       channel.dial($0)
@@ -102,6 +104,7 @@ public final class Endpoint: Sendable {
   ///   arrives. It ends with the last of them.
   public func close(lingering: Duration = .zero) async {
     let core = core
+    if core.isForked { return }
     await suspend {
       core.close(lingering: lingering.nanoseconds, $0)
     } onCancel: {
@@ -111,6 +114,7 @@ public final class Endpoint: Sendable {
   /// Counters of the socket and the protocol; nil when the endpoint is closed.
   public func statistics() async -> EndpointStatistics? {
     let core = core
+    if core.isForked { return nil }
     return await suspend {
       core.figures($0)
     } onCancel: {

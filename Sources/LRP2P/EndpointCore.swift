@@ -62,6 +62,14 @@ final class EndpointCore: @unchecked Sendable {
 
   // MARK: From any thread
 
+  /// In a forked child there is no thread to answer, and locks may be held for ever. Asked before any is taken.
+  var isForked: Bool { remote.process.isForked }
+
+  /// - Throws: `SystemError.forked`.
+  func assertNotForked() throws(TransportError) {
+    if isForked { throw .system(.forked) }
+  }
+
   /// Has the reactor's thread serve a channel.
   func schedule(_ channel: Channel) {
     var isOver: TransportError?

@@ -17,6 +17,7 @@ public struct Identity: Sendable {
     var bytes = unsafe span.mutableBytes
     SodiumSuite().random(&bytes)
     self.init(secretKey: key)
+    wipeStack()
   }
 
   /// Reads an identity that `save` has written: one line, `lrp2p-identity-v1` and 64 hexadecimal characters. The
@@ -28,6 +29,7 @@ public struct Identity: Sendable {
     var key = try Self.read(path, into: &file)
     defer { wipe(&key) }
     self.init(secretKey: key)
+    wipeStack()
   }
 
   /// Writes the identity to a new file that only its owner can read (mode 0600). An existing file is never replaced.
@@ -86,13 +88,25 @@ public struct Identity: Sendable {
   }
 }
 
-/// The secret's only home. Nothing changes it between `init` and `deinit`, so threads may share it.
+/// The secret's only home, in no core dump. Nothing changes it between `init` and `deinit`, so threads may share it.
+@safe
 private final class Secret: @unchecked Sendable {
-  private(set) var key: SecretKey
+  private let memory = SecretPages()
+  // Bound: one key, owned.
+  private let place: UnsafeMutablePointer<SecretKey>
 
-  init(_ key: SecretKey) { self.key = key }
+  init(_ key: borrowing SecretKey) {
+    let block = unsafe memory.allocate(byteCount: MemoryLayout<SecretKey>.size)
+    unsafe place = block.bindMemory(to: SecretKey.self, capacity: 1)
+    unsafe place.initialize(to: copy key)
+  }
 
-  deinit { wipe(&key) }
+  var key: SecretKey { unsafeAddress { unsafe UnsafePointer(place) } }
+
+  deinit {
+    unsafe wipe(place, MemoryLayout<SecretKey>.size)
+    unsafe memory.release(UnsafeMutableRawPointer(place), byteCount: MemoryLayout<SecretKey>.size)
+  }
 }
 
 /// Why an identity could not be read or saved.

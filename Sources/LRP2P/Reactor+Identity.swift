@@ -15,7 +15,10 @@ extension Reactor {
   {
     let suite: any CipherSuite
     do { suite = try CipherSuites.make(configuration.aeadProvider) } catch { throw .configuration(error) }
-    try self.init(configuration: configuration, secretKey: identity.secretKey, suite: suite, bind: address)
+    var key = identity.secretKey
+    defer { wipe(&key) }
+    try self.init(configuration: configuration, secretKey: key, suite: suite, bind: address)
+    wipeStack()
   }
 
   /// One of several reactors on one port, each on a thread of its own.
@@ -28,6 +31,9 @@ extension Reactor {
   public init(identity: Identity, group: ReactorGroup, index: Int) throws(ReactorError) {
     let suite: any CipherSuite
     do { suite = try CipherSuites.make(group.configuration.aeadProvider) } catch { throw .configuration(error) }
-    try self.init(group: group, index: index, secretKey: identity.secretKey, suite: suite)
+    var key = identity.secretKey
+    defer { wipe(&key) }
+    try self.init(group: group, index: index, secretKey: key, suite: suite)
+    wipeStack()
   }
 }

@@ -360,11 +360,11 @@ extension Engine {
   }
 
   /// This side of a handshake, under a new ephemeral key. The caller wipes it.
-  func newNoise(initiator: Bool) -> NoiseHandshake {
+  mutating func newNoise(initiator: Bool) -> NoiseHandshake {
+    hasHandledSecrets = true
     var ephemeral = suite.randomKey()
     defer { ephemeral.wipe() }
-    return NoiseHandshake(
-      initiator: initiator, staticSecret: secretKey, staticPublic: publicKey, ephemeralSecret: ephemeral, suite: suite)
+    return NoiseHandshake(initiator: initiator, staticPublic: publicKey, ephemeralSecret: ephemeral, suite: suite)
   }
 
   /// Writes parameters to the start of `scratch`.
@@ -382,12 +382,14 @@ extension Engine {
   /// when the key agreement gives zero.
   mutating func writeMessage(_ slot: Int, payloadLength: Int, id: UInt64) -> Bool {
     let suite = self.suite
-    return peers.handshakes[slot].write(scratch, payloadLength, id: id, suite: suite)
+    hasHandledSecrets = true
+    return peers.handshakes[slot].write(scratch, payloadLength, id: id, secrets: secrets, suite: suite)
   }
 
   /// Reads a handshake message; its payload stands at the start of `scratch`.
   mutating func readPayload(_ message: RawSpan, with noise: inout NoiseHandshake) -> Int? {
     let suite = self.suite
+    hasHandledSecrets = true
     var payload = scratch.mutableBytes(0, scratch.byteCount)
     return noise.read(message, payload: &payload, suite: suite)
   }
@@ -403,15 +405,17 @@ extension Engine {
     let isInitiator = !peers.rows[slot].isIncoming
     var secrets = peers.handshakes[slot].noise.split(suite: suite)
     let hash = peers.handshakes[slot].noise.handshakeHash
-    let forth = TrafficKeys.derive(
+    var forth = TrafficKeys.derive(
       noiseKey: secrets.initiatorToResponder, aead: aead, initiatorToResponder: true, handshakeHash: hash, suite: suite)
-    let back = TrafficKeys.derive(
+    var back = TrafficKeys.derive(
       noiseKey: secrets.responderToInitiator, aead: aead, initiatorToResponder: false, handshakeHash: hash,
       suite: suite)
     secrets.initiatorToResponder.wipe()
     secrets.responderToInitiator.wipe()
     peers.keys[PeerTable.sealingRow(slot)] = isInitiator ? forth : back
     peers.keys[PeerTable.openingRow(slot)] = isInitiator ? back : forth
+    forth.bytes.wipe()
+    back.bytes.wipe()
     peers.handshakes[slot].noise.wipe()
   }
 }

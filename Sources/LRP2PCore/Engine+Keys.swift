@@ -6,6 +6,7 @@ extension Engine {
   mutating func openingRow(_ slot: Int, epoch: UInt64) -> Int? {
     // Datagrams of a new epoch come in bursts: those of a batch share one derivation.
     if scratchRowsUsed > 0, scratchSlot == slot, scratchEpoch == epoch { return scratchRowsUsed - 1 }
+    hasHandledSecrets = true
     guard
       let key = epochs(of: slot).openingKey(
         epoch, current: peers.keys[PeerTable.openingRow(slot)], suite: suite)
@@ -28,6 +29,7 @@ extension Engine {
   /// A datagram opened under the key in scratch row `row`: a newer epoch's key is taken into use.
   mutating func adoptKey(_ slot: Int, epoch: UInt64, row: Int) {
     guard epoch > peers.flows[slot].epochs.receiving else { return }
+    hasHandledSecrets = true
     let current = peers.keys[PeerTable.openingRow(slot)]
     guard let before = peers.flows[slot].epochs.openingKey(epoch - 1, current: current, suite: suite) else { return }
     // RFC 9001, 6.5: three probe timeouts.
@@ -40,6 +42,7 @@ extension Engine {
   /// The next packet number is the first of a new epoch. What was placed before is sealed with the old key first.
   mutating func changeSealingKey(_ slot: Int, to epoch: UInt64, _ batch: inout DatagramBatch) {
     seal(&batch)
+    hasHandledSecrets = true
     let row = PeerTable.sealingRow(slot)
     while peers.flows[slot].epochs.sending < epoch {
       let next = TrafficKeys.next(peers.keys[row], suite: suite)

@@ -13,7 +13,10 @@ public struct Engine: ~Copyable {
   package let suite: any CipherSuite
   /// Whose code seals and opens the datagrams: "libipsec-mb" or "libsodium".
   public var aeadProvider: String { suite.aeadProvider }
-  var secretKey: SecretKey
+  /// The static key and what else belongs to no peer.
+  var secrets: EngineSecrets
+  /// Copies of keys may be left on the stack: who calls the verbs knows how to overwrite what is below its frame.
+  package var hasHandledSecrets = true
   /// Who this side is.
   public let publicKey: PublicKey
 
@@ -35,8 +38,6 @@ public struct Engine: ~Copyable {
   /// Incoming connections by who has dialled, and from where; they count if there is a limit.
   package internal(set) var identities: ConnectionCounter
   package internal(set) var networks: ConnectionCounter
-  private var randomWords = RandomWords()
-  package var cookieKeys = CookieKeys()
   var cookieReplies: CookieReplies
   /// Cookies of others for dials to come.
   var rememberedCookies = RememberedCookies()
@@ -73,20 +74,22 @@ public struct Engine: ~Copyable {
   /// - Parameters:
   ///   - seed: hashes the table of foreign ids; nobody outside may know it.
   ///   - ids: what the kernel has been told to know own ids by.
+  ///   - memory: for keys.
   package init(
     configuration: EngineConfiguration, secretKey: SecretKey, suite: any CipherSuite, seed: UInt64, now: Instant,
-    ids: ConnectionIDs = ConnectionIDs()
+    ids: ConnectionIDs = ConnectionIDs(), memory: any SecretMemory = OrdinaryMemory()
   ) {
     self.now = now
     self.ids = ids
     self.configuration = configuration
     self.suite = suite
-    self.secretKey = secretKey
+    secrets = EngineSecrets(staticKey: secretKey, memory: memory)
     publicKey = suite.publicKey(of: secretKey)
     identities = ConnectionCounter(seed: seed &+ 1)
     networks = ConnectionCounter(seed: seed &+ 2)
     cookieReplies = CookieReplies(perSecond: configuration.cookieRepliesPerSecond)
-    peers = PeerTable(maximum: configuration.maximumPeers, seed: seed, configuration: configuration)
+    peers = PeerTable(
+      maximum: configuration.maximumPeers, seed: seed, configuration: configuration, memory: memory)
     pool = ReceivePool(
       cellBytes: max(configuration.maximumDatagram, 1400), maximumBytes: configuration.receivePoolBytes,
       peerBytes: configuration.receivePeerBytes, kept: configuration.storedPayloadBytes)
@@ -94,10 +97,10 @@ public struct Engine: ~Copyable {
     flowWheel = TimerWheel(slots: 0, now: now)
   }
 
-  /// Overwrites all keys; the engine is of no use afterwards.
+  /// Overwrites all keys; the engine is of no use afterwards. What keys stand in does the same when it goes, and the engine with it.
   package mutating func wipe() {
-    secretKey.wipe()
-    cookieKeys.wipe()
+    secrets.wipe()
+    wipeScratchRows()
     for slot in 0..<peers.slots where peers.rows[slot].phase != .free { release(slot) }
   }
 
@@ -359,7 +362,12 @@ public struct Engine: ~Copyable {
     peers.flows[slot].abandon()
   }
 
-  mutating func randomWord() -> UInt64 { randomWords.next(suite) }
+  mutating func randomWord() -> UInt64 { secrets.randomWords.next(suite) }
+
+  package var cookieKeys: CookieKeys {
+    get { secrets.cookieKeys }
+    _modify { yield &secrets.cookieKeys }
+  }
 }
 
 /// One datagram between opening and dispatch.

@@ -1,4 +1,5 @@
 import CIPSecMB
+internal import LRP2PCore
 
 /// AES-256 keys, expanded: the round keys and the powers of the hash key, about 1 KiB each. They are kept for peers that
 /// are active: in a table of fixed size, where a key row has one place that it shares with others.
@@ -21,17 +22,21 @@ struct ExpandedKeys: ~Copyable {
   // filled are never touched, so they take no memory.
   private let expanded: UnsafeMutableRawPointer
   private let origins: UnsafeMutablePointer<Origin>
+  private let memory: any SecretMemory
+  private static var expandedBytes: Int { places * length }
+  private static var originBytes: Int { places * MemoryLayout<Origin>.stride }
 
-  init() {
-    unsafe expanded = .allocate(byteCount: Self.places * Self.length, alignment: 64)
-    unsafe origins = .allocate(capacity: Self.places)
+  init(memory: any SecretMemory) {
+    self.memory = memory
+    unsafe expanded = memory.allocate(byteCount: Self.expandedBytes)
+    unsafe origins = memory.allocate(byteCount: Self.originBytes).bindMemory(to: Origin.self, capacity: Self.places)
     unsafe origins.initialize(repeating: Origin(), count: Self.places)
   }
 
   deinit {
     for place in 0..<Self.places where unsafe origins[place].row >= 0 { empty(place) }
-    unsafe expanded.deallocate()
-    unsafe origins.deallocate()
+    unsafe memory.release(expanded, byteCount: Self.expandedBytes)
+    unsafe memory.release(UnsafeMutableRawPointer(origins), byteCount: Self.originBytes)
   }
 
   private static func place(of row: Int) -> Int { row & (places - 1) }

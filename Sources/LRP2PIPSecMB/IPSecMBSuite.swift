@@ -10,13 +10,17 @@ package final class IPSecMBSuite {
   let handshakes: any CipherSuite
   // Owned, and given back in `deinit`.
   let manager: UnsafeMutablePointer<lrp2p_mb_manager>
-  let expandedKeys = ExpandedKeys()
+  let expandedKeys: ExpandedKeys
   let workspace = Workspace()
 
+  /// - Parameter memory: for keys.
   /// - Throws: libipsec-mb is not installed, of an unknown version, or no good on this processor.
-  package init(handshakes: any CipherSuite) throws(IPSecMBUnavailable) {
+  package init(
+    handshakes: any CipherSuite, memory: any SecretMemory = OrdinaryMemory()
+  ) throws(IPSecMBUnavailable) {
     library = try Library.shared.get()
     self.handshakes = handshakes
+    expandedKeys = ExpandedKeys(memory: memory)
     unsafe manager = try library.makeManager()
     guard agreesWithKnownAnswers() else { throw IPSecMBUnavailable(reason: "it does not give the right answers") }
   }

@@ -27,6 +27,7 @@ public struct Reactor: ~Copyable {
   private var isStopped = false
   private var descriptors: DescriptorSet?
   private let retirement: ReactorRemote.Retirement
+  private let process: ProcessMark
 
   /// - Parameters:
   ///   - secretKey: the static key of this side.
@@ -77,6 +78,7 @@ public struct Reactor: ~Copyable {
       throw .system(error)
     }
     self.remote = remote
+    process = remote.process
     retirement = ReactorRemote.Retirement(remote: remote)
     localAddress = backend.localAddress
     self.backend = backend
@@ -90,7 +92,7 @@ public struct Reactor: ~Copyable {
     hugePages = configuration.hugePages ? HugePages() : nil
     engine = Engine(
       configuration: configuration.engine, secretKey: secretKey, suite: suite, seed: Self.random(suite),
-      now: currentInstant(), ids: ids)
+      now: currentInstant(), ids: ids, memory: SecretPages())
   }
 
   private static func random(_ suite: any CipherSuite) -> UInt64 {
@@ -130,8 +132,9 @@ public struct Reactor: ~Copyable {
   /// Where descriptors of the user are registered, to be served by a `DescriptorHandler`. The same object each time; the first
   /// call makes it.
   ///
-  /// - Throws: when there are no descriptors left for it (EMFILE, ENFILE).
+  /// - Throws: when there are no descriptors left for it (EMFILE, ENFILE); `SystemError.forked`.
   public mutating func descriptorSet() throws(SystemError) -> DescriptorSet {
+    try process.check()
     if let descriptors { return descriptors }
     let made = try DescriptorSet()
     try backend.add(made)
@@ -157,7 +160,8 @@ public struct Reactor: ~Copyable {
   /// it: received datagrams, then due timers, then submitted tasks, then what there is to send. Each has a bounded
   /// share; the rest is for the next turn, which then does not wait.
   ///
-  /// - Throws: when the socket, epoll or io_uring is broken. What concerns single peers is never thrown.
+  /// - Throws: when the socket, epoll or io_uring is broken; `SystemError.forked` in a forked child, which sends nothing and takes no
+  ///   datagram from its parent. What concerns single peers is never thrown.
   public mutating func turn<H: Handler>(_ handler: inout H, timeout: Nanoseconds?) throws(SystemError) {
     let (wake, now) = try beginTurn(&handler, timeout: timeout)
     precondition(!wake.hasDescriptors, "registered descriptors need a handler that is a DescriptorHandler")
@@ -174,6 +178,7 @@ public struct Reactor: ~Copyable {
   private mutating func beginTurn<H: Handler>(_ handler: inout H, timeout: Nanoseconds?) throws(SystemError)
     -> (Wake, Instant)
   {
+    try process.check()
     turns &+= 1
     var deadline = Self.nextDeadline(backend, engine, isPending: outgoing.count > 0)
     if let timeout { deadline = min(deadline, instant(after: timeout)) }
@@ -181,7 +186,7 @@ public struct Reactor: ~Copyable {
     let now = clock.now()
     if wake.isReadable {
       try Self.receive(
-        &backend, &engine, &incoming, now: now, limit: receiveBatchesPerTurn, handler: &handler)
+        &backend, &engine, &incoming, process, now: now, limit: receiveBatchesPerTurn, handler: &handler)
     }
     // A timer that has been set meanwhile is no earlier than now, or the next turn's, which then does not wait.
     if now >= deadline || !wake.isReadable { engine.expire(now: now, handler: &handler) } else { engine.pass(to: now) }
@@ -191,7 +196,11 @@ public struct Reactor: ~Copyable {
   private mutating func endTurn<H: Handler>(_ handler: inout H, _ wake: Wake, now: Instant) throws(SystemError) {
     // Behind `expire`, so that tasks meet an engine that knows the time.
     if wake.isSignalled { runTasks() }
-    try Self.transmit(&backend, &engine, &outgoing, now: now, limit: sendBatchesPerTurn, handler: &handler)
+    try Self.transmit(&backend, &engine, &outgoing, process, now: now, limit: sendBatchesPerTurn, handler: &handler)
+    if engine.hasHandledSecrets {
+      engine.hasHandledSecrets = false
+      wipeStack()
+    }
     hugePages?.advise(engine)
     clock.read()
   }
@@ -214,10 +223,12 @@ public struct Reactor: ~Copyable {
   }
 
   private static func receive<H: Handler>(
-    _ backend: inout SelectedBackend, _ engine: inout Engine, _ batch: inout DatagramBatch, now: Instant, limit: Int,
-    handler: inout H
+    _ backend: inout SelectedBackend, _ engine: inout Engine, _ batch: inout DatagramBatch, _ process: ProcessMark,
+    now: Instant, limit: Int, handler: inout H
   ) throws(SystemError) {
     for _ in 0..<limit {
+      // A callback may have forked.
+      try process.check()
       let hasMore = try backend.receive(into: &batch)
       if batch.count > 0 { engine.receive(&batch, now: now, handler: &handler) }
       if !hasMore { return }
@@ -225,8 +236,8 @@ public struct Reactor: ~Copyable {
   }
 
   private static func transmit<H: Handler>(
-    _ backend: inout SelectedBackend, _ engine: inout Engine, _ batch: inout DatagramBatch, now: Instant, limit: Int,
-    handler: inout H
+    _ backend: inout SelectedBackend, _ engine: inout Engine, _ batch: inout DatagramBatch, _ process: ProcessMark,
+    now: Instant, limit: Int, handler: inout H
   ) throws(SystemError) {
     engine.socketIsBehind = true
     guard backend.canSend(now: now) else { return }
@@ -237,7 +248,11 @@ public struct Reactor: ~Copyable {
       var isSent = true
       do throws(SystemError) {
         // Before those who have sent are judged: the other side waits for the datagrams, and nobody for that.
-        if !isEmpty { isSent = try backend.send(&batch, now: now) }
+        if !isEmpty {
+          // The parent sends what a callback's child has a copy of, or something else under the same numbers.
+          try process.check()
+          isSent = try backend.send(&batch, now: now)
+        }
       } catch {
         engine.composed(&handler)
         throw error

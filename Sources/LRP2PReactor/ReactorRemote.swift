@@ -15,6 +15,8 @@ public final class ReactorRemote: Sendable {
   private let pending: Locked<Pending>
   /// For the reactor's epoll.
   let descriptor: Int32
+  /// In a forked child all calls do nothing: another thread may have held the lock at the fork, and nobody lets go of it there.
+  package let process = ProcessMark()
 
   init() throws(SystemError) {
     let eventfd = FileDescriptor(owning: try check(lrp2p_eventfd(), "create eventfd"))
@@ -24,12 +26,14 @@ public final class ReactorRemote: Sendable {
 
   /// Ends the reactor's wait: the turn goes on as if its timeout had passed.
   public func wake() {
+    if process.isForked { return }
     pending.withLock { Self.signal(&$0) }
   }
 
   /// Has the reactor's thread run `task` in its next turn; what it asks of the engine leaves with that turn. Tasks run
   /// in the order of their submission, each once, and not at all when the reactor is gone. They must not block.
   public func submit(_ task: @escaping @Sendable (inout Engine) -> Void) {
+    if process.isForked { return }
     pending.withLock {
       guard $0.eventfd != nil else { return }
       $0.tasks.append(task)
@@ -39,6 +43,7 @@ public final class ReactorRemote: Sendable {
 
   /// Makes `Reactor.run` return at the end of its turn; a run that has not begun returns after one turn.
   public func stop() {
+    if process.isForked { return }
     pending.withLock {
       $0.isStopped = true
       Self.signal(&$0)
@@ -61,6 +66,7 @@ public final class ReactorRemote: Sendable {
 
   /// The reactor is going: what was submitted is dropped, what comes is ignored.
   func retire() {
+    if process.isForked { return }
     // Freed behind the lock: a task may hold what calls this object when it goes.
     var tasks: [@Sendable (inout Engine) -> Void] = []
     pending.withLock {

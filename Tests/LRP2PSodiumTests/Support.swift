@@ -112,28 +112,41 @@ func open(_ datagrams: [Datagram], keys: borrowing GrowingColumn<TrafficKey>, _ 
   return opened
 }
 
-func write(_ handshake: inout NoiseHandshake, _ payload: [UInt8], _ suite: SodiumSuite) -> [UInt8]? {
+/// One side of a handshake, and its static secret, which the handshake does not keep.
+@dynamicMemberLookup
+struct Side {
+  var noise: NoiseHandshake
+  let secret: SecretKey
+
+  subscript<Value>(dynamicMember path: KeyPath<NoiseHandshake, Value>) -> Value { noise[keyPath: path] }
+}
+
+func write(_ handshake: inout Side, _ payload: [UInt8], _ suite: SodiumSuite) -> [UInt8]? {
   var out = [UInt8](repeating: 0, count: payload.count + handshake.overhead + 5)
   var elements = out.mutableSpan
   var memory = unsafe elements.mutableBytes
-  guard let length = handshake.write(payload: payload.raw, into: &memory, suite: suite) else { return nil }
+  guard
+    let length = handshake.noise.write(
+      payload: payload.raw, into: &memory, staticSecret: handshake.secret, suite: suite)
+  else { return nil }
   return Array(out[..<length])
 }
 
-func read(_ handshake: inout NoiseHandshake, _ message: [UInt8], room: Int = 2000, _ suite: SodiumSuite) -> [UInt8]? {
+func read(_ handshake: inout Side, _ message: [UInt8], room: Int = 2000, _ suite: SodiumSuite) -> [UInt8]? {
   var out = [UInt8](repeating: 0, count: room)
   var elements = out.mutableSpan
   var memory = unsafe elements.mutableBytes
-  guard let length = handshake.read(message.raw, payload: &memory, suite: suite) else { return nil }
+  guard let length = handshake.noise.read(message.raw, payload: &memory, suite: suite) else { return nil }
   return Array(out[..<length])
 }
 
-func rawState(_ handshake: NoiseHandshake) -> [UInt8] { unsafe withUnsafeBytes(of: handshake) { unsafe Array($0) } }
+func rawState(_ handshake: Side) -> [UInt8] { unsafe withUnsafeBytes(of: handshake.noise) { unsafe Array($0) } }
 
 func handshake(
   initiator: Bool, staticSecret: SecretKey, ephemeralSecret: SecretKey, prologue: [UInt8] = [], _ suite: SodiumSuite
-) -> NoiseHandshake {
-  NoiseHandshake(
-    initiator: initiator, staticSecret: staticSecret, staticPublic: suite.publicKey(of: staticSecret),
-    ephemeralSecret: ephemeralSecret, prologue: prologue.raw, suite: suite)
+) -> Side {
+  Side(
+    noise: NoiseHandshake(
+      initiator: initiator, staticPublic: suite.publicKey(of: staticSecret), ephemeralSecret: ephemeralSecret,
+      prologue: prologue.raw, suite: suite), secret: staticSecret)
 }

@@ -361,6 +361,27 @@ static inline int lrp2p_unlink(const char *path) { return lrp2p_result(unlink(pa
 /// Overwrites with zeros; the compiler may not leave it out.
 static inline void lrp2p_wipe(void *bytes, size_t count) { explicit_bzero(bytes, count); }
 
+/// Overwrites so much of the stack below the caller's frame.
+void lrp2p_wipe_stack(void);
+
+static inline size_t lrp2p_page_size(void) { return (size_t)sysconf(_SC_PAGESIZE); }
+
+/// Whole pages of anonymous memory that core dumps leave out.
+int lrp2p_secret_pages(size_t count, void **start);
+
+/// A page that a forked child finds empty; -EINVAL before Linux 4.14.
+int lrp2p_mark_page(void **start);
+
+static inline int lrp2p_lock_pages(const void *start, size_t count) { return lrp2p_result(syscall(SYS_mlock, start, count)); }
+
+/// Bytes that the process may lock (RLIMIT_MEMLOCK).
+uint64_t lrp2p_lock_limit(void);
+
+void lrp2p_unmap(void *start, size_t count);
+
+/// The process, never as it was before a fork.
+static inline int lrp2p_process(void) { return (int)syscall(SYS_getpid); }
+
 /// Asks for huge pages in a range of anonymous memory. `start` has to be at the start of a page.
 static inline int lrp2p_advise_huge_pages(const void *start, size_t count) {
   return lrp2p_result(syscall(SYS_madvise, start, count, 14 /* MADV_HUGEPAGE */));

@@ -58,7 +58,8 @@ extension HandshakeRow {
   /// Writes the next Noise message behind the connection id; `false` when the key agreement gives zero. The payload
   /// are the first `length` bytes of `scratch`.
   package mutating func write(
-    _ scratch: borrowing Arena, _ payloadLength: Int, id: UInt64, suite: any CipherSuite
+    _ scratch: borrowing Arena, _ payloadLength: Int, id: UInt64, secrets: borrowing EngineSecrets,
+    suite: any CipherSuite
   ) -> Bool {
     let payload = scratch.bytes(0, payloadLength)
     // A copy of the Noise state, as the row's datagram is being written.
@@ -68,7 +69,8 @@ extension HandshakeRow {
     var out = datagram.mutableBytes(0, header + next.overhead + payload.byteCount)
     out.setBigEndian64(0, id)
     var message = out._mutatingExtracting(header..<out.byteCount)
-    guard let written = next.write(payload: payload, into: &message, suite: suite) else { return false }
+    guard let written = next.write(payload: payload, into: &message, staticSecret: secrets.staticKey, suite: suite)
+    else { return false }
     length = header + written
     noise = next
     return true

@@ -25,12 +25,15 @@ package struct PeerTable: ~Copyable {
   private let maximum: Int
   package private(set) var inUse = 0
 
-  package init(maximum: Int, seed: UInt64, configuration: EngineConfiguration) {
+  /// - Parameter memory: for keys.
+  package init(
+    maximum: Int, seed: UInt64, configuration: EngineConfiguration, memory: any SecretMemory = OrdinaryMemory()
+  ) {
     self.maximum = maximum
     beginning = RestingRow(beginning: configuration)
     let count = min(16, maximum)
     rows = GrowingColumn(repeating: PeerRow(), count: count)
-    keys = GrowingColumn(repeating: TrafficKey(), count: Self.scratchRows + 2 * count)
+    keys = GrowingColumn(repeating: TrafficKey(), count: Self.scratchRows + 2 * count, memory: memory)
     flows = Slots(count: count, reserve: configuration.flowsKept)
     resting = GrowingColumn(repeating: RestingRow(), count: count)
     remoteKeys = GrowingColumn(repeating: PublicKey(), count: count)
@@ -175,7 +178,6 @@ package struct PeerTable: ~Copyable {
     guard handshakes.contains(slot) else { return }
     unlist(slot)
     if handshakes[slot].attemptHash != 0 { attempts.remove(handshakes[slot].attemptHash, slot: slot) }
-    handshakes[slot].noise.wipe()
     handshakes.remove(at: slot)
     rows[slot].owesHandshake = false
   }

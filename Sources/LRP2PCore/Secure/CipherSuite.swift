@@ -14,7 +14,10 @@ public struct PublicKey: Hashable, Sendable, BitwiseCopyable {
     words = unsafe bytes.unsafeLoadUnaligned(as: (UInt64, UInt64, UInt64, UInt64).self)
   }
   public init() { words = (0, 0, 0, 0) }
-  public static func == (a: PublicKey, b: PublicKey) -> Bool { a.words == b.words }
+  /// In a time that does not depend on where they differ.
+  public static func == (a: PublicKey, b: PublicKey) -> Bool {
+    (a.words.0 ^ b.words.0) | (a.words.1 ^ b.words.1) | (a.words.2 ^ b.words.2) | (a.words.3 ^ b.words.3) == 0
+  }
   public func hash(into hasher: inout Hasher) {
     hasher.combine(words.0)
     hasher.combine(words.1)

@@ -1,7 +1,8 @@
 /// One side of a Noise_XX_25519_ChaChaPoly_BLAKE2b handshake with payloads (Noise revision 34).
 ///
 /// Messages: 1 `e` · 2 `e, ee, s, es` · 3 `s, se`. A fixed-layout value: a copy is a snapshot, and a step that fails
-/// changes nothing, so that a forged message cannot disturb a handshake. Holds secrets: `wipe()` it when done.
+/// changes nothing, so that a forged message cannot disturb a handshake. Holds secrets: `wipe()` it when done. The static secret
+/// is none of them: whoever writes a message brings it, so that no half-open handshake has a copy.
 package struct NoiseHandshake: BitwiseCopyable {
   /// What the three messages add to their payloads.
   package static let message1Overhead = 32
@@ -15,7 +16,6 @@ package struct NoiseHandshake: BitwiseCopyable {
   package private(set) var remoteStatic = PublicKey()
   private var remoteEphemeral = PublicKey()
   private var counter: UInt64 = 0
-  private var staticSecret: SecretKey
   private var ephemeralSecret: SecretKey
   private var cipherKey: SecretKey = .init(repeating: 0)
   /// Noise's `h`; after message 3 the handshake hash, which names this handshake for both sides alike.
@@ -28,11 +28,10 @@ package struct NoiseHandshake: BitwiseCopyable {
 
   /// - Parameter prologue: what both sides mix in at the start. The protocol has none.
   package init(
-    initiator: Bool, staticSecret: SecretKey, staticPublic: PublicKey, ephemeralSecret: SecretKey,
-    prologue: RawSpan = RawSpan(), suite: any CipherSuite
+    initiator: Bool, staticPublic: PublicKey, ephemeralSecret: SecretKey, prologue: RawSpan = RawSpan(),
+    suite: any CipherSuite
   ) {
     self.initiator = initiator
-    self.staticSecret = staticSecret
     self.staticPublic = staticPublic
     self.ephemeralSecret = ephemeralSecret
     ephemeralPublic = suite.publicKey(of: ephemeralSecret)
@@ -61,14 +60,17 @@ package struct NoiseHandshake: BitwiseCopyable {
 
   /// Writes the next message, which must be this side's, to the start of `out`, which must hold
   /// `overhead + payload.byteCount` bytes.
+  /// - Parameter staticSecret: of the public key that `init` was given; message 1 does without.
   /// - Returns: The message's length, or `nil` with the state as before when a Diffie–Hellman result is zero.
   @_lifetime(out: copy out)
-  package mutating func write(payload: RawSpan, into out: inout MutableRawSpan, suite: any CipherSuite) -> Int? {
+  package mutating func write(
+    payload: RawSpan, into out: inout MutableRawSpan, staticSecret: borrowing SecretKey, suite: any CipherSuite
+  ) -> Int? {
     precondition(isWriter, "not this side's turn")
     let length = overhead + payload.byteCount
     precondition(out.byteCount >= length, "no room for the handshake message")
     var next = self
-    guard next.writeTokens(payload: payload, into: &out, suite: suite) else {
+    guard next.writeTokens(payload: payload, into: &out, staticSecret, suite: suite) else {
       next.wipe()
       return nil
     }
@@ -108,7 +110,6 @@ package struct NoiseHandshake: BitwiseCopyable {
 
   /// Overwrites the secrets. The handshake cannot go on afterwards; hash and remote key stay readable.
   package mutating func wipe() {
-    staticSecret.wipe()
     ephemeralSecret.wipe()
     cipherKey.wipe()
     chainingKey.wipe()
@@ -118,7 +119,9 @@ package struct NoiseHandshake: BitwiseCopyable {
   // MARK: - Messages
 
   @_lifetime(out: copy out)
-  private mutating func writeTokens(payload: RawSpan, into out: inout MutableRawSpan, suite: any CipherSuite) -> Bool {
+  private mutating func writeTokens(
+    payload: RawSpan, into out: inout MutableRawSpan, _ staticSecret: borrowing SecretKey, suite: any CipherSuite
+  ) -> Bool {
     var at = 0
     if step < 2 {
       at = 32
@@ -185,7 +188,7 @@ package struct NoiseHandshake: BitwiseCopyable {
   }
 
   /// Mixes X25519(`secret`, `peer`) in; `false` when that is zero.
-  private mutating func mixKey(_ secret: SecretKey, _ peer: PublicKey, _ suite: any CipherSuite) -> Bool {
+  private mutating func mixKey(_ secret: borrowing SecretKey, _ peer: PublicKey, _ suite: any CipherSuite) -> Bool {
     guard var shared = suite.agree(secret, peer) else { return false }
     var outputs = Self.derive(chainingKey: chainingKey, input: shared.bytes, suite: suite)
     chainingKey = outputs.0

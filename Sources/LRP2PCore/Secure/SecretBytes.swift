@@ -2,7 +2,17 @@
 /// copies that the compiler made elsewhere are out of reach.
 @inline(never) @_optimize(none) @_lifetime(bytes: copy bytes)
 package func wipe(_ bytes: inout MutableRawSpan) {
-  unsafe bytes.withUnsafeMutableBytes { _ = unsafe $0.initializeMemory(as: UInt8.self, repeating: 0) }
+  unsafe bytes.withUnsafeMutableBytes { unsafe clear($0.baseAddress, $0.count) }
+}
+
+/// The same for memory that is about to be given back.
+@inline(never) @_optimize(none)
+package func wipe(_ start: UnsafeMutableRawPointer, _ byteCount: Int) { unsafe clear(start, byteCount) }
+
+/// Optimised, as tables of keys are large. Only what calls it must not be.
+@inline(never)
+private func clear(_ start: UnsafeMutableRawPointer?, _ byteCount: Int) {
+  if let start = unsafe start { unsafe start.initializeMemory(as: UInt8.self, repeating: 0, count: byteCount) }
 }
 
 extension InlineArray where Element == UInt8 {

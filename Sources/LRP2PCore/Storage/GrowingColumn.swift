@@ -9,8 +9,12 @@
   @usableFromInline package internal(set) var count = 0
   /// Blocks that there are so far.
   package private(set) var blockCount = 0
+  /// Of a column of keys: where its blocks come from. They are wiped before they go back.
+  private let memory: (any SecretMemory)?
 
-  package init(repeating row: Row, count: Int) {
+  /// - Parameter memory: for keys.
+  package init(repeating row: Row, count: Int, memory: (any SecretMemory)? = nil) {
+    self.memory = memory
     unsafe blocks = .allocate(capacity: Self.mostBlocks)
     unsafe blocks.initialize(repeating: nil, count: Self.mostBlocks)
     grow(to: count, filling: row)
@@ -20,7 +24,15 @@
   private static var mostBlocks: Int { 28 }
 
   deinit {
-    for index in 0..<Self.mostBlocks { unsafe blocks[index]?.deallocate() }
+    for index in 0..<Self.mostBlocks {
+      guard let block = unsafe blocks[index] else { continue }
+      if let memory {
+        unsafe wipe(block, Self.byteCount(index))
+        unsafe memory.release(block, byteCount: Self.byteCount(index))
+      } else {
+        unsafe block.deallocate()
+      }
+    }
     unsafe blocks.deallocate()
   }
 
@@ -29,7 +41,7 @@
     while count < newCount {
       let (block, offset) = Self.place(count)
       if unsafe blocks[block] == nil {
-        unsafe blocks[block] = Self.allocate(16 << block)
+        unsafe blocks[block] = allocate(block)
         blockCount += 1
       }
       let added = min(newCount - count, 16 << block - offset)
@@ -39,17 +51,18 @@
   }
 
   /// Blocks begin at a cache line, so that a row of 64 bytes is one and not a part of two.
-  private static func allocate(_ capacity: Int) -> UnsafeMutablePointer<Row> {
-    let bytes = MemoryLayout<Row>.stride * capacity
-    return unsafe UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: 64).bindMemory(
-      to: Row.self, capacity: capacity)
+  private func allocate(_ block: Int) -> UnsafeMutablePointer<Row> {
+    let bytes = Self.byteCount(block)
+    let start = unsafe memory?.allocate(byteCount: bytes) ?? .allocate(byteCount: bytes, alignment: 64)
+    return unsafe start.bindMemory(to: Row.self, capacity: 16 << block)
   }
+
+  private static func byteCount(_ block: Int) -> Int { MemoryLayout<Row>.stride << (block + 4) }
 
   /// Calls `body` with the memory of each block, rows that have not come yet included.
   package func forEachBlock(_ body: (UnsafeRawBufferPointer) -> Void) {
     for block in 0..<blockCount {
-      let bytes = MemoryLayout<Row>.stride << (block + 4)
-      unsafe body(UnsafeRawBufferPointer(start: blocks[block].unsafelyUnwrapped, count: bytes))
+      unsafe body(UnsafeRawBufferPointer(start: blocks[block].unsafelyUnwrapped, count: Self.byteCount(block)))
     }
   }
 

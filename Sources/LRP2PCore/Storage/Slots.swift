@@ -24,15 +24,16 @@ package struct Slots<Row: ~Copyable>: ~Copyable {
 
   deinit {
     for slot in 0..<count {
-      if let row = unsafe rows[slot] {
-        unsafe row.deinitialize(count: 1)
-        unsafe row.deallocate()
-      }
+      if let row = unsafe rows[slot] { unsafe Self.free(row) }
     }
-    for index in 0..<reserved {
-      unsafe reserve[index]!.deinitialize(count: 1)
-      unsafe reserve[index]!.deallocate()
-    }
+    for index in 0..<reserved { unsafe Self.free(reserve[index]!) }
+  }
+
+  /// Rows may hold keys: of these nothing stays behind.
+  private static func free(_ row: UnsafeMutablePointer<Row>) {
+    unsafe row.deinitialize(count: 1)
+    unsafe wipe(row, MemoryLayout<Row>.size)
+    unsafe row.deallocate()
   }
 
   package mutating func grow(to newCount: Int) {
@@ -53,8 +54,7 @@ package struct Slots<Row: ~Copyable>: ~Copyable {
 
   package mutating func remove(at slot: Int) {
     guard contains(slot), let row = unsafe rows[slot] else { return }
-    unsafe row.deinitialize(count: 1)
-    unsafe row.deallocate()
+    unsafe Self.free(row)
     unsafe rows[slot] = nil
     inUse -= 1
   }

@@ -6,11 +6,14 @@ import Testing
   private let suite = ClearSuite(seed: 3)
 
   private func row(initiator: Bool, started: Instant = .never) -> HandshakeRow {
-    let secret = suite.randomKey()
+    let secret = SecretKey(repeating: 1)
     let noise = NoiseHandshake(
-      initiator: initiator, staticSecret: secret, staticPublic: suite.publicKey(of: secret),
-      ephemeralSecret: suite.randomKey(), suite: suite)
+      initiator: initiator, staticPublic: suite.publicKey(of: secret), ephemeralSecret: suite.randomKey(), suite: suite)
     return HandshakeRow(noise: noise, byteCount: 256, started: started)
+  }
+
+  private func secrets() -> EngineSecrets {
+    EngineSecrets(staticKey: SecretKey(repeating: 1), memory: OrdinaryMemory())
   }
 
   /// Writes the next message with this payload, and has the other side read it.
@@ -21,7 +24,7 @@ import Testing
     var scratch = Arena(byteCount: 64)
     var source = scratch.mutableBytes(0, payload.count)
     for index in payload.indices { source.setByte(index, payload[index]) }
-    let isWritten = writer.write(scratch, payload.count, id: id, suite: suite)
+    let isWritten = writer.write(scratch, payload.count, id: id, secrets: secrets(), suite: suite)
     let header = Datagram.handshakeHeaderLength
     let found = writer.datagram.bytes(0, header).bigEndian64(0)
     #expect(isWritten && found == id, sourceLocation: location)
@@ -54,7 +57,7 @@ import Testing
     let count = responder.noise.read(message.raw, payload: &memory, suite: suite)
     #expect(count == 0)
     let scratch = Arena(byteCount: 0)
-    let isWritten = responder.write(scratch, 0, id: 1, suite: suite)
+    let isWritten = responder.write(scratch, 0, id: 1, secrets: secrets(), suite: suite)
     let (length, step) = (responder.length, responder.noise.step)
     #expect(!isWritten && length == 0 && step == 1)
   }

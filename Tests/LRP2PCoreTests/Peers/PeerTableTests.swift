@@ -71,8 +71,7 @@ private struct Checked: ~Copyable {
   private mutating func insertHandshake(_ held: inout Held) {
     let secret = suite.randomKey()
     let noise = NoiseHandshake(
-      initiator: false, staticSecret: secret, staticPublic: suite.publicKey(of: secret),
-      ephemeralSecret: suite.randomKey(), suite: suite)
+      initiator: false, staticPublic: suite.publicKey(of: secret), ephemeralSecret: suite.randomKey(), suite: suite)
     table.handshakes.insert(HandshakeRow(noise: noise, byteCount: 64, started: 0), at: held.slot)
     table.rows[held.slot].owesHandshake = true
     held.hasHandshake = true

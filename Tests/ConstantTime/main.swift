@@ -1,0 +1,130 @@
+// Runs what handles secrets with these marked as undefined for valgrind's memcheck, which then reports every branch and every
+// address that depends on one. scripts/check-constant-time runs it and says which reports are none.
+//   constant-time            the library
+//   constant-time leak       a branch and an address that do depend on a secret: both have to be reported
+import CMemcheck
+import LRP2PCore
+import LRP2PIPSecMB
+import LRP2PSodium
+
+guard memcheck_is_running() != 0 else { fatalError("only under valgrind") }
+
+/// Both ends of a connection that sends and receives.
+struct Talker: Handler {
+  var peer: Peer?
+  var received = 0
+
+  mutating func connected(_ peer: Peer, incoming: Bool, engine: inout Engine) {
+    self.peer = peer
+    engine.offer(peer, upTo: 200_000)
+  }
+  mutating func received(_ peer: Peer, _ bytes: RawSpan, engine: inout Engine) { received += bytes.byteCount }
+  mutating func fill(_ peer: Peer, offset: UInt64, into bytes: inout MutableRawSpan) {
+    for index in 0..<bytes.byteCount { bytes.storeBytes(of: 1, toByteOffset: index, as: UInt8.self) }
+  }
+  mutating func finished(_ peer: Peer, engine: inout Engine) {}
+  mutating func closed(_ peer: Peer, reason: CloseReason, engine: inout Engine) {}
+}
+
+/// Two engines, a handshake, data under keys that change, and forgeries.
+func talk(_ make: () -> any CipherSuite, _ aead: AEAD) {
+  var configuration = EngineConfiguration()
+  configuration.aeads = aead == .chacha20Poly1305 ? [aead] : [aead, .chacha20Poly1305]
+  configuration.keyEpochBits = 6
+  var dialler = Engine(
+    configuration: configuration, secretKey: hiddenKey(), suite: HidingSuite(make()), seed: 1, now: 0)
+  var listener = Engine(
+    configuration: configuration, secretKey: hiddenKey(), suite: HidingSuite(make()), seed: 2, now: 0)
+  var (ours, theirs) = (Talker(), Talker())
+  var forth = DatagramBatch(messages: 4, messageCapacity: 65_000)
+  var back = DatagramBatch(messages: 4, messageCapacity: 65_000)
+  do { _ = try dialler.connect(to: Address(ipv4: 0x7F00_0001, port: 1), pinned: listener.publicKey) } catch {
+    fatalError("\(error)")
+  }
+  var now: Instant = .seconds(1)
+  for step in 0..<2000 where ours.received < 200_000 || theirs.received < 200_000 {
+    now += .microseconds(500)
+    if back.count > 0 { dialler.receive(&back, now: now, handler: &ours) }
+    back.clear()
+    dialler.expire(now: now, handler: &ours)
+    dialler.transmit(into: &forth, now: now, handler: &ours)
+    if step % 16 == 9, forth.used > 100 {
+      // The last byte of the first message: a forged tag.
+      let last = forth.messages[0].offset + forth.messages[0].length - 1
+      let byte = forth.arena.bytes(last, 1).byte(0)
+      var forged = forth.arena.mutableBytes(last, 1)
+      forged.setByte(0, byte ^ 1)
+    }
+    listener.receive(&forth, now: now, handler: &theirs)
+    forth.clear()
+    listener.expire(now: now, handler: &theirs)
+    listener.transmit(into: &back, now: now, handler: &theirs)
+  }
+  let forged = listener.statistics.authenticationFailures
+  guard ours.received == 200_000, theirs.received == 200_000, forged > 0 else {
+    fatalError("\(ours.received) and \(theirs.received) bytes, \(forged) forgeries")
+  }
+  print("\(dialler.aeadProvider), \(aead): \(ours.received + theirs.received) bytes, \(forged) forgeries")
+}
+
+/// What is compared with a secret, with equal values and with others: the result is told to everybody, how it came about is not.
+@inline(never)
+func told(_ result: Bool) -> Bool {
+  var result = result
+  unsafe memcheck_show(&result, 1)
+  return result
+}
+
+func compare() {
+  let suite = HidingSuite(SodiumSuite())
+  var keys = CookieKeys()
+  let address = Address(ipv4: 0x7F00_0001, port: 1)
+  for isLasting in [false, true] {
+    var cookie = keys.issue(isLasting: isLasting, to: address, token: (1, 2), now: 0, suite: suite)
+    unsafe memcheck_show(&cookie, MemoryLayout<Cookie>.size)
+    let right = told(keys.accepts(cookie, from: address, token: (1, 2), now: 1, suite: suite))
+    cookie.tag.1 ^= 1
+    let wrong = told(keys.accepts(cookie, from: address, token: (1, 2), now: 1, suite: suite))
+    cookie.tag.0 ^= 1
+    let worse = told(keys.accepts(cookie, from: address, token: (1, 2), now: 1, suite: suite))
+    precondition(right && !wrong && !worse)
+    let shown = cookie
+    var hidden = cookie
+    unsafe memcheck_hide(&hidden.tag, 16)
+    precondition(told(shown == hidden))
+  }
+  var secret = hiddenKey()
+  let pin = PublicKey(bytes: secret.bytes)
+  unsafe memcheck_show(&secret, 32)
+  for index in [-1, 0, 9, 31] {
+    var key = secret
+    if index >= 0 { key[index] ^= 1 }
+    precondition(told(pin == PublicKey(bytes: key.bytes)) == (index < 0))
+  }
+  print("cookies and pins")
+}
+
+@inline(never)
+func branched(_ sum: inout Int) { sum += 1 }
+
+func leak() {
+  let table: [Int] = (0..<256).map { $0 &* 7 }
+  let key = hiddenKey()
+  var sum = 0
+  if key[3] & 1 == 0 { branched(&sum) }
+  sum += table[Int(key[5])]
+  unsafe memcheck_show(&sum, 8)
+  print("a leak: \(sum)")
+}
+
+if CommandLine.arguments.contains("leak") {
+  leak()
+} else {
+  compare()
+  for aead in AEAD.allCases where SodiumSuite().supports(aead) {
+    talk({ SodiumSuite() }, aead)
+    if (try? IPSecMBSuite(handshakes: SodiumSuite())) != nil {
+      talk({ try! IPSecMBSuite(handshakes: SodiumSuite()) }, aead)
+    }
+  }
+}
