@@ -56,7 +56,7 @@ extension Engine {
   mutating func sendCookieReplies(into batch: inout DatagramBatch) {
     let limit = batch.count + max(batch.messages.count / 2, 1)
     while batch.count < limit, let reply = cookieReplies.first {
-      guard let place = batch.place(CookieReply.length, for: reply.address, group: reply.id) else { return }
+      guard let place = batch.placeUnproved(CookieReply.length, for: reply.address, group: reply.id) else { return }
       let cookie = cookieKeys.issue(
         isLasting: false, to: reply.address, token: reply.attemptToken, now: now, suite: suite)
       var bytes = batch.arena.mutableBytes(place, CookieReply.length)

@@ -107,7 +107,11 @@ extension Engine {
     _ slot: Int, _ kind: UInt16, _ value: UInt64, to address: Address, length: Int, _ batch: inout DatagramBatch
   ) -> Bool {
     // Never in a message with other connections' datagrams: one that is too long for the path takes the message along.
-    guard let place = batch.place(length, for: address, group: peers.rows[slot].remoteID) else { return false }
+    let group = peers.rows[slot].remoteID
+    let place =
+      address == peers.rows[slot].address
+      ? batch.place(length, for: address, group: group) : batch.placeUnproved(length, for: address, group: group)
+    guard let place else { return false }
     _ = begin(slot, place, length, &batch)
     let body = length - Datagram.headerLength - Datagram.tagLength
     var bytes = batch.arena.mutableBytes(place + Datagram.headerLength, body)

@@ -326,7 +326,11 @@ extension Engine {
     let length = peers.handshakes[slot].length
     // A dial's messages travel under its own id, not under the one that its data goes to.
     let id = peers.rows[slot].isIncoming ? peers.rows[slot].remoteID : peers.rows[slot].connectionID
-    guard let place = batch.place(length, for: peers.rows[slot].address, group: id) else { return false }
+    let address = peers.rows[slot].address
+    let place =
+      peers.rows[slot].phase == .answering
+      ? batch.placeUnproved(length, for: address, group: id) : batch.place(length, for: address, group: id)
+    guard let place else { return false }
     var bytes = batch.arena.mutableBytes(place, length)
     bytes.copy(peers.handshakes[slot].datagram.bytes(0, length), to: 0)
     peers.rows[slot].owesHandshake = false

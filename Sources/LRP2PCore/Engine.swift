@@ -244,6 +244,8 @@ public struct Engine: ~Copyable {
 
   /// When `expire` has something to do next; `.never` when nothing waits.
   package var nextDeadline: Instant { min(wheel.nextDeadline, flowWheel.nextDeadline, userTimers.nextDeadline) }
+  /// Peers that `transmit` has a look at, at most.
+  package var readyCount: Int { ready.count }
   /// Whether `transmit` has something to do now.
   package var hasReadyPeers: Bool { !ready.isEmpty || !cookieReplies.isEmpty || !closeOfResting.slots.isEmpty }
 

@@ -34,6 +34,9 @@ package protocol Backend: ~Copyable {
   /// Whether the socket takes datagrams, as far as the calls so far have told.
   var sendState: SendState { get }
 
+  /// When a wait has to end so that receiving goes on behind a failure; `.never` when it does.
+  var receiveDeadline: Instant { get }
+
   /// Adds what the backend counts.
   func count(into statistics: inout ReactorStatistics)
 }

@@ -32,22 +32,38 @@ struct CompletionRing: ~Copyable {
   /// The place of the socket in the table of registered files.
   private static var socketIndex: Int32 { 0 }
 
-  /// - Parameters:
-  ///   - submissions: the most requests between two calls that submit.
-  ///   - completions: the most that come between two looks.
-  /// - Throws: ENOSYS and EPERM where the system has no io_uring for us, EINVAL before Linux 6.1, ENOMEM.
-  init(for socket: borrowing UDPSocket, submissions: Int, completions: Int) throws(SystemError) {
+  private static func setUp(_ ring: UnsafeMutablePointer<io_uring>, _ submissions: Int, _ completions: Int) -> Int32 {
     var parameters = io_uring_params()
     // Disabled at first: the thread that turns a reactor need not be the one that makes it.
     parameters.flags =
       UInt32(IORING_SETUP_DEFER_TASKRUN) | UInt32(IORING_SETUP_SINGLE_ISSUER) | UInt32(IORING_SETUP_SUBMIT_ALL)
       | UInt32(IORING_SETUP_CQSIZE) | UInt32(IORING_SETUP_R_DISABLED)
     parameters.cq_entries = UInt32(completions)
+    return mapping.withLock { _ in unsafe io_uring_queue_init_params(UInt32(submissions), ring, &parameters) }
+  }
+
+  /// Enters a ring, which is thrown away: what a filter of system calls forbids shows here, and not when a reactor turns. The real
+  /// one cannot be tried, as it would then belong to this thread.
+  static func tryEntering() throws(SystemError) {
+    let ring = UnsafeMutablePointer<io_uring>.allocate(capacity: 1)
+    defer { unsafe ring.deallocate() }
+    unsafe ring.initialize(to: io_uring())
+    _ = try check(unsafe setUp(ring, 1, 2), "set up io_uring")
+    defer { mapping.withLock { _ in unsafe io_uring_queue_exit(ring) } }
+    _ = try check(unsafe lrp2p_uring_enable(ring), "enable io_uring")
+    var result = unsafe io_uring_get_events(ring)
+    if result == -EINTR { result = unsafe io_uring_get_events(ring) }
+    _ = try check(result, "enter io_uring")
+  }
+
+  /// - Parameters:
+  ///   - submissions: the most requests between two calls that submit.
+  ///   - completions: the most that come between two looks.
+  /// - Throws: ENOSYS and EPERM where the system has no io_uring for us, EINVAL before Linux 6.1, ENOMEM.
+  init(for socket: borrowing UDPSocket, submissions: Int, completions: Int) throws(SystemError) {
     let ring = UnsafeMutablePointer<io_uring>.allocate(capacity: 1)
     unsafe ring.initialize(to: io_uring())
-    var result = Self.mapping.withLock { _ in
-      unsafe io_uring_queue_init_params(UInt32(submissions), ring, &parameters)
-    }
+    var result = unsafe Self.setUp(ring, submissions, completions)
     if result >= 0 {
       var raw = socket.descriptor.raw
       result = unsafe io_uring_register_files(ring, &raw, 1)

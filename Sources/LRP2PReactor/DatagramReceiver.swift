@@ -15,6 +15,13 @@ package struct DatagramReceiver: ~Copyable {
   package private(set) var tally = ReceiveTally()
   /// Calls in a row that have brought a single datagram, as far as they count since the last look for more.
   private var singles = 0
+  /// recvmmsg, or recvmsg, is missing or forbidden here: the other one has to do.
+  private var lacksMany = false
+  private var lacksOne = false
+  /// Calls in a row that have found nothing.
+  private var nothings = 0
+  /// Failures since the last call that was none, and what they cost.
+  package private(set) var backoff = Backoff()
 
   package init(over batch: borrowing DatagramBatch) {
     capacity = batch.messages.count
@@ -32,8 +39,8 @@ package struct DatagramReceiver: ~Copyable {
 
   /// Receives what is there, up to the batch's size, and sets its messages and `count` (0 when nothing was there).
   ///
-  /// EAGAIN is an empty batch and EINTR tries again. ENOMEM, ENOBUFS and what ICMP causes (ECONNREFUSED and the
-  /// like) give an empty batch and are counted: they say nothing about the socket.
+  /// EAGAIN is an empty batch and EINTR tries again. Any other failure that does not say that the descriptor is broken gives an
+  /// empty batch, too, is counted, and begins a pause: `backoff`, which is for the caller to keep.
   /// - Returns: whether more is likely to be waiting. What may be all the same ends the next wait at once.
   package mutating func fill(_ batch: inout DatagramBatch, from socket: borrowing UDPSocket) throws(SystemError)
     -> Bool
@@ -41,21 +48,44 @@ package struct DatagramReceiver: ~Copyable {
     unsafe precondition(batch.arena.baseAddress == arena, "a receiver serves the batch it was made over")
     batch.clear()
     if singles == Self.singlesBeforeLook { singles = Self.singlesBeforeOne - 1 }
-    var result: Int32
-    repeat {
-      tally.calls &+= 1
-      result =
-        singles >= Self.singlesBeforeOne
-        ? unsafe lrp2p_ring_receive_one(socket.descriptor.raw, ring)
-        : unsafe lrp2p_ring_receive(socket.descriptor.raw, ring, UInt32(capacity))
-    } while result == -EINTR
+    let result = call(socket)
     if result <= 0 { return try explain(-result) }
+    backoff.succeeded()
+    nothings = 0
     for index in 0..<Int(result) { take(UInt32(index), into: &batch) }
     unsafe lrp2p_ring_rearm(ring, UInt32(result))
     let isSingle = result == 1 && batch.count == 1 && batch.messages[0].length <= batch.messages[0].segmentSize
     singles = isSingle ? singles + 1 : 0
-    return Int(result) == capacity
+    return Int(result) == capacity || (lacksMany && batch.count > 0)
   }
+
+  private mutating func call(_ socket: borrowing UDPSocket) -> Int32 {
+    var result = -EINTR
+    for _ in 0..<Self.mostInterruptions where result == -EINTR {
+      tally.calls &+= 1
+      let takesOne = !lacksOne && (lacksMany || singles >= Self.singlesBeforeOne)
+      result =
+        takesOne
+        ? unsafe lrp2p_ring_receive_one(socket.descriptor.raw, ring)
+        : unsafe lrp2p_ring_receive(socket.descriptor.raw, ring, UInt32(capacity))
+      // No socket says so, but a filter of system calls does.
+      if result == -ENOSYS || result == -EPERM, !lacksMany || !lacksOne {
+        if takesOne { lacksOne = true } else { lacksMany = true }
+        result = -EINTR
+      }
+    }
+    return result
+  }
+
+  private static var mostInterruptions: Int { 16 }
+  private static var mostNothings: Int { 64 }
+
+  /// Ends the pause when its time has come.
+  /// - Returns: whether it did.
+  package mutating func resume(now: Instant) -> Bool { backoff.ends(now: now) }
+
+  /// Begins another one.
+  mutating func pause(now: Instant) { backoff.failed(now: now) }
 
   /// So many single datagrams in a row, and they are taken one by one; so many, and one call looks for more.
   private static var singlesBeforeOne: Int { 8 }
@@ -72,7 +102,14 @@ package struct DatagramReceiver: ~Copyable {
   }
 
   private mutating func explain(_ code: Int32) throws(SystemError) -> Bool {
-    if code == 0 || code == EAGAIN || tally.excuses(code) { return false }
-    throw SystemError(code: code, operation: "receive datagrams")
+    if code == 0 || code == EAGAIN {
+      // A datagram with a wrong checksum makes the socket readable, and is not there when it is asked for.
+      nothings += 1
+      if nothings > Self.mostNothings { backoff.foundNothing(now: currentInstant()) } else { backoff.succeeded() }
+      return false
+    }
+    guard tally.excuses(code) else { throw SystemError(code: code, operation: "receive datagrams") }
+    backoff.failed(now: currentInstant())
+    return false
   }
 }

@@ -7,8 +7,8 @@ package enum SendProgress: Equatable {
   case done
   /// The socket's buffer is full; go on with the same batch when it is writable.
   case blocked
-  /// The kernel was out of memory; go on with the same batch in a moment.
-  case shortOfBuffers
+  /// The kernel was out of memory, or says without reason that the buffer is full; go on with the same batch behind a pause.
+  case later(Nanoseconds)
 }
 
 /// Sends a batch by sendmmsg (a single message by sendmsg or sendto), bursts by UDP_SEGMENT where the socket can.
@@ -30,12 +30,15 @@ package struct DatagramSender: ~Copyable {
   private let headers: MessageHeaders
   private var entries: Column<Entry>
   /// Datagrams in one kernel message; 1 without segmentation offload.
-  private var segmentsPerEntry: Int
+  private let segmentsPerEntry: Int
+  private var refusals = BurstRefusals()
   // The place in the batch: bytes of message `message` before `start` are sent.
   private var message = 0
   private var start = 0
-  /// After EINVAL on a burst: its next datagram goes alone, to find out whether offload or the message is at fault.
+  /// After a refused burst: its next datagram goes alone, to find out whether offload or the message is at fault.
   private var isProbing = false
+  /// Calls in a row that the same message has held up.
+  private var holds = 0
   package private(set) var counters = Counters()
 
   package struct Counters: BitwiseCopyable {
@@ -50,10 +53,25 @@ package struct DatagramSender: ~Copyable {
     package var blocked: UInt64 = 0
     /// Calls that found the kernel short of memory.
     package var shortOfBuffers: UInt64 = 0
+    /// Datagrams dropped because they would have held up all others for good.
+    package var stuck: UInt64 = 0
   }
 
-  /// Whether bursts leave as one message. Goes from true to false when the kernel refuses one, never back.
-  package var segmentationOffload: Bool { segmentsPerEntry > 1 }
+  /// So often a message may hold up the others; with the pauses in between an eighth of a second.
+  private static var mostHolds: Int { 8 }
+  private static var mostInterruptions: Int { 16 }
+
+  /// Whether bursts leave as one message, but to those that refuse them.
+  @inline(__always)
+  package func segmentationOffload(now: Instant) -> Bool { segmentsPerEntry > 1 && !refusals.isOff(now: now) }
+
+  /// Whether a burst to `address` is worth trying.
+  @inline(__always)
+  func takesBursts(_ address: Address, now: Instant) -> Bool { refusals.permits(address, now: now) }
+
+  /// A burst has left by another way.
+  @inline(__always)
+  mutating func burstLeft() { refusals.burstLeft() }
 
   /// - Parameter maximumSegments: datagrams in one kernel message; the kernel takes 64, since Linux 6.9 128.
   package init(for socket: borrowing UDPSocket, maximumSegments: Int) {
@@ -73,17 +91,19 @@ package struct DatagramSender: ~Copyable {
     statistics.sendDropsUndeliverable &+= counters.undeliverable
     statistics.sendBlocked &+= counters.blocked
     statistics.sendShortOfBuffers &+= counters.shortOfBuffers
-    statistics.segmentationOffload = segmentationOffload
+    statistics.sendDropsStuck &+= counters.stuck
+    statistics.segmentationOffload = segmentationOffload(now: currentInstant())
   }
 
   /// Sends the batch from where the last call left off. The batch is not changed; when the result is `done` the
   /// caller clears it.
-  package mutating func send(_ batch: inout DatagramBatch, to socket: borrowing UDPSocket) throws(SystemError)
-    -> SendProgress
+  package mutating func send(_ batch: inout DatagramBatch, to socket: borrowing UDPSocket, now: Instant)
+    throws(SystemError) -> SendProgress
   {
     if sendsAlone(batch, to: socket) { return .done }
+    var interruptions = 0
     while true {
-      let count = prepare(&batch)
+      let count = prepare(&batch, now)
       if count == 0 {
         message = 0
         start = 0
@@ -92,22 +112,26 @@ package struct DatagramSender: ~Copyable {
       counters.calls &+= 1
       let result = headers.send(count, to: socket)
       if result > 0 {
-        advance(past: Int(result))
+        advance(past: Int(result), batch, now)
         continue
       }
       let head = entries[0]
       switch SendFault(errno: -result, isSegmented: head.length > head.segmentSize) {
       case .interrupted:
-        continue
+        interruptions += 1
+        if interruptions > Self.mostInterruptions, let pause = hold(batch) { return .later(pause) }
       case .wouldBlock:
         counters.blocked &+= 1
-        return .blocked
+        // The first time an event tells when there is room. If that was no room for this one, only time helps.
+        if holds == 0 {
+          holds = 1
+          return .blocked
+        }
+        if let pause = hold(batch) { return .later(pause) }
       case .shortOfBuffers:
         counters.shortOfBuffers &+= 1
-        return .shortOfBuffers
-      case .offloadUnsupported:
-        segmentsPerEntry = 1
-      case .offloadSuspect:
+        if let pause = hold(batch) { return .later(pause) }
+      case .burstSuspect:
         isProbing = true
       case .tooLarge:
         counters.tooLarge &+= dropMessage(batch)
@@ -120,11 +144,20 @@ package struct DatagramSender: ~Copyable {
     }
   }
 
+  /// The message at the place cannot leave now.
+  /// - Returns: how long to leave it; nil when it has held up the others too often, and is dropped.
+  private mutating func hold(_ batch: borrowing DatagramBatch) -> Nanoseconds? {
+    holds += 1
+    if holds <= Self.mostHolds { return Backoff.pause(holds) }
+    counters.stuck &+= dropMessage(batch)
+    return nil
+  }
+
   /// Sends a batch that is a single datagram, as the answer to a request is, without keeping a place in it.
   /// - Returns: whether it has left: what does not go this way is for the long one, faults too.
   @inline(__always)
   private mutating func sendsAlone(_ batch: borrowing DatagramBatch, to socket: borrowing UDPSocket) -> Bool {
-    guard batch.count == 1, message == 0, start == 0, !isProbing else { return false }
+    guard batch.count == 1, message == 0, start == 0, !isProbing, holds == 0 else { return false }
     let row = batch.messages[0]
     guard row.length > 0, row.length <= row.segmentSize,
       headers.write(0, row, start: 0, length: row.length, segmentSize: row.segmentSize, of: batch)
@@ -137,9 +170,9 @@ package struct DatagramSender: ~Copyable {
   }
 
   /// Writes headers for the datagrams that come next and returns how many headers there are.
-  private mutating func prepare(_ batch: inout DatagramBatch) -> Int {
+  private mutating func prepare(_ batch: inout DatagramBatch, _ now: Instant) -> Int {
     let limit = isProbing ? 1 : entries.count
-    let segments = isProbing ? 1 : segmentsPerEntry
+    let most = isProbing ? 1 : segmentsPerEntry
     var count = 0
     var index = message
     var from = start
@@ -151,6 +184,7 @@ package struct DatagramSender: ~Copyable {
         continue
       }
       let segmentSize = row.segmentSize > 0 ? row.segmentSize : row.length
+      let segments = refusals.permits(row.address, now: now) ? most : 1
       let length = min(row.length - from, segmentSize * segments)
       let entry = Entry(message: index, start: from, length: length, segmentSize: segmentSize)
       if !headers.write(count, row, start: from, length: length, segmentSize: segmentSize, of: batch) {
@@ -170,18 +204,21 @@ package struct DatagramSender: ~Copyable {
   }
 
   /// Moves the place behind the first `sent` entries.
-  private mutating func advance(past sent: Int) {
+  private mutating func advance(past sent: Int, _ batch: borrowing DatagramBatch, _ now: Instant) {
     for index in 0..<sent {
-      counters.datagrams &+= UInt64(entries[index].datagrams)
+      let datagrams = entries[index].datagrams
+      if datagrams > 1 { refusals.burstLeft() }
+      counters.datagrams &+= UInt64(datagrams)
       counters.bytes &+= UInt64(entries[index].length)
     }
     let last = entries[sent - 1]
     message = last.message
     start = last.start + last.length
+    holds = 0
     if isProbing {
-      // Alone it went: offload is what the kernel refused.
+      // Alone it went: the burst is what the kernel refused.
       isProbing = false
-      segmentsPerEntry = 1
+      refusals.refuse(batch.messages[message].address, now: now)
     }
   }
 
@@ -193,6 +230,7 @@ package struct DatagramSender: ~Copyable {
       start = 0
     }
     isProbing = false
+    holds = 0
     guard message < batch.count else { return 0 }
     let row = batch.messages[message]
     let segmentSize = row.segmentSize > 0 ? row.segmentSize : row.length

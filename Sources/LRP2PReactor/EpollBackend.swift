@@ -15,6 +15,11 @@ package struct EpollBackend: Backend, ~Copyable {
   private var sender: DatagramSender
   package private(set) var sendState = SendState.open
   private var timer = WaitTimer()
+  /// epoll_pwait2 is missing or forbidden here.
+  private var isCoarse = false
+  private var failures = WaitFailures()
+  /// Whether the epoll watches the socket: not during a pause behind a failed receive.
+  private var isWatching = true
 
   /// - Parameters:
   ///   - signal: an eventfd that stays open as long as this backend.
@@ -27,7 +32,9 @@ package struct EpollBackend: Backend, ~Copyable {
       lrp2p_epoll_control(epoll.raw, EPOLL_CTL_ADD, socket.descriptor.raw, EPOLLIN.rawValue, Self.socketToken),
       "add socket to epoll")
     _ = try check(
-      lrp2p_epoll_control(epoll.raw, EPOLL_CTL_ADD, signal, EPOLLIN.rawValue, Self.signalToken),
+      // For edges: should reading it fail, its level would end every wait.
+      lrp2p_epoll_control(
+        epoll.raw, EPOLL_CTL_ADD, signal, EPOLLIN.rawValue | EPOLLET.rawValue, Self.signalToken),
       "add eventfd to epoll")
     if timer.descriptor >= 0 {
       _ = try check(
@@ -45,16 +52,25 @@ package struct EpollBackend: Backend, ~Copyable {
   package var fileDescriptor: Int32 { epoll.raw }
 
   package mutating func wait(until deadline: Instant) throws(SystemError) -> Wake {
+    var deadline = deadline
+    if !isWatching {
+      try resume(now: currentInstant())
+      deadline = min(deadline, receiver.backoff.end)
+    }
     var events = lrp2p_epoll_events()
-    let result = unsafe lrp2p_epoll_wait(epoll.raw, timer.timeout(until: deadline), &events)
+    let result = unsafe lrp2p_epoll_wait_either(epoll.raw, timer.timeout(until: deadline), &events, &isCoarse)
     // Every caller can take that.
-    if result == -EINTR { return Wake(isInterrupted: true) }
+    if result == -EINTR {
+      failures.failed(isSignal: true)
+      return Wake(isInterrupted: true)
+    }
+    failures.succeeded()
     _ = try check(result, "wait for events")
     let (socketEvents, signalEvents, descriptorsEvents, timerEvents) = events.token
     if timerEvents != 0 { timer.hasGoneOff() }
     if sendState.isUntilWritable, socketEvents & (EPOLLOUT.rawValue | EPOLLERR.rawValue) != 0 {
       sendState = .open
-      try watch(EPOLLIN.rawValue)
+      try watch()
     }
     // Receiving also clears an error of the socket, which would else end every wait.
     let readable = EPOLLIN.rawValue | EPOLLERR.rawValue | EPOLLHUP.rawValue
@@ -72,13 +88,42 @@ package struct EpollBackend: Backend, ~Copyable {
   }
 
   package mutating func receive(into batch: inout DatagramBatch) throws(SystemError) -> Bool {
-    try receiver.fill(&batch, from: socket)
+    if receiver.backoff.isOn {
+      batch.clear()
+      return false
+    }
+    let hasMore = try receiver.fill(&batch, from: socket)
+    // As long as it is watched every wait would end at once, for its error or for what is there to receive.
+    if receiver.backoff.isOn, isWatching {
+      _ = try check(
+        lrp2p_epoll_control(epoll.raw, EPOLL_CTL_DEL, socket.descriptor.raw, 0, Self.socketToken),
+        "remove socket from epoll")
+      isWatching = false
+    }
+    return hasMore
+  }
+
+  /// When a wait has to end so that receiving goes on; `.never` when it does.
+  package var receiveDeadline: Instant { receiver.backoff.end }
+
+  /// Watches the socket again when the pause is over.
+  private mutating func resume(now: Instant) throws(SystemError) {
+    guard !receiver.backoff.isOn || receiver.resume(now: now) else { return }
+    let result = lrp2p_epoll_control(
+      epoll.raw, EPOLL_CTL_ADD, socket.descriptor.raw, socketEvents, Self.socketToken)
+    switch -result {
+    // There is room for one more watch another time.
+    case ENOMEM, ENOSPC: receiver.pause(now: now)
+    default:
+      _ = try check(result, "add socket to epoll")
+      isWatching = true
+    }
   }
 
   package mutating func send(_ batch: inout DatagramBatch, now: Instant) throws(SystemError) -> Bool {
-    let progress = try sender.send(&batch, to: socket)
+    let progress = try sender.send(&batch, to: socket, now: now)
     sendState = SendState(progress, now: now)
-    if progress == .blocked { try watch(EPOLLIN.rawValue | EPOLLOUT.rawValue) }
+    if progress == .blocked { try watch() }
     guard progress == .done else { return false }
     batch.clear()
     return true
@@ -86,17 +131,22 @@ package struct EpollBackend: Backend, ~Copyable {
 
   /// `sendState`, for a `SelectedBackend`: only a mutating call reaches what is in an optional in its place.
   mutating func tellSendState() -> SendState { sendState }
+  mutating func tellReceiveDeadline() -> Instant { receiveDeadline }
 
   package func count(into statistics: inout ReactorStatistics) {
     receiver.tally.count(into: &statistics, drops: socket.drops)
     sender.count(into: &statistics)
     statistics.receiveOffload = socket.receiveOffload
     statistics.socketFilter = socket.isFiltered
+    statistics.waitFailures = failures.count
   }
 
-  private func watch(_ events: UInt32) throws(SystemError) {
+  private var socketEvents: UInt32 { EPOLLIN.rawValue | (sendState.isUntilWritable ? EPOLLOUT.rawValue : 0) }
+
+  private func watch() throws(SystemError) {
+    guard isWatching else { return }
     _ = try check(
-      lrp2p_epoll_control(epoll.raw, EPOLL_CTL_MOD, socket.descriptor.raw, events, Self.socketToken),
+      lrp2p_epoll_control(epoll.raw, EPOLL_CTL_MOD, socket.descriptor.raw, socketEvents, Self.socketToken),
       "change events of socket")
   }
 }

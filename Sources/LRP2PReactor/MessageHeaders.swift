@@ -47,4 +47,11 @@ struct MessageHeaders: ~Copyable {
     if count > 1 { return unsafe lrp2p_ring_send(raw, ring, UInt32(count)) }
     return unsafe lrp2p_control_any(ring, 0) ? lrp2p_ring_send_one(raw, ring) : lrp2p_ring_send_bytes(raw, ring)
   }
+
+  /// Sends headers `first` ..< `end`, at least one, by one sendmmsg.
+  /// - Returns: how many the kernel has taken, or -errno for the first.
+  func send(_ first: Int, to end: Int, by socket: borrowing UDPSocket) -> Int32 {
+    precondition(first >= 0 && first < end && end <= count, "headers out of bounds")
+    return unsafe lrp2p_ring_send_from(socket.descriptor.raw, ring, UInt32(first), UInt32(end - first))
+  }
 }

@@ -46,6 +46,8 @@ struct MultishotReceiver: ~Copyable {
   private var isArmed = false
   /// A failure that says the socket is broken.
   private var fault: Int32 = 0
+  /// Failures since something came, and what they cost.
+  private(set) var backoff = Backoff()
   private(set) var tally = ReceiveTally()
   /// How often all places were full, so that receiving had to be armed anew.
   private(set) var exhausted: UInt64 = 0
@@ -94,6 +96,7 @@ struct MultishotReceiver: ~Copyable {
   mutating func arm(_ ring: borrowing CompletionRing) {
     if taken == arrived, offered < capacity { offer() }
     if isArmed { return }
+    if backoff.isOn, !backoff.ends(now: currentInstant()) { return }
     isArmed = true
     unsafe ring.receive(header, group: Self.group, token: UringToken.receive)
   }
@@ -132,13 +135,18 @@ struct MultishotReceiver: ~Copyable {
     if !completion.isContinued { isArmed = false }
     if let place = completion.buffer {
       precondition(place < capacity && arrived < capacity, "the kernel filled a place it did not have")
+      backoff.succeeded()
       arrivals[arrived] = Arrival(place: place, result: completion.result)
       arrived += 1
       offered -= 1
     } else if completion.result == -ENOBUFS, offered == 0 {
       exhausted &+= 1
-    } else if completion.result < 0, completion.result != -ECANCELED, !tally.excuses(-completion.result) {
-      fault = -completion.result
+    } else if completion.result < 0, completion.result != -ECANCELED {
+      if tally.excuses(-completion.result) {
+        backoff.failed(now: currentInstant())
+      } else {
+        fault = -completion.result
+      }
     }
   }
 
@@ -157,7 +165,7 @@ struct MultishotReceiver: ~Copyable {
       append(arrivals[taken], to: &batch)
       taken += 1
     }
-    return !isArmed || count >= Self.mostAtOnce
+    return (!isArmed && !backoff.isOn) || count >= Self.mostAtOnce
   }
 
   /// Appends a message to the batch, unless it is useless.

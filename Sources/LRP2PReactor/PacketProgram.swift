@@ -170,4 +170,16 @@ extension PacketProgram {
     program.returnAccumulator()
     return program
   }
+
+  /// Of the sockets that share a port, everything goes to the first.
+  package static var toFirst: PacketProgram { constant(0) }
+
+  /// Drops everything.
+  package static var nothing: PacketProgram { constant(0) }
+
+  private static func constant(_ value: UInt32) -> PacketProgram {
+    var program = PacketProgram()
+    program.append(BPF_RET | BPF_K, value)
+    return program
+  }
 }

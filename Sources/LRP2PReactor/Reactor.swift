@@ -25,6 +25,8 @@ public struct Reactor: ~Copyable {
   private var hugePages: HugePages?
   private var turns: UInt64 = 0
   private var isStopped = false
+  /// The remote has called, and what it wants has not been looked at.
+  private var isSignalled = false
   private var descriptors: DescriptorSet?
   private let retirement: ReactorRemote.Retirement
   private let process: ProcessMark
@@ -37,22 +39,22 @@ public struct Reactor: ~Copyable {
     configuration: ReactorConfiguration, secretKey: SecretKey, suite: any CipherSuite, bind address: Address
   ) throws(ReactorError) {
     do { try configuration.validate() } catch { throw .configuration(error) }
-    let socket: UDPSocket
-    do { socket = try UDPSocket(bind: address, configuration: configuration) } catch { throw .system(error) }
+    let sockets: PortSockets
+    do { sockets = try PortSockets(bind: address, configuration: configuration) } catch { throw .system(error) }
     try self.init(
-      configuration: configuration, secretKey: secretKey, suite: suite, socket: socket, ids: ConnectionIDs())
+      configuration: configuration, secretKey: secretKey, suite: suite, sockets: sockets, ids: ConnectionIDs())
   }
 
   /// - Parameter index: which of the group it is, 0 ..< `group.count`; each can be made once.
   package init(group: ReactorGroup, index: Int, secretKey: SecretKey, suite: any CipherSuite) throws(ReactorError) {
     try self.init(
-      configuration: group.configuration, secretKey: secretKey, suite: suite, socket: group.takeSocket(index),
+      configuration: group.configuration, secretKey: secretKey, suite: suite, sockets: group.takeSockets(index),
       ids: group.ids(index))
   }
 
   /// - Parameter ids: how ids are drawn where the socket shares its port.
   private init(
-    configuration: ReactorConfiguration, secretKey: SecretKey, suite: any CipherSuite, socket: consuming UDPSocket,
+    configuration: ReactorConfiguration, secretKey: SecretKey, suite: any CipherSuite, sockets: consuming PortSockets,
     ids: ConnectionIDs
   ) throws(ReactorError) {
     var ids = ids
@@ -60,7 +62,7 @@ public struct Reactor: ~Copyable {
       let mark = IDMark(
         tag: IDHash(key: (Self.random(suite), Self.random(suite))),
         lengths: IDHash(key: (Self.random(suite), Self.random(suite))))
-      socket.attach(
+      sockets.main.attach(
         filter: .filter(
           mark, acceptsConnections: configuration.engine.acceptsConnections,
           acceptsOriginal: configuration.engine.acceptsOriginal))
@@ -73,7 +75,7 @@ public struct Reactor: ~Copyable {
     do {
       remote = try ReactorRemote()
       backend = try SelectedBackend(
-        configuration, socket: socket, signal: remote.descriptor, incoming: incoming)
+        configuration, sockets: sockets, signal: remote.descriptor, incoming: incoming)
     } catch {
       throw .system(error)
     }
@@ -142,18 +144,59 @@ public struct Reactor: ~Copyable {
     return made
   }
 
-  /// Turns until `remote.stop()` is called.
+  /// Turns until `remote.stop()` is called, and then sends what is ready, as `drain` does.
   ///
   /// - Throws: when the socket, epoll or io_uring is broken. What concerns single peers is never thrown.
   public mutating func run<H: Handler>(_ handler: inout H) throws(SystemError) {
+    // Also when it is called again meanwhile.
+    defer { isStopped = false }
     while !isStopped { try turn(&handler, timeout: nil) }
-    isStopped = false
+    try drain(&handler)
   }
 
   /// The same with a handler that serves descriptors, too.
   public mutating func run<H: DescriptorHandler>(_ handler: inout H) throws(SystemError) {
+    // Also when it is called again meanwhile.
+    defer { isStopped = false }
     while !isStopped { try turn(&handler, timeout: nil) }
-    isStopped = false
+    try drain(&handler)
+  }
+
+  /// Turns until all who are ready to send have had a share: a CLOSE or an ACK that is owed has left then, and of much data a
+  /// part. For who turns a reactor and is about to let go of it; `run` does so by itself.
+  ///
+  /// - Parameter timeout: the longest it may take, in nanoseconds, where the socket is full.
+  /// - Throws: as `turn`.
+  public mutating func drain<H: Handler>(_ handler: inout H, timeout: Nanoseconds = 1_000_000_000) throws(SystemError) {
+    let end = currentInstant() &+ timeout
+    var left = drainingTurns
+    while left > 0, let wait = drainingWait(until: end) {
+      if wait == 0 { left -= 1 }
+      try turn(&handler, timeout: wait)
+    }
+  }
+
+  /// The same with a handler that serves descriptors, too.
+  public mutating func drain<H: DescriptorHandler>(_ handler: inout H, timeout: Nanoseconds = 1_000_000_000)
+    throws(SystemError)
+  {
+    let end = currentInstant() &+ timeout
+    var left = drainingTurns
+    while left > 0, let wait = drainingWait(until: end) {
+      if wait == 0 { left -= 1 }
+      try turn(&handler, timeout: wait)
+    }
+  }
+
+  /// In so many turns that send, everybody who is ready now is served: each batch serves one at least.
+  private var drainingTurns: Int { engine.readyCount / sendBatchesPerTurn + 2 }
+
+  /// How long the next turn of a drain may wait; nil when there is none.
+  private func drainingWait(until end: Instant) -> Nanoseconds? {
+    guard outgoing.count > 0 || engine.hasReadyPeers else { return nil }
+    let now = currentInstant()
+    if now >= end { return nil }
+    return backend.canSend(now: now) ? 0 : end - now
   }
 
   /// Waits for something to do, at most `timeout` nanoseconds (0: does not wait; nil: as long as it takes), and does
@@ -165,14 +208,14 @@ public struct Reactor: ~Copyable {
   public mutating func turn<H: Handler>(_ handler: inout H, timeout: Nanoseconds?) throws(SystemError) {
     let (wake, now) = try beginTurn(&handler, timeout: timeout)
     precondition(!wake.hasDescriptors, "registered descriptors need a handler that is a DescriptorHandler")
-    try endTurn(&handler, wake, now: now)
+    try endTurn(&handler, now: now)
   }
 
   /// The same with a handler that serves descriptors, too; they come behind the timers.
   public mutating func turn<H: DescriptorHandler>(_ handler: inout H, timeout: Nanoseconds?) throws(SystemError) {
     let (wake, now) = try beginTurn(&handler, timeout: timeout)
     if wake.hasDescriptors, let descriptors { try descriptors.report(to: &handler, engine: &engine) }
-    try endTurn(&handler, wake, now: now)
+    try endTurn(&handler, now: now)
   }
 
   private mutating func beginTurn<H: Handler>(_ handler: inout H, timeout: Nanoseconds?) throws(SystemError)
@@ -183,6 +226,8 @@ public struct Reactor: ~Copyable {
     var deadline = Self.nextDeadline(backend, engine, isPending: outgoing.count > 0)
     if let timeout { deadline = min(deadline, instant(after: timeout)) }
     let wake = try spin.wait(until: deadline, on: &backend)
+    // Kept, should what follows throw.
+    if wake.isSignalled { isSignalled = true }
     let now = clock.now()
     if wake.isReadable {
       try Self.receive(
@@ -193,9 +238,9 @@ public struct Reactor: ~Copyable {
     return (wake, now)
   }
 
-  private mutating func endTurn<H: Handler>(_ handler: inout H, _ wake: Wake, now: Instant) throws(SystemError) {
+  private mutating func endTurn<H: Handler>(_ handler: inout H, now: Instant) throws(SystemError) {
     // Behind `expire`, so that tasks meet an engine that knows the time.
-    if wake.isSignalled { runTasks() }
+    if isSignalled { runTasks() }
     try Self.transmit(&backend, &engine, &outgoing, process, now: now, limit: sendBatchesPerTurn, handler: &handler)
     if engine.hasHandledSecrets {
       engine.hasHandledSecrets = false
@@ -206,6 +251,7 @@ public struct Reactor: ~Copyable {
   }
 
   private mutating func runTasks() {
+    isSignalled = false
     if remote.take(&tasks) { isStopped = true }
     for index in tasks.indices { tasks[index](&engine) }
     tasks.removeAll(keepingCapacity: true)
@@ -219,7 +265,7 @@ public struct Reactor: ~Copyable {
   ) -> Instant {
     let hasWork = isPending || engine.hasReadyPeers
     if hasWork, backend.canSend(now: 0) { return 0 }
-    return min(engine.nextDeadline, hasWork ? backend.sendDeadline : .never)
+    return min(engine.nextDeadline, backend.receiveDeadline, hasWork ? backend.sendDeadline : .never)
   }
 
   private static func receive<H: Handler>(

@@ -18,8 +18,13 @@ public final class ReactorGroup: Sendable {
   public let configuration: ReactorConfiguration
 
   private final class Seat: Sendable {
-    let socket: Locked<UDPSocket?>
-    init(_ socket: consuming UDPSocket) { self.socket = Locked(socket) }
+    let sockets: Locked<PortSockets?>
+    init(_ sockets: consuming PortSockets) { self.sockets = Locked(sockets) }
+
+    func add(_ answers: consuming UDPSocket) {
+      var added: UDPSocket? = consume answers
+      sockets.withLock { swap(&$0!.answers, &added) }
+    }
   }
 
   private let seats: [Seat]
@@ -46,10 +51,15 @@ public final class ReactorGroup: Sendable {
       let first = try UDPSocket(bind: address, configuration: configuration, sharing: .first(program))
       let (bound, family) = (first.localAddress, first.family)
       // The kernel numbers them in the order in which they are bound.
-      var seats = [Seat(first)]
+      var seats = [Seat(PortSockets(main: first, answers: nil))]
       for _ in 1..<count {
-        seats.append(
-          Seat(try UDPSocket(bind: bound, configuration: configuration, family: family, sharing: .further)))
+        let socket = try UDPSocket(bind: bound, configuration: configuration, family: family, sharing: .further)
+        seats.append(Seat(PortSockets(main: socket, answers: nil)))
+      }
+      // Those for answers come last: the program names none of them.
+      for seat in seats {
+        guard let answers = try? PortSockets.answers(beside: bound, family: family, configuration) else { break }
+        seat.add(answers)
       }
       self.seats = seats
       localAddress = bound
@@ -58,12 +68,12 @@ public final class ReactorGroup: Sendable {
     }
   }
 
-  /// The socket of reactor `index`, once.
-  func takeSocket(_ index: Int) -> UDPSocket {
-    var taken: UDPSocket?
-    seats[index].socket.withLock { swap(&$0, &taken) }
-    guard let socket = taken.take() else { preconditionFailure("reactor \(index) of the group has been made before") }
-    return socket
+  /// The sockets of reactor `index`, once.
+  func takeSockets(_ index: Int) -> PortSockets {
+    var taken: PortSockets?
+    seats[index].sockets.withLock { swap(&$0, &taken) }
+    guard let sockets = taken.take() else { preconditionFailure("reactor \(index) of the group has been made before") }
+    return sockets
   }
 
   /// How reactor `index` draws its ids.

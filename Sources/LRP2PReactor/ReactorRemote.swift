@@ -78,8 +78,8 @@ public final class ReactorRemote: Sendable {
   private static func signal(_ pending: inout Pending) {
     if pending.isSignalled { return }
     guard let raw = pending.eventfd?.raw else { return }
-    pending.isSignalled = true
-    _ = lrp2p_eventfd_signal(raw)
+    // Where it fails the next call tries again.
+    pending.isSignalled = lrp2p_eventfd_signal(raw) >= 0
   }
 
   /// Retires the remote with the reactor that holds it.

@@ -22,25 +22,36 @@ public struct ReactorStatistics: Sendable, BitwiseCopyable {
   public var kernelDrops: UInt64 = 0
   /// Messages dropped as useless: without a byte, or longer than their place.
   public var receiveDrops: UInt64 = 0
-  /// Receive calls that failed for a reason that passes.
+  /// Receive calls that failed. Nothing is received for 1 ms behind each, and for up to 100 ms behind many in a row.
   public var receiveFailures: UInt64 = 0
+  /// Waits that a signal ended, or that the kernel refused for the moment. Behind many in a row the reactor sleeps for 1 to 100 ms.
+  public var waitFailures: UInt64 = 0
   /// How often io_uring had filled all `receiveMessages` places, so that receiving had to be armed anew. Nothing is lost by it.
   public var receivePlacesExhausted: UInt64 = 0
   /// Datagrams dropped because they were too large for the interface (EMSGSIZE).
   public var sendDropsTooLarge: UInt64 = 0
-  /// Datagrams dropped because the kernel refused their destination (unreachable, prohibited).
+  /// Datagrams dropped because the kernel refused them (unreachable, prohibited, or any other word of it).
   public var sendDropsUndeliverable: UInt64 = 0
+  /// Datagrams dropped because they met EAGAIN, ENOBUFS or ENOMEM again and again for an eighth of a second, and held up all others.
+  public var sendDropsStuck: UInt64 = 0
+  /// Datagrams to addresses that have not proved themselves, dropped because those before them wait for their addresses in the
+  /// kernel, or because the kernel refused them. They are not among the other drops.
+  public var sendDropsUnproved: UInt64 = 0
   /// Sends that found the socket's send buffer full (EAGAIN). Nothing is lost by it; connections that it holds back say
   /// `SendLimit.socket`.
   public var sendBlocked: UInt64 = 0
   /// Sends that found the kernel short of memory (ENOBUFS).
   public var sendShortOfBuffers: UInt64 = 0
-  /// Whether bursts leave as one message. The reactor switches it off when the kernel refuses.
+  /// Whether bursts leave as one message. Where the kernel refuses them they stop for a minute: for the one host, or for the
+  /// socket when one after the other is refused.
   public var segmentationOffload = false
   /// Whether the kernel merges arriving datagrams.
   public var receiveOffload = false
   /// Whether the kernel drops what cannot be ours: `ReactorConfiguration.socketFilter`, where it can.
   public var socketFilter = false
+
+  /// Whether answers to addresses that have not proved themselves leave by a socket of their own.
+  public var answersApart = false
 
   package init() {}
 

@@ -13,7 +13,7 @@ package struct ReceiveTally: BitwiseCopyable {
   package private(set) var truncated: UInt64 = 0
   /// Messages without a byte.
   package private(set) var empty: UInt64 = 0
-  /// Calls that failed for a reason that passes (ENOMEM, an ICMP message).
+  /// Calls that failed for any reason but a broken descriptor.
   package private(set) var failures: UInt64 = 0
   private var lastOverflow: UInt32 = 0
 
@@ -38,15 +38,14 @@ package struct ReceiveTally: BitwiseCopyable {
     return true
   }
 
-  /// Counts a failure that says nothing about the socket; false for any other.
+  /// Counts a failure, unless it says that our own descriptor is broken; then false.
   mutating func excuses(_ code: Int32) -> Bool {
     switch code {
-    case ENOMEM, ENOBUFS, ECONNREFUSED, EHOSTUNREACH, ENETUNREACH, EHOSTDOWN, ENETDOWN, EPROTO, EMSGSIZE, EPERM,
-      EACCES:
+    case EBADF, ENOTSOCK, EFAULT:
+      return false
+    default:
       failures &+= 1
       return true
-    default:
-      return false
     }
   }
 

@@ -58,15 +58,15 @@ struct RingSender: ~Copyable {
 
   /// Prepares the next messages of the batch, when none is in flight.
   /// - Returns: whether there are any: else the batch is ready for `finish`.
-  mutating func prepare(_ batch: borrowing DatagramBatch, on ring: borrowing CompletionRing) -> Bool {
+  mutating func prepare(_ batch: borrowing DatagramBatch, on ring: borrowing CompletionRing, now: Instant) -> Bool {
     // A lone datagram is sent sooner by a call of its own. Without offload each datagram would be a request of its own, which is
     // no better than sendmmsg.
-    if prepared == 0, isLoneDatagram(batch) || !fallback.segmentationOffload { isFallingBack = true }
+    if prepared == 0, isLoneDatagram(batch) || !fallback.segmentationOffload(now: now) { isFallingBack = true }
     if isFallingBack { return false }
     while prepared < batch.count, inFlight < headers.count {
       let row = batch.messages[prepared]
       results[prepared] = Self.pending
-      if write(row, at: inFlight, batch) {
+      if write(row, at: inFlight, batch, now) {
         unsafe ring.send(lrp2p_ring_header(headers.ring, UInt32(inFlight)), token: UInt64(prepared))
         inFlight += 1
       }
@@ -80,21 +80,24 @@ struct RingSender: ~Copyable {
   }
 
   /// Builds a header; false for a message that `fallback` has to look at.
-  private func write(_ row: Message, at index: Int, _ batch: borrowing DatagramBatch) -> Bool {
-    guard row.segmentSize > 0, row.length <= row.segmentSize * maximumSegments else { return false }
+  private func write(_ row: Message, at index: Int, _ batch: borrowing DatagramBatch, _ now: Instant) -> Bool {
+    guard row.segmentSize > 0, row.length <= row.segmentSize * maximumSegments,
+      row.length <= row.segmentSize || fallback.takesBursts(row.address, now: now)
+    else { return false }
     return headers.write(index, row, start: 0, length: row.length, segmentSize: row.segmentSize, of: batch)
   }
 
   /// Brings the batch to its end when nothing of it is in flight. Until the result is `done` it holds what is left, and
   /// the next call has to bring it again.
-  mutating func finish(_ batch: inout DatagramBatch, to socket: borrowing UDPSocket) throws(SystemError) -> SendProgress
+  mutating func finish(_ batch: inout DatagramBatch, to socket: borrowing UDPSocket, now: Instant) throws(SystemError)
+    -> SendProgress
   {
     if !isFallingBack {
       keepUnsent(&batch)
       if batch.count == 0 { return .done }
       isFallingBack = true
     }
-    let progress = try fallback.send(&batch, to: socket)
+    let progress = try fallback.send(&batch, to: socket, now: now)
     if progress == .done { isFallingBack = false }
     return progress
   }
@@ -107,6 +110,7 @@ struct RingSender: ~Copyable {
       if index < prepared, results[index] >= 0 {
         datagrams &+= UInt64((row.length + row.segmentSize - 1) / row.segmentSize)
         bytes &+= UInt64(row.length)
+        if row.length > row.segmentSize { fallback.burstLeft() }
       } else {
         batch.messages[kept] = row
         kept += 1

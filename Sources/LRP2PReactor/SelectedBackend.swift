@@ -2,12 +2,15 @@ import LRP2PCore
 
 /// The backend that was chosen when the reactor was made. The choice costs a branch a call, none a datagram.
 package struct SelectedBackend: Backend, ~Copyable {
+  /// For what goes to addresses that have not proved themselves; goes first, as nothing has to come to it.
+  private var answers: AnswerSender?
   // One of them is there. (An enum's noncopyable payload cannot be changed in place.)
   private var epoll: EpollBackend?
   private var uring: UringBackend?
   private let isUring: Bool
   /// Kept here as well: to read it in there would copy the whole backend out of its optional.
   package private(set) var sendState = SendState.open
+  package private(set) var receiveDeadline = Instant.never
   /// Why io_uring was asked for and is not used.
   package let refusal: SystemError?
 
@@ -17,14 +20,29 @@ package struct SelectedBackend: Backend, ~Copyable {
     return DatagramBatch(messages: configuration.receiveMessages, messageCapacity: headroom + messageCapacity)
   }
 
-  /// - Parameters:
-  ///   - signal: an eventfd that stays open as long as this backend.
-  ///   - incoming: the batch that every `receive` will bring, made by `incomingBatch`.
+  /// With one socket for everything.
   package init(
     _ configuration: ReactorConfiguration, socket: consuming UDPSocket, signal: Int32,
     incoming: borrowing DatagramBatch
   ) throws(SystemError) {
+    try self.init(
+      configuration, sockets: PortSockets(main: socket, answers: nil), signal: signal, incoming: incoming)
+  }
+
+  /// - Parameters:
+  ///   - signal: an eventfd that stays open as long as this backend.
+  ///   - incoming: the batch that every `receive` will bring, made by `incomingBatch`.
+  package init(
+    _ configuration: ReactorConfiguration, sockets: consuming PortSockets, signal: Int32,
+    incoming: borrowing DatagramBatch
+  ) throws(SystemError) {
     var refusal: SystemError?
+    let socket = sockets.main
+    let answers = sockets.answers
+    switch consume answers {
+    case .some(let answers): self.answers = AnswerSender(answers)
+    case .none: self.answers = nil
+    }
     if configuration.backend == .ioUring {
       do {
         let parts = try UringBackend.Parts(for: socket, incoming: incoming, sendMessages: configuration.sendMessages)
@@ -92,16 +110,19 @@ package struct SelectedBackend: Backend, ~Copyable {
   package mutating func wait(until deadline: Instant) throws(SystemError) -> Wake {
     let wake = isUring ? try uring!.wait(until: deadline) : try epoll!.wait(until: deadline)
     if !sendState.isOpen { keepSendState() }
+    if isUring || receiveDeadline != .never { keepReceiveDeadline() }
     return wake
   }
 
   package mutating func receive(into batch: inout DatagramBatch) throws(SystemError) -> Bool {
     let hasMore = isUring ? try uring!.receive(into: &batch) : try epoll!.receive(into: &batch)
     if !sendState.isOpen { keepSendState() }
+    if !hasMore { keepReceiveDeadline() }
     return hasMore
   }
 
   package mutating func send(_ batch: inout DatagramBatch, now: Instant) throws(SystemError) -> Bool {
+    if batch.hasUnproved { answers?.send(&batch) }
     let isDone = isUring ? try uring!.send(&batch, now: now) : try epoll!.send(&batch, now: now)
     keepSendState()
     return isDone
@@ -110,7 +131,15 @@ package struct SelectedBackend: Backend, ~Copyable {
   /// To be called behind whatever may have changed it: a send, or what may have told that there is room again.
   private mutating func keepSendState() { sendState = isUring ? uring!.tellSendState() : epoll!.tellSendState() }
 
+  private mutating func keepReceiveDeadline() {
+    receiveDeadline = isUring ? uring!.tellReceiveDeadline() : epoll!.tellReceiveDeadline()
+  }
+
   package func count(into statistics: inout ReactorStatistics) {
+    switch answers {
+    case .some(let answers): answers.count(into: &statistics)
+    case .none: break
+    }
     switch uring {
     case .some(let uring): return uring.count(into: &statistics)
     case .none: break

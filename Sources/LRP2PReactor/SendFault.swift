@@ -8,15 +8,14 @@ package enum SendFault: Equatable {
   case shortOfBuffers
   /// A signal came first: try again at once.
   case interrupted
-  /// The device or the socket cannot cut messages: send singly from now on.
-  case offloadUnsupported
-  /// Either the socket cannot cut messages or this message is bad: a single datagram of it will tell.
-  case offloadSuspect
+  /// Either bursts cannot be cut on the way to this destination or this message is bad: a single datagram of it will tell.
+  case burstSuspect
   /// Longer than the interface allows: drop the message.
   case tooLarge
-  /// This destination cannot be reached, or must not be: drop the message; loss recovery covers it.
+  /// This destination cannot be reached, or must not be, or the kernel has a word for it that is not known here: drop the
+  /// message; loss recovery covers it.
   case undeliverable
-  /// The socket itself is broken.
+  /// Our own descriptor is broken.
   case fatal
 
   /// - Parameter isSegmented: whether the message carried UDP_SEGMENT.
@@ -25,15 +24,13 @@ package enum SendFault: Equatable {
     case EAGAIN: self = .wouldBlock
     case ENOBUFS, ENOMEM: self = .shortOfBuffers
     case EINTR: self = .interrupted
-    case EIO where isSegmented: self = .offloadUnsupported
-    case EINVAL where isSegmented: self = .offloadSuspect
+    case EIO where isSegmented, EINVAL where isSegmented, EOPNOTSUPP where isSegmented: self = .burstSuspect
     case EMSGSIZE: self = .tooLarge
-    // EINVAL of a single datagram: a destination nobody can send to, such as port 0 — which any peer can forge as
-    // its source. EAFNOSUPPORT: an IPv6 destination on an IPv4 socket.
-    case ECONNREFUSED, EHOSTUNREACH, ENETUNREACH, EPERM, EACCES, EINVAL, EADDRNOTAVAIL, EAFNOSUPPORT, ENETDOWN,
-      EHOSTDOWN, ENODEV, ENXIO, ENONET, EDESTADDRREQ, EPROTO, ENOPROTOOPT, EIO:
-      self = .undeliverable
-    default: self = .fatal
+    case EBADF, ENOTSOCK, EFAULT: self = .fatal
+    // Whatever it is, it was about this message: routes, tunnels, filters and modules bring any errno they like (ENOKEY of a
+    // WireGuard device without the peer's key), and a peer chooses its address. EINVAL of a single datagram is port 0, which
+    // anyone can forge as its source; EAFNOSUPPORT an IPv6 destination on an IPv4 socket.
+    default: self = .undeliverable
     }
   }
 }

@@ -8,15 +8,12 @@ package enum SendState: BitwiseCopyable {
   /// ENOBUFS: the socket is writable all along, so only time helps.
   case until(Instant)
 
-  /// How long to leave a kernel alone that was short of memory.
-  private static var shortRetry: Nanoseconds { 1_000_000 }
-
   /// What a send at `now` that got as far as `progress` has told.
   init(_ progress: SendProgress, now: Instant) {
     switch progress {
     case .done: self = .open
     case .blocked: self = .untilWritable
-    case .shortOfBuffers: self = .until(now &+ Self.shortRetry)
+    case .later(let pause): self = .until(now &+ pause)
     }
   }
 

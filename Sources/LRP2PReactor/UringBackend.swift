@@ -22,6 +22,7 @@ package struct UringBackend: Backend, ~Copyable {
   private var sender: RingSender
   package private(set) var sendState = SendState.open
   private var timer = WaitTimer()
+  private var failures = WaitFailures()
   /// For a host's loop, whom the ring's own descriptor does not wake: work that waits for the ring's thread does not
   /// count as readiness until that thread has done it.
   private let readiness: FileDescriptor
@@ -31,10 +32,17 @@ package struct UringBackend: Backend, ~Copyable {
   private var isAwaitingDescriptors = false
   private var isAwaitingRoom = false
   private var isAwaitingTimer = false
+  /// One of them was refused.
+  private var isPollRefused = false
   // What came that no `wait` has told of yet.
   private var isSignalled = false
   private var hasDescriptors = false
   private let sendMessages: Int
+  /// Rings in a row that were refused as another thread's.
+  private var moves = 0
+  /// Sends in a row that the ring did not take.
+  private var refusals = 0
+  private static var mostInterruptions: Int { 16 }
 
   /// What a kernel may refuse, made before the backend takes the socket.
   struct Parts: ~Copyable {
@@ -48,6 +56,7 @@ package struct UringBackend: Backend, ~Copyable {
     /// - Throws: ENOSYS, EPERM, EINVAL and the like where io_uring is missing, forbidden or too old.
     init(for socket: borrowing UDPSocket, incoming: borrowing DatagramBatch, sendMessages: Int) throws(SystemError) {
       let readiness = FileDescriptor(owning: try check(lrp2p_epoll_create(), "create epoll"))
+      try CompletionRing.tryEntering()
       let ring = try UringBackend.makeRing(for: socket, places: incoming.messages.count, sendMessages: sendMessages)
       var receiver = MultishotReceiver(over: incoming)
       try receiver.attach(to: ring)
@@ -80,12 +89,13 @@ package struct UringBackend: Backend, ~Copyable {
 
   package mutating func wait(until deadline: Instant) throws(SystemError) -> Wake {
     var result: Int32
+    let deadline = min(deadline, receiver.backoff.end)
     repeat {
       let timeout = timer.timeout(until: isAwake ? 0 : deadline)
       arm()
       result = timeout == 0 ? ring.collect() : ring.wait(timeout)
     } while try isMoved(result)
-    try excuse(result, "wait for completions")
+    try excuse(result, "wait for completions", deadline)
     reap()
     let wake = Wake(
       isReadable: receiver.hasArrivals, isSignalled: isSignalled, hasDescriptors: hasDescriptors,
@@ -110,19 +120,23 @@ package struct UringBackend: Backend, ~Copyable {
   }
 
   package mutating func send(_ batch: inout DatagramBatch, now: Instant) throws(SystemError) -> Bool {
-    while sender.inFlight > 0 || sender.prepare(batch, on: ring) {
+    var interruptions = 0
+    while sender.inFlight > 0 || sender.prepare(batch, on: ring, now: now) {
       // All of them are done when this returns, but for a kernel that takes its time.
       sender.countCall()
       let result = ring.hasUnsubmitted ? ring.submit() : ring.wait(.never)
       if try isMoved(result) { continue }
       try excuse(result, "send datagrams")
       reap()
-      if result == -EAGAIN || result == -ENOMEM {
-        sendState = SendState(.shortOfBuffers, now: now)
+      if result == -EINTR || result == -ETIME { interruptions += 1 }
+      if result == -EAGAIN || result == -EBUSY || result == -ENOMEM || interruptions > Self.mostInterruptions {
+        refusals += 1
+        sendState = SendState(.later(Backoff.pause(refusals)), now: now)
         return false
       }
+      refusals = 0
     }
-    let progress = try sender.finish(&batch, to: socket)
+    let progress = try sender.finish(&batch, to: socket, now: now)
     sendState = SendState(progress, now: now)
     if progress == .blocked { watchReadiness(EPOLL_CTL_MOD) }
     guard progress == .done else { return false }
@@ -130,8 +144,11 @@ package struct UringBackend: Backend, ~Copyable {
     return true
   }
 
+  package var receiveDeadline: Instant { receiver.backoff.end }
+
   /// `sendState`, for a `SelectedBackend`: only a mutating call reaches what is in an optional in its place.
   mutating func tellSendState() -> SendState { sendState }
+  mutating func tellReceiveDeadline() -> Instant { receiveDeadline }
 
   package func count(into statistics: inout ReactorStatistics) {
     receiver.tally.count(into: &statistics, drops: socket.drops)
@@ -139,6 +156,7 @@ package struct UringBackend: Backend, ~Copyable {
     sender.count(into: &statistics)
     statistics.receiveOffload = socket.receiveOffload
     statistics.socketFilter = socket.isFiltered
+    statistics.waitFailures = failures.count
     statistics.backend = .ioUring
   }
 
@@ -171,8 +189,14 @@ package struct UringBackend: Backend, ~Copyable {
 
   private mutating func reap() {
     let count = ring.completionCount
+    isPollRefused = false
     for index in 0..<count {
       let completion = ring.completion(index)
+      if completion.token > UringToken.receive, completion.result < 0, completion.result != -ECANCELED {
+        // It would be asked for again at once, and so on.
+        isPollRefused = true
+        failures.failed(isSignal: false)
+      }
       switch completion.token {
       case UringToken.receive:
         receiver.complete(completion)
@@ -200,16 +224,27 @@ package struct UringBackend: Backend, ~Copyable {
   }
 
   /// Lets pass what ends a call early and says nothing about the ring.
-  private func excuse(_ result: Int32, _ operation: StaticString) throws(SystemError) {
+  private mutating func excuse(_ result: Int32, _ operation: StaticString, _ deadline: Instant = .never)
+    throws(SystemError)
+  {
     switch -result {
-    case EINTR, ETIME, EAGAIN, EBUSY, ENOMEM: return
-    default: _ = try check(result, "\(operation)")
+    case ETIME where currentInstant() >= deadline: failures.succeeded()
+    case EINTR, ETIME, EAGAIN, EBUSY, ENOMEM: failures.failed(isSignal: result == -EINTR)
+    default:
+      _ = try check(result, "\(operation)")
+      if !isPollRefused { failures.succeeded() }
     }
   }
 
   /// Whether the call was refused because another thread has the ring; then there is a new one, of this thread.
   private mutating func isMoved(_ result: Int32) throws(SystemError) -> Bool {
-    if result != -EEXIST { return false }
+    if result != -EEXIST {
+      moves = 0
+      return false
+    }
+    moves += 1
+    // A ring of this very thread says so, too: something else refuses it.
+    if moves > 2 { throw SystemError(code: EEXIST, operation: "enter io_uring") }
     reap()
     let fresh = try Self.makeRing(for: socket, places: receiver.capacity, sendMessages: sendMessages)
     try receiver.attach(to: fresh)

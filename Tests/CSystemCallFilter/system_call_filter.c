@@ -36,3 +36,13 @@ int system_call_filter_refuse_sends(void) {
   };
   return install(rules, sizeof rules / sizeof rules[0]);
 }
+
+int system_call_filter_refuse(int call, int error) {
+  struct sock_filter rules[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)call, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ((unsigned)error & SECCOMP_RET_DATA)),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  return install(rules, sizeof rules / sizeof rules[0]);
+}

@@ -54,7 +54,7 @@ import Testing
         for index in bytes.indices { place.setByte(index, bytes[index]) }
       }
       precondition(batch.count == 1)
-      let progress = try sender.send(&batch, to: socket)
+      let progress = try sender.send(&batch, to: socket, now: 0)
       #expect(progress == .done)
     }
   }
@@ -100,7 +100,7 @@ import Testing
         _ = batch.place(length, for: address, group: id)
         var place = batch.arena.mutableBytes(0, length)
         for index in bytes.indices { place.setByte(index, bytes[index]) }
-        let progress = try datagrams.send(&batch, to: sender)
+        let progress = try datagrams.send(&batch, to: sender, now: 0)
         #expect(progress == .done)
       }
     }

@@ -33,7 +33,7 @@ struct Endpoint: ~Copyable {
 
   init(
     bind address: Address, backend choice: ReactorBackend, configuration: ReactorConfiguration = .init(),
-    receiveCapacity: Int = 65_536, sendCapacity: Int = 65_000, family: Int32 = AF_INET6
+    receiveCapacity: Int = 65_536, sendCapacity: Int = 65_000, family: Int32 = AF_INET6, answersApart: Bool = false
   ) throws(SystemError) {
     var configuration = configuration
     configuration.backend = choice
@@ -41,11 +41,21 @@ struct Endpoint: ~Copyable {
     configuration.sendMessages = 8
     // Has the sockets read what they are marked with.
     configuration.engine.marksECN = true
-    let socket = try UDPSocket(bind: address, configuration: configuration, family: family)
-    let (localAddress, socketFamily, raw) = (socket.localAddress, socket.family, socket.descriptor.raw)
+    // Both before either is used: a noncopyable value is not initialised by halves.
+    let sockets: PortSockets
+    if answersApart {
+      sockets = try PortSockets(bind: address, configuration: configuration, family: family)
+    } else {
+      sockets = PortSockets(
+        main: try UDPSocket(bind: address, configuration: configuration, family: family), answers: nil)
+    }
+    let (localAddress, socketFamily, raw) = (
+      sockets.main.localAddress, sockets.main.family, sockets.main.descriptor.raw
+    )
     let signal = FileDescriptor(owning: lrp2p_eventfd())
     let incoming = SelectedBackend.incomingBatch(configuration, messageCapacity: receiveCapacity)
-    let backend = try SelectedBackend(configuration, socket: socket, signal: signal.raw, incoming: incoming)
+    let backend = try SelectedBackend(
+      configuration, sockets: sockets, signal: signal.raw, incoming: incoming)
     outgoing = DatagramBatch(messages: 8, messageCapacity: sendCapacity)
     self.backend = backend
     self.incoming = incoming
@@ -62,8 +72,12 @@ struct Endpoint: ~Copyable {
   }
 
   /// Appends a message of `length` bytes, each the low byte of `salt + index`.
-  mutating func append(to address: Address, length: Int, segmentSize: Int, ecn: UInt8 = 0, salt: Int = 0) {
+  mutating func append(
+    to address: Address, length: Int, segmentSize: Int, ecn: UInt8 = 0, salt: Int = 0, isUnproved: Bool = false
+  ) {
     var message = Message()
+    message.isUnproved = isUnproved
+    if isUnproved { outgoing.hasUnproved = true }
     message.address = address
     message.offset = outgoing.used
     message.length = length
@@ -79,7 +93,13 @@ struct Endpoint: ~Copyable {
   var canSend: Bool { backend.canSend(now: 0) }
 
   /// Sends the outgoing batch, and clears it when it came to its end.
-  mutating func flush() throws(SystemError) -> Bool { try backend.send(&outgoing, now: 0) }
+  mutating func flush(now: Instant = 0) throws(SystemError) -> Bool { try backend.send(&outgoing, now: now) }
+
+  /// Receives by one call: the lengths of the messages.
+  mutating func receiveOnce() throws(SystemError) -> [Int] {
+    _ = try backend.receive(into: &incoming)
+    return (0..<incoming.count).map { incoming.messages[$0].length }
+  }
 
   /// Receives until nothing is left. On loopback a datagram has arrived when its send returns.
   mutating func receive() throws(SystemError) -> Received {
@@ -168,4 +188,13 @@ func onThread(_ body: () -> Void, whileRunning: () -> Void = {}) {
     pthread_join(thread, nil)
     withExtendedLifetime(box) {}
   }
+}
+
+/// Runs `body` on `count` threads at once, each with its index.
+func onThreads(_ count: Int, _ body: @escaping @Sendable (Int) -> Void) {
+  func start(_ index: Int) {
+    if index == count { return }
+    onThread({ body(index) }, whileRunning: { start(index + 1) })
+  }
+  start(0)
 }

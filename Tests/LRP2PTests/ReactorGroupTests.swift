@@ -49,8 +49,8 @@ import Testing
     if filter { #expect(first.statistics.kernelDrops + second.statistics.kernelDrops == 0) }
   }
 
-  /// Where one of a group has gone the kernel counts anew; what comes to the wrong one is dropped, and counted.
-  @Test func whatComesToTheWrongReactorIsCounted() throws {
+  /// Where one of a group has gone its number stands for a socket that nobody reads: what is for it is dropped, and the others keep theirs.
+  @Test func whatIsForAReactorThatIsGoneComesToNoOther() throws {
     let identity = Identity()
     let group = try ReactorGroup(count: 2, bind: .any(port: 0))
     var first = try Reactor(identity: identity, group: group, index: 0)
@@ -61,11 +61,11 @@ import Testing
     let address = Address(ipv4: 0x7F00_0001, port: group.localAddress.port)
     for _ in 0..<40 { _ = try client.engine.connect(to: address, pinned: identity.publicKey) }
     let end = currentInstant() + .seconds(20)
-    while handler.peers.count + Int(first.engine.statistics.misdirected) < 40, currentInstant() < end {
+    // Further attempts of a dial have other ids.
+    while handler.peers.count < 20, currentInstant() < end {
       try client.turn(&clientHandler, timeout: 0)
       try first.turn(&handler, timeout: 0)
     }
-    #expect(handler.peers.count > 0 && first.engine.statistics.misdirected > 0)
-    #expect(handler.peers.count + Int(first.engine.statistics.misdirected) == 40)
+    #expect(handler.peers.count >= 20 && first.engine.statistics.misdirected == 0)
   }
 }

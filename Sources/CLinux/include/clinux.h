@@ -122,44 +122,72 @@ static inline int lrp2p_timerfd_start(int fd, uint64_t instant) {
   return lrp2p_result(timerfd_settime(fd, TFD_TIMER_ABSTIME, &t, NULL));
 }
 
+/// Sleeps for less than a second, or until a signal comes.
+static inline void lrp2p_sleep(uint64_t nanoseconds) {
+  struct timespec t = {0, (long)(nanoseconds < 999999999u ? nanoseconds : 999999999u)};
+  nanosleep(&t, NULL);
+}
+
 // MARK: epoll
 
 static inline int lrp2p_epoll_create(void) { return lrp2p_result(epoll_create1(EPOLL_CLOEXEC)); }
 
-/// `operation` is EPOLL_CTL_ADD, _MOD or _DEL. The token is what `lrp2p_epoll_wait` (0 to 3) sorts events by and
+/// `operation` is EPOLL_CTL_ADD, _MOD or _DEL. The token is what `lrp2p_epoll_wait_either` (0 to 3) sorts events by and
 /// `lrp2p_epoll_ready` reports.
 static inline int lrp2p_epoll_control(int epoll, int operation, int fd, uint32_t events, uint32_t token) {
   struct epoll_event event = {.events = events, .data = {.u64 = token}};
   return lrp2p_result(epoll_ctl(epoll, operation, fd, &event));
 }
 
-/// What `lrp2p_epoll_wait` has found, by token.
+/// What `lrp2p_epoll_wait_either` has found, by token.
 typedef struct { uint32_t token[4]; } lrp2p_epoll_events;
 
-/// Waits until a descriptor is ready or `timeout` nanoseconds have passed (UINT64_MAX: for ever), and sets the events
-/// of all tokens. Returns the number of ready descriptors.
-static inline int lrp2p_epoll_wait(int epoll, uint64_t timeout, lrp2p_epoll_events *found) {
-  struct epoll_event events[4];
-  // A poll needs no timer, and is a third faster without.
-  int count = timeout == 0 ? lrp2p_result(epoll_pwait(epoll, events, 4, 0, NULL)) : -ENOSYS;
+/// `epoll_pwait2`, with a timeout in nanoseconds (UINT64_MAX: for ever).
+static inline int lrp2p_epoll_wait_fine(int epoll, struct epoll_event *events, int capacity, uint64_t timeout) {
 #ifdef SYS_epoll_pwait2
   // The system call's own layout: 64-bit fields on every architecture.
   struct { int64_t seconds, nanoseconds; } t = {(int64_t)(timeout / 1000000000u), (int64_t)(timeout % 1000000000u)};
-  if (timeout != 0) count = lrp2p_result(
-      syscall(SYS_epoll_pwait2, epoll, events, 4, timeout == UINT64_MAX ? NULL : (void *)&t, NULL, (size_t)0));
+  return lrp2p_result(syscall(
+      SYS_epoll_pwait2, epoll, events, capacity, timeout == UINT64_MAX ? NULL : (void *)&t, NULL, (size_t)0));
+#else
+  (void)epoll, (void)events, (void)capacity, (void)timeout;
+  return -ENOSYS;
 #endif
-  // Before Linux 5.11 (and behind filters that refuse what they do not know): milliseconds, rounded up.
-  if (count == -ENOSYS || count == -EPERM) {
-    int milliseconds = -1;
-    if (timeout != UINT64_MAX) {
-      uint64_t up = timeout / 1000000u + (timeout % 1000000u != 0);
-      milliseconds = up > INT32_MAX ? INT32_MAX : (int)up;
-    }
-    count = lrp2p_result(epoll_pwait(epoll, events, 4, milliseconds, NULL));
+}
+
+/// `epoll_pwait`, whose timeout is rounded up to milliseconds.
+static inline int lrp2p_epoll_wait_coarse(int epoll, struct epoll_event *events, int capacity, uint64_t timeout) {
+  int milliseconds = -1;
+  if (timeout != UINT64_MAX) {
+    uint64_t up = timeout / 1000000u + (timeout % 1000000u != 0);
+    milliseconds = up > INT32_MAX ? INT32_MAX : (int)up;
+  }
+  return lrp2p_result(epoll_pwait(epoll, events, capacity, milliseconds, NULL));
+}
+
+/// Waits until a descriptor is ready or `timeout` nanoseconds have passed (UINT64_MAX: for ever), and sets the events
+/// of all tokens. Returns the number of ready descriptors.
+///
+/// Where the one system call is missing or refused (`epoll_pwait2` before Linux 5.11, either behind a filter) the other is
+/// tried; `is_coarse` remembers that only milliseconds are left.
+static inline int lrp2p_epoll_wait_either(int epoll, uint64_t timeout, lrp2p_epoll_events *found, bool *is_coarse) {
+  struct epoll_event events[4];
+  // A poll needs no timer, and is a third faster without.
+  bool fine = timeout != 0 && !*is_coarse;
+  int count = fine ? lrp2p_epoll_wait_fine(epoll, events, 4, timeout) : lrp2p_epoll_wait_coarse(epoll, events, 4, timeout);
+  if (count < 0 && count != -EINTR) {
+    count = fine ? lrp2p_epoll_wait_coarse(epoll, events, 4, timeout) : lrp2p_epoll_wait_fine(epoll, events, 4, timeout);
+    if (fine && (count >= 0 || count == -EINTR)) *is_coarse = true;
   }
   *found = (lrp2p_epoll_events){{0, 0, 0, 0}};
   for (int i = 0; i < count; i++) found->token[events[i].data.u64] = events[i].events;
   return count;
+}
+
+/// The same for who waits too rarely to remember anything.
+static inline int lrp2p_epoll_wait(int epoll, uint64_t timeout, lrp2p_epoll_events *found) {
+  bool is_coarse = false;
+  return lrp2p_epoll_wait_either(epoll, timeout, found, &is_coarse);
 }
 
 /// Stores up to `capacity` (at most 64) descriptors that are ready now, whose tokens are themselves, and their events.

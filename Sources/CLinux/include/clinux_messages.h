@@ -104,6 +104,11 @@ static inline int lrp2p_ring_send(int fd, struct lrp2p_message_ring *ring, uint3
   return lrp2p_result(syscall(SYS_sendmmsg, fd, ring->headers, count, LRP2P_SEND_FLAGS));
 }
 
+/// Sends messages first ..< first + count, as `lrp2p_ring_send` does.
+static inline int lrp2p_ring_send_from(int fd, struct lrp2p_message_ring *ring, uint32_t first, uint32_t count) {
+  return lrp2p_result(syscall(SYS_sendmmsg, fd, ring->headers + first, count, LRP2P_SEND_FLAGS));
+}
+
 /// Sends message 0 without blocking.
 static inline int lrp2p_ring_send_one(int fd, const struct lrp2p_message_ring *ring) {
   return sendmsg(fd, &ring->headers[0].msg_hdr, LRP2P_SEND_FLAGS) < 0 ? -errno : 1;

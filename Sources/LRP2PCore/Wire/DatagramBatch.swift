@@ -13,6 +13,8 @@ package struct Message: BitwiseCopyable {
   package var group: UInt64 = 0
   /// The two ECN bits of the IP header.
   package var ecn: UInt8 = 0
+  /// When sending: to an address that has not shown that it receives.
+  package var isUnproved = false
 
   package init() {}
 }
@@ -30,6 +32,8 @@ package struct DatagramBatch: ~Copyable {
   package var used = 0
   /// The ECN bits of messages to come.
   package var ecn: UInt8 = 0
+  /// Whether a message is for an address that has not shown that it receives, when sending.
+  package var hasUnproved = false
   /// The last message ends with a datagram that is shorter than its others, when sending.
   private var isLastClosed = false
   /// The most bytes one message may have.
@@ -47,6 +51,7 @@ package struct DatagramBatch: ~Copyable {
   package mutating func clear() {
     count = 0
     used = 0
+    hasUnproved = false
   }
 }
 
@@ -85,6 +90,16 @@ extension DatagramBatch {
       isLastClosed = false
     }
     used += length
+    return offset
+  }
+
+  /// Appends a datagram for an address that has not shown that it receives: a message of its own. `nil` when the batch is full.
+  package mutating func placeUnproved(_ length: Int, for address: Address, group: UInt64) -> Int? {
+    isLastClosed = true
+    guard let offset = place(length, for: address, group: group) else { return nil }
+    messages[count - 1].isUnproved = true
+    hasUnproved = true
+    isLastClosed = true
     return offset
   }
 

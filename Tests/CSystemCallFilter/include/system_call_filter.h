@@ -3,3 +3,5 @@
 int system_call_filter_refuse_io_uring(void);
 /// Has every later sendto, sendmsg and sendmmsg of the calling thread fail with EAGAIN, as behind a full queue. Returns -errno.
 int system_call_filter_refuse_sends(void);
+/// Has every later system call with number `call` of the calling thread fail with `error`. Returns -errno.
+int system_call_filter_refuse(int call, int error);

@@ -29,6 +29,25 @@ import Testing
     #expect(batch.room(300, for: here, group: 2) == nil)
   }
 
+  /// Not even with those for the same address.
+  @Test func unprovedDatagramsHaveMessagesOfTheirOwn() {
+    let address = Address(ipv4: 1, port: 1)
+    var batch = DatagramBatch(messages: 5, messageCapacity: 1000)
+    #expect(batch.place(100, for: address) == 0)
+    #expect(batch.hasUnproved == false)
+    #expect(batch.placeUnproved(100, for: address, group: 1) == 100)
+    #expect(batch.placeUnproved(100, for: address, group: 1) == 200)
+    #expect(batch.place(100, for: address) == 300)
+    #expect(batch.place(100, for: address) == 400)
+    #expect(batch.count == 4 && batch.hasUnproved)
+    #expect((0..<4).map { batch.messages[$0].isUnproved } == [false, true, true, false])
+    #expect((0..<4).map { batch.messages[$0].length } == [100, 100, 100, 200])
+    #expect(batch.placeUnproved(100, for: address, group: 1) != nil)
+    #expect(batch.placeUnproved(100, for: address, group: 1) == nil)
+    batch.clear()
+    #expect(batch.hasUnproved == false && batch.place(10, for: address) == 0 && !batch.messages[0].isUnproved)
+  }
+
   @Test func startsEmpty() {
     let batch = DatagramBatch(messages: 3, messageCapacity: 1000)
     #expect(batch.count == 0 && batch.used == 0 && batch.messages.count == 3 && batch.arena.byteCount == 3000)
