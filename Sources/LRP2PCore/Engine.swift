@@ -245,7 +245,7 @@ public struct Engine: ~Copyable {
   /// When `expire` has something to do next; `.never` when nothing waits.
   package var nextDeadline: Instant { min(wheel.nextDeadline, flowWheel.nextDeadline, userTimers.nextDeadline) }
   /// Peers that `transmit` has a look at, at most.
-  package var readyCount: Int { ready.count }
+  package var readyCount: Int { ready.count + closeOfResting.slots.count }
   /// Whether `transmit` has something to do now.
   package var hasReadyPeers: Bool { !ready.isEmpty || !cookieReplies.isEmpty || !closeOfResting.slots.isEmpty }
 
