@@ -125,6 +125,8 @@ extension Crowd {
     checks.require(network.hosts[0].suite.openedTwice == 0, "a datagram was taken twice")
     let refused = network.hosts[0].engine.statistics.datagramsRefused
     checks.require(refused >= refusable, "\(refusable) datagrams had to be refused, \(refused) were")
+    checks.require(
+      mostWindowBytes <= HostileHosts.mostBytes, "a hostile peer's windows took \(mostWindowBytes) bytes")
     let slots = network.hosts[0].engine.peers.slots
     checks.require(slots <= 2 * mostPeers + 1024, "\(slots) slots for \(mostPeers) connections")
     for host in attackerHosts where host.hostility.role != .download {

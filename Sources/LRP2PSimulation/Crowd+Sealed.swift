@@ -60,8 +60,30 @@ extension Crowd {
     case .malformed: seal(malformed(), number)
     case .pings:
       for _ in 0..<8 { ping(number) }
+    case .accepted: sendAccepted(number)
     case .abandoned, .garbage, .forgedIDs, .replays, .handshakeFlood, .falseAcks, .stalls: break
     }
+  }
+
+  /// What was accepted acts on what it sees of the server's end.
+  private mutating func sendAccepted(_ number: Int) {
+    guard var peer = attackers[number].accepted,
+      let view = PeerView(network.hosts[0].engine, id: attackers[number].remoteID)
+    else { return }
+    for _ in 0..<8 {
+      let segment = peer.segment(view)
+      send(peer.seal(segment, suite: network.hosts[0].suite), attackers[number].host)
+    }
+    attackers[number].accepted = peer
+    measure(number)
+  }
+
+  /// What its connection costs the server beside the pool.
+  private mutating func measure(_ number: Int) {
+    guard let slot = network.hosts[0].engine.peers.slot(of: attackers[number].remoteID),
+      network.hosts[0].engine.peers.flows.contains(slot)
+    else { return }
+    mostWindowBytes = max(mostWindowBytes, network.hosts[0].engine.peers.flows[slot].receivingBytes)
   }
 
   // MARK: Data

@@ -25,6 +25,10 @@ struct Crowd: ~Copyable {
 
   var network: SimulatedNetwork<CrowdHandler>
   var random: SeededRandom
+  /// For hosts of `Hostility.accepted`.
+  var acceptedRandom: SeededRandom
+  /// The most bytes that the windows of one of their connections had at the server.
+  var mostWindowBytes = 0
   var members: [Member] = []
   var attackers: [Attacker] = []
   var attackerHosts: [AttackerHost] = []
@@ -64,6 +68,7 @@ struct Crowd: ~Copyable {
   init(seed: UInt64, peers: Int, loss: Double) {
     self.peers = max(peers, 10)
     random = SeededRandom(seed: seed ^ 0xC40D_5EED_C40D_5EED)
+    acceptedRandom = SeededRandom(seed: seed ^ 0xACCE_97ED_ACCE_97ED)
     network = SimulatedNetwork(seed: seed)
     network.coalescing = Self.coalescing
     network.checksAmplification = true
