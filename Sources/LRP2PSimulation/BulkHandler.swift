@@ -44,6 +44,8 @@ public struct BulkHandler: Handler {
   public var bytesToSend: UInt64?
   public var remembered: RememberedPath?
   public var congestion: CongestionAlgorithm?
+  /// Nobody reads what comes, until `readOn`.
+  package var stopsReading = false
   /// Connections from this network, IPv4 /16, are hostile. From an odd port they want so many bytes, else none.
   package var hostileNetwork: Address?
   package var hostileBytes: UInt64 = 0
@@ -86,12 +88,19 @@ public struct BulkHandler: Handler {
     (stream.ownID, stream.remoteID) = Self.ids(peer, engine)
     streams.append(stream)
     openConnections += 1
+    if stopsReading { engine.pause(peer) }
     if let congestion { engine.setCongestion(peer, congestion) }
     if let remembered { engine.recall(peer, path: remembered) }
     if let bytesToSend {
       engine.offer(peer, upTo: bytesToSend)
       engine.finish(peer)
     }
+  }
+
+  /// All readers go on.
+  package mutating func readOn(engine: inout Engine) {
+    stopsReading = false
+    for stream in streams where stream.closed == nil { engine.resume(stream.peer) }
   }
 
   /// The stream's end follows the other's.

@@ -15,7 +15,7 @@ struct Chaos: ~Copyable {
   private var blackouts: [(link: Int, until: Instant)] = []
   private var dials: [(host: Int, at: Instant)] = []
   private var ports: UInt16 = 5000
-  /// In a quarter of all worlds there are some.
+  /// In three of ten worlds there are some.
   private var hostile: HostileHosts?
   private let stormEnd: Instant
   private let start: Instant
@@ -72,11 +72,11 @@ struct Chaos: ~Copyable {
   /// Peers that were accepted and mean harm, from a randomness of their own.
   private mutating func addHostile(seed: UInt64, _ configuration: EngineConfiguration) {
     var drawn = SeededRandom(seed: seed ^ 0xBAD0_BAD0_BAD0_BAD0)
-    guard drawn.happens(0.25) else { return }
+    guard drawn.happens(0.3) else { return }
     var hostile = HostileHosts(seed: drawn.next(), epochBits: configuration.keyEpochBits)
     network.hosts[0].handler.hostileNetwork = HostileHosts.network
     network.hosts[0].handler.hostileBytes = drawn.happens(0.5) ? 0 : HostileHosts.bytes
-    for _ in 0..<1 + drawn.below(3) {
+    for _ in 0..<1 + drawn.below(4) {
       let profile = HostileProfile.allCases[Int(drawn.below(UInt64(HostileProfile.allCases.count)))]
       var link = Link()
       link.delay = .milliseconds(1) + drawn.below(.milliseconds(20))
@@ -111,12 +111,14 @@ struct Chaos: ~Copyable {
       endDue(all: false)
       strike()
       hostile?.act(&network, datagrams: 24, server: Self.server)
+      if hostile?.isBeyondBounds ?? false { return judge() }
     }
     dialAll()
     endDue(all: true)
     calm()
     let limit = network.now + .seconds(900)
     endHostile(limit)
+    if hostile?.isBeyondBounds ?? false { return judge() }
     while network.now < limit, !isOver {
       network.run(for: .milliseconds(100)) { Self.isQuiet($0) }
       hostile?.goOnAsking(&network)
@@ -130,6 +132,7 @@ struct Chaos: ~Copyable {
     while network.now < limit, !honestAreDone {
       network.run(for: .milliseconds(20))
       hostile?.act(&network, datagrams: 8, server: Self.server)
+      if hostile?.isBeyondBounds ?? false { return }
     }
     hostile?.end(&network)
   }
@@ -260,10 +263,13 @@ struct Chaos: ~Copyable {
     result.faults = faults
     for number in 0..<2 * clients { result.faults.merge(network.counters(ofLink: number).faults, uniquingKeysWith: +) }
     var checks = Checks()
+    hostile?.judge(&checks)
     var (unopened, handshakes): (UInt64, UInt64) = (0, 0)
     checks.require(isOver, "a connection has not ended")
     checks.require(network.amplifications == 0, "more than three times what came from an unproved address went there")
-    let events = 4 * (network.datagrams + (hostile?.sent ?? 0)) + UInt64(Double(network.now - start) / 1e9) * 2000 * UInt64(clients + 1)
+    let events =
+      4 * (network.datagrams + (hostile?.sent ?? 0)) + UInt64(Double(network.now - start) / 1e9) * 2000
+      * UInt64(clients + 1)
     checks.require(network.wakes < events, "\(network.wakes) wake-ups: a timer storm")
     for host in 0...clients {
       let statistics = network.hosts[host].engine.statistics
@@ -288,7 +294,6 @@ struct Chaos: ~Copyable {
     for client in 1...clients {
       for stream in network.hosts[client].handler.streams { judge(stream, &checks) }
     }
-    hostile?.judge(&checks)
     result.faults.merge(hostile?.sentBy ?? [:], uniquingKeysWith: +)
     // What nobody has corrupted opens; beside that, a late message of a handshake is taken for a datagram now and then.
     checks.require(

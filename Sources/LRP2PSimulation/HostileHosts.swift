@@ -24,14 +24,18 @@ struct HostileHosts {
   /// The most bytes that one of their connections had at the server for what it receives, pool aside, and whose.
   private(set) var mostWindowBytes = 0
   private(set) var mostWindowProfile = ""
+  /// The most sequence numbers that were outstanding to one.
+  private(set) var mostOutstanding = 0
   /// The most retransmissions that were kept of one, beyond four of each number outstanding.
   private(set) var mostResends = 0
+  /// More numbers are outstanding than any window has, or more bytes are used than the bound: a run need not go on.
+  private(set) var isBeyondBounds = false
   /// Whether the server's reader of their bytes stops now and then.
   var stopsReaders = true
 
   static var network: Address { Address(ipv4: 0x0B00_0000, port: 0) }
-  /// So much may be asked for by whoever asks at all.
-  static var bytes: UInt64 { 1 << 32 }
+  /// So much is sent to whoever asks at all: one that acknowledges what it has not had gets it at once.
+  static var bytes: UInt64 { 1 << 22 }
   /// Beside its pool's cells no connection needs more: that is for a window of a hundred thousand packets.
   static var mostBytes: Int { 1 << 20 }
   static var mostKept: Int { 256 }
@@ -144,7 +148,7 @@ struct HostileHosts {
     }
     members[index].dialled = nil
     members[index].accepted = nil
-    members[index].since = network.now + .milliseconds(50) + random.below(.milliseconds(500))
+    members[index].since = network.now + .milliseconds(20) + random.below(.milliseconds(200))
   }
 
   private mutating func ask(_ index: Int, _ network: inout SimulatedNetwork<BulkHandler>) {
@@ -190,16 +194,21 @@ struct HostileHosts {
       if bytes > mostWindowBytes {
         mostWindowBytes = bytes
         mostWindowProfile = member.peer.profile.rawValue
+        if bytes > Self.mostBytes { isBeyondBounds = true }
       }
       let send = PeerView(network.hosts[0].engine, id: member.peer.remoteID)
       let outstanding = send.map { Int(truncatingIfNeeded: $0.sendNext &- $0.base) } ?? 0
+      mostOutstanding = max(mostOutstanding, outstanding)
+      if outstanding > 1 << 24 { isBeyondBounds = true }
       mostResends = max(mostResends, network.hosts[0].engine.peers.flows[slot].send.resendCount - 4 * outstanding)
     }
   }
 
   func judge(_ checks: inout Checks) {
+    checks.require(mostOutstanding <= 1 << 24, "\(mostOutstanding) numbers were outstanding to a hostile peer")
     checks.require(
-      mostWindowBytes <= Self.mostBytes, "a hostile peer's receive window took \(mostWindowBytes) bytes (\(mostWindowProfile))")
+      mostWindowBytes <= Self.mostBytes,
+      "a hostile peer's receive window took \(mostWindowBytes) bytes (\(mostWindowProfile))")
     checks.require(
       mostResends <= Self.mostKept, "of a hostile peer \(mostResends) retransmissions too many were remembered")
   }
