@@ -79,7 +79,7 @@ struct Chaos: ~Copyable {
     for _ in 0..<1 + drawn.below(4) {
       let profile = HostileProfile.allCases[Int(drawn.below(UInt64(HostileProfile.allCases.count)))]
       var link = Link()
-      link.delay = .milliseconds(1) + drawn.below(.milliseconds(20))
+      link.delay = .milliseconds(1) + drawn.below(drawn.happens(0.5) ? .milliseconds(20) : .milliseconds(400))
       hostile.add(profile, to: &network, configuration: configuration, link: link)
     }
     self.hostile = hostile

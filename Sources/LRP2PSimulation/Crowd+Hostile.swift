@@ -141,6 +141,8 @@ extension Crowd {
     var request = CrowdRequest()
     request.isHostile = true
     request.role = host.hostility.role
+    // Some of them have nothing outstanding at the server.
+    if host.hostility == .accepted, number & 1 == 1 { request.role = .idle }
     request.number = members.count + number
     request.round = attackers[number].rounds
     attackers[number].rounds += 1

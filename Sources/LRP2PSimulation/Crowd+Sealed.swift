@@ -70,12 +70,20 @@ extension Crowd {
     guard var peer = attackers[number].accepted,
       let view = PeerView(network.hosts[0].engine, id: attackers[number].remoteID)
     else { return }
+    if acceptedRandom.happens(0.1) { stopOrGoOn(number) }
     for _ in 0..<8 {
       let segment = peer.segment(view)
       send(peer.seal(segment, suite: network.hosts[0].suite), attackers[number].host)
     }
     attackers[number].accepted = peer
     measure(number)
+  }
+
+  /// The server reads what it sends, or does not.
+  private mutating func stopOrGoOn(_ number: Int) {
+    let stops = acceptedRandom.happens(0.5)
+    let peer = Peer(connectionID: attackers[number].remoteID)
+    network.onHost(0) { engine, _ in if stops { engine.pause(peer) } else { engine.resume(peer) } }
   }
 
   /// What its connection costs the server beside the pool.

@@ -113,7 +113,8 @@ package enum FuzzHarness {
   /// Whatever a peer sends, its receive window takes no more than this beside the pool.
   private static func checkMemory(_ engine: borrowing Engine, _ peer: Peer) {
     guard let slot = engine.peers.slot(of: peer.connectionID), engine.peers.flows.contains(slot) else { return }
-    precondition(engine.peers.flows[slot].receivingBytes <= HostileHosts.mostBytes, "the receive window of a peer is too large")
+    precondition(
+      engine.peers.flows[slot].receivingBytes <= HostileHosts.mostBytes, "the receive window of a peer is too large")
   }
 
   private static func prefixed(_ id: UInt64, _ bytes: [UInt8]) -> [UInt8] {

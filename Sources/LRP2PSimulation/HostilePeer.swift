@@ -117,8 +117,8 @@ package struct HostilePeer {
     case .edge:
       let edge = view.delivered &+ view.window &- 1 &- UInt32(random.below(random.happens(0.9) ? 2 : 4000))
       return RawSegment.data(edge, flags: SegmentFlag.ackNow, bytes(1))
-    case .earlyBytes: return RawSegment.data(view.next &+ sent, bytes(1))
-    case .earlySegments: return RawSegment.data(view.next &+ sent, bytes(1362))
+    case .earlyBytes: return RawSegment.data(early(view), bytes(1))
+    case .earlySegments: return RawSegment.data(early(view), bytes(1362))
     case .undescribed: return conceal(view)
     case .acknowledgesAll: return RawSegment.ack(view.sendNext &- 1, window: 0xFF_FFFF, largest: view.newest)
     case .acknowledgesNothing, .lingering, .mixed: return Self.question
@@ -127,6 +127,9 @@ package struct HostilePeer {
       return RawSegment.ack(view.base &- 1 &+ ahead, window: oneOf(Boundary.windows), largest: view.newest)
     }
   }
+
+  /// What follows in the window behind the next number; from the front again when it is full.
+  private func early(_ view: PeerView) -> UInt32 { view.next &+ 1 &+ sent % max(view.window &- 2, 1) }
 
   private mutating func oneOf<Number>(_ numbers: [Number]) -> Number {
     numbers[Int(random.below(UInt64(numbers.count)))]

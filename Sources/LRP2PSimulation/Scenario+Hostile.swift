@@ -35,10 +35,11 @@ private struct HostileWorld: ~Copyable {
     network.route(from: 1, to: 0, over: network.addLink(link))
     network.route(from: 0, to: 1, over: network.addLink(link))
     hostile = HostileHosts(seed: scenario.seed ^ 0xBAD0_BAD0_BAD0_BAD0, epochBits: configuration.keyEpochBits)
-    // Theirs are paths of their own: what the honest one shares with them is the server.
-    var near = Link()
-    near.delay = .milliseconds(1)
-    for profile in profiles { hostile.add(profile, to: &network, configuration: configuration, link: near) }
+    // Theirs are paths of their own: what the honest one shares with them is the server. The handshake seems to take long, so that
+    // windows that grow with what arrives in a round trip have one of many packets.
+    var far = Link()
+    far.delay = .milliseconds(100)
+    for profile in profiles { hostile.add(profile, to: &network, configuration: configuration, link: far) }
   }
 
   private mutating func play(until end: Instant, orUntilDone: Bool) {

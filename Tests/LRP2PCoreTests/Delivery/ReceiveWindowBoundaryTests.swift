@@ -13,7 +13,7 @@ import Testing
     let first: UInt32
     let size: Int
     var window: ReceiveWindow
-    var pool = ReceivePool(cellBytes: 64, maximumBytes: 64 << 10)
+    var pool = ReceivePool(cellBytes: 64, maximumBytes: 64 << 20)
     var received: Set<Int> = []
     var delivered = 0
     var fin: Int?
