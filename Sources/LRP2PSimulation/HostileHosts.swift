@@ -26,7 +26,7 @@ struct HostileHosts {
   private(set) var mostWindowProfile = ""
   /// The most sequence numbers that were outstanding to one.
   private(set) var mostOutstanding = 0
-  /// The most retransmissions that were kept of one, beyond four of each number outstanding.
+  /// The most retransmissions that were kept of one, beyond four for each number that its window has room for.
   private(set) var mostResends = 0
   /// More numbers are outstanding than any window has, or more bytes are used than the bound: a run need not go on.
   private(set) var isBeyondBounds = false
@@ -200,7 +200,8 @@ struct HostileHosts {
       let outstanding = send.map { Int(truncatingIfNeeded: $0.sendNext &- $0.base) } ?? 0
       mostOutstanding = max(mostOutstanding, outstanding)
       if outstanding > 1 << 24 { isBeyondBounds = true }
-      mostResends = max(mostResends, network.hosts[0].engine.peers.flows[slot].send.resendCount - 4 * outstanding)
+      let kept = network.hosts[0].engine.peers.flows[slot].send.resendCount
+      mostResends = max(mostResends, kept - 4 * network.hosts[0].engine.peers.flows[slot].send.ring.count)
     }
   }
 
