@@ -149,16 +149,15 @@ private struct WindowRun: ~Copyable {
     case .storedEarly, .duplicate, .beyondWindow, .poolExhausted, .violation:
       break
     }
-    let span = receive.highest.distance(since: receive.next)
+    let span = receive.packetsBehindGaps
     if span * 4 > replay.bits, replay.bits < 1 << 25 { replay.grow(toBits: replay.bits * 2) }
     sinceAck += 1
     if sinceAck == 64 { acknowledge() }
   }
 
   private mutating func drain() {
-    while let (cell, _) = receive.nextStored() {
-      receive.storedDelivered()
-      pool.release(cell)
+    while receive.nextStored() != nil {
+      receive.storedDelivered(to: &pool)
     }
   }
 

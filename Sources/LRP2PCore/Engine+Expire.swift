@@ -91,7 +91,7 @@ extension Engine {
     if peers.flows[slot].keepAliveDeadline(configuration.keepAlive) <= now {
       peers.flows[slot].owesPing = true
       peers.flows[slot].send.shrink()
-      peers.flows[slot].receive.shrink()
+      peers.flows[slot].receive.shrink(to: &pool)
       pool.trim()
     }
   }

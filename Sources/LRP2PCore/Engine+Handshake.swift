@@ -351,7 +351,7 @@ extension Engine {
     parameters.receiveID = peers.rows[slot].connectionID
     parameters.hasReceiveID = true
     parameters.maximumDatagram = configuration.maximumDatagram
-    parameters.initialWindow = UInt32(min(configuration.receiveWindow, configuration.initialReceiveWindow))
+    parameters.initialWindow = UInt32(min(configuration.largestReceiveWindow, configuration.initialReceiveWindow))
     parameters.idleTimeoutMilliseconds = UInt32(clamping: configuration.idleTimeout / 1_000_000)
     parameters.maximumAckDelayMicroseconds = UInt32(clamping: configuration.maximumAckDelay / 1000)
     parameters.ackRatio = UInt16(configuration.ackRatio)

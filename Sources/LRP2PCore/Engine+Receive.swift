@@ -37,7 +37,7 @@ extension Engine {
     guard touched.count == 1, let entry = touched.first, !poolHasRefused, !isPoolFull else { return false }
     let slot = Int(entry)
     return peers.rows[slot].isReady && peers.rows[slot].phase == .established && peers.flows.contains(slot)
-      && peers.flows[slot].wheelDeadline != .never && !peers.flows[slot].receive.reopened
+      && peers.flows[slot].wheelDeadline != .never && !peers.flows[slot].receive.reopened(pool)
       && !peers.flows[slot].needsLongerReplayWindow
   }
 
@@ -134,7 +134,7 @@ extension Engine {
     switch peers.flows[slot].reassemble(number, offset: offset, total: total, payload, pool: &pool) {
     case .incomplete: break
     case .malformed: counters.malformed &+= 1
-    case .poolExhausted: refuseForPool()
+    case .poolExhausted: refuse(number, slot)
     case .complete(let cell):
       // The cell stays in use until the callback has returned.
       _ = receiveSegment(number, isFin: isFin, unsafe pool.bytes(cell, total), slot, &handler)
@@ -165,7 +165,7 @@ extension Engine {
       counters.beyondWindow &+= 1
       return false
     case .poolExhausted:
-      refuseForPool()
+      refuse(number, slot)
       return false
     case .violation:
       counters.beyondFin &+= 1
@@ -178,13 +178,12 @@ extension Engine {
   /// Hands over what waits in order, and the end of the stream when its turn has come.
   mutating func deliverStored<H: Handler>(_ slot: Int, _ handler: inout H) {
     while peers.rows[slot].phase == .established, !peers.flows[slot].isClosedByUser,
-      let (cell, length) = peers.flows[slot].receive.nextStored()
+      let (place, length) = peers.flows[slot].receive.nextStored()
     {
       // The cell stays in use until the callback has returned.
-      if length > 0 { handler.received(peer(slot), unsafe pool.bytes(cell, length), engine: &self) }
+      if length > 0 { handler.received(peer(slot), unsafe pool.bytes(place, length), engine: &self) }
       guard peers.rows[slot].phase == .established else { return }
-      peers.flows[slot].receive.storedDelivered()
-      pool.release(cell)
+      peers.flows[slot].receive.storedDelivered(to: &pool)
     }
     guard peers.rows[slot].phase == .established, !peers.flows[slot].isClosedByUser,
       peers.flows[slot].receive.takeFin()
@@ -210,16 +209,13 @@ extension Engine {
       return
     }
     // An older one may come late; what was given since holds.
-    if block.largestPacketNumber > peers.flows[slot].highestAcknowledged,
-      (lastInOrder &+ window).precedes(peers.flows[slot].send.edge)
-    {
-      counters.windowsShrunk &+= 1
-    }
+    let isNewest = block.largestPacketNumber > peers.flows[slot].highestAcknowledged
+    if isNewest, (lastInOrder &+ window).precedes(peers.flows[slot].send.edge) { counters.windowsShrunk &+= 1 }
     let outcome: SendWindow.Outcome
     do throws(SendWindow.Violation) {
       outcome = try peers.flows[slot].send.acknowledge(
         lastInOrder: lastInOrder, window: window, block: block, bytes,
-        lossDelay: peers.flows[slot].roundTrip.lossDelay, tellsNewest: true, now: now)
+        lossDelay: peers.flows[slot].roundTrip.lossDelay, tellsNewest: true, isNewest: isNewest, now: now)
     } catch {
       counters.acksOfUnsent &+= 1
       end(slot, .protocolViolation, &handler)
@@ -262,7 +258,7 @@ extension Engine {
       return
     }
     peers.flows[slot].growReplayWindow()
-    if peers.flows[slot].receive.reopened { peers.flows[slot].ack.demand() }
+    if peers.flows[slot].receive.reopened(pool) { peers.flows[slot].ack.demand() }
     // Who is about to send is judged again then: most of what it waits for by now is over, like the ACK that goes along. Should the
     // socket be full for long, a wheel calls all the same.
     let isArmed = min(peers.flows[slot].wheelDeadline, peers.rows[slot].wheelDeadline) != .never

@@ -1,7 +1,7 @@
 /// How much room there is in the pool of a reactor, which all its connections store what they receive in.
 public enum ReceivePoolPressure: Sendable, Hashable, BitwiseCopyable {
-  /// Segments have been refused: not acknowledged, so that their senders repeat them. Connections that hold little may
-  /// still store a few. Let paused readers go on, or close those that hold much (`PeerStatistics.packetsUnread`,
+  /// Segments have been refused: they are not acknowledged, and their senders wait until there is room. Connections that hold
+  /// little may still store some. Let paused readers go on, or close those that hold much (`PeerStatistics.packetsUnread`,
   /// `PeerStatistics.packetsBehindGaps`).
   case full
   /// After `full`: half of the pool is free again.
@@ -27,9 +27,11 @@ extension Engine {
     }
   }
 
-  /// A segment finds no memory.
-  mutating func refuseForPool() {
+  /// A segment finds no memory. The sender learns of it by the window of the next ACK; the original has nothing like that, and
+  /// learns of it by silence.
+  mutating func refuse(_ number: UInt32, _ slot: Int) {
     counters.poolExhausted &+= 1
     poolHasRefused = true
+    if !peers.rows[slot].isOriginal, peers.flows[slot].receive.refuse(number) { peers.flows[slot].ack.demand() }
   }
 }

@@ -26,6 +26,7 @@ extension Engine {
       peers.flows[slot].isQuiet, !awaitsConfirmation(slot)
     else { return }
     peers.flows[slot].reassembly?.releaseAll(to: &pool)
+    peers.flows[slot].receive.shrink(to: &pool)
     cancelFlowDeadline(slot)
     peers.rest(slot)
     pool.trim()

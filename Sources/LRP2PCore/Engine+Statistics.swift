@@ -6,7 +6,7 @@ extension Engine {
     var statistics = counters
     statistics.datagramsHeld = UInt64(held.count)
     statistics.peers = UInt64(peers.inUse)
-    statistics.poolBytesInUse = UInt64(pool.cellsInUse * pool.cellBytes)
+    statistics.poolBytesInUse = UInt64(pool.bytesInUse)
     return statistics
   }
 

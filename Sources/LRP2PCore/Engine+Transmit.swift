@@ -57,7 +57,7 @@ extension Engine {
       peers.rows[slot].isResumed = false
       deliverStored(slot, &handler)
       touch(slot)
-      if peers.flows[slot].receive.reopened { peers.flows[slot].ack.demand() }
+      if peers.flows[slot].receive.reopened(pool) { peers.flows[slot].ack.demand() }
     }
     if peers.rows[slot].owesHandshake, !sendHandshake(slot, into: &batch) { return false }
     switch peers.rows[slot].phase {
@@ -214,7 +214,7 @@ extension Engine {
     var bytes = batch.arena.mutableBytes(place + Datagram.headerLength, head + segment.length)
     Segment.writeData(flags: flags, sequence: segment.number, into: &bytes)
     ack.write(
-      lastInOrder: peers.flows[slot].receive.next &- 1, window: peers.flows[slot].receive.advertise(), into: &bytes)
+      lastInOrder: peers.flows[slot].receive.next &- 1, window: peers.flows[slot].receive.advertise(pool), into: &bytes)
     acknowledged(slot)
     if segment.length > 0 {
       var payload = bytes._mutatingExtracting(head..<bytes.byteCount)
@@ -253,7 +253,7 @@ extension Engine {
     _ = begin(slot, place, length, &batch)
     var bytes = batch.arena.mutableBytes(place + Datagram.headerLength, Segment.ackLength)
     Segment.writeAck(
-      flags: 0, lastInOrder: peers.flows[slot].receive.next &- 1, window: peers.flows[slot].receive.advertise(),
+      flags: 0, lastInOrder: peers.flows[slot].receive.next &- 1, window: peers.flows[slot].receive.advertise(pool),
       into: &bytes)
     acknowledged(slot)
     return true

@@ -89,7 +89,7 @@ public struct Engine: ~Copyable {
     peers = PeerTable(maximum: configuration.maximumPeers, seed: seed, configuration: configuration)
     pool = ReceivePool(
       cellBytes: max(configuration.maximumDatagram, 1400), maximumBytes: configuration.receivePoolBytes,
-      kept: configuration.storedPayloadBytes)
+      peerBytes: configuration.receivePeerBytes, kept: configuration.storedPayloadBytes)
     wheel = TimerWheel(slots: peers.slots, now: now)
     flowWheel = TimerWheel(slots: 0, now: now)
   }
@@ -305,10 +305,11 @@ public struct Engine: ~Copyable {
     peers.release(slot)
   }
 
-  /// Gives back all memory of the pool that the connection has.
+  /// Gives back all memory that the connection's peer has caused.
   mutating func releaseCells(_ slot: Int) {
     peers.flows[slot].receive.releaseAll(to: &pool)
     peers.flows[slot].reassembly?.releaseAll(to: &pool)
+    peers.flows[slot].abandon()
   }
 
   mutating func randomWord() -> UInt64 { randomWords.next(suite) }

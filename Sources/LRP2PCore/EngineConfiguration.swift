@@ -17,8 +17,10 @@ public struct EngineConfiguration: Sendable {
   /// The most packets that the peer may send beyond what the reader has taken: 2 … 16,777,215. It is an allowance, not
   /// memory, and begins smaller: it doubles when the peer makes use of it and the reader keeps up.
   public var receiveWindow = 0xFF_FFFF
-  /// Bytes that early or unread data of all peers together may occupy.
+  /// Bytes that early or unread data of all peers together may occupy, with what finds it again: 65,536 … 2^40.
   public var receivePoolBytes = 256 << 20
+  /// Of these, the most that one peer may have: 65,536 … 2^40. A peer may never have more than twice what it leaves, either.
+  public var receivePeerBytes = 128 << 20
   /// The congestion controller of new connections; `Engine.setCongestion` changes that of one.
   public var congestion = CongestionAlgorithm.bbr
   /// Packets to send before the first acknowledgement, for each 100 ms of round trip up to 600: 1 … 64 (RFC 6928
@@ -64,6 +66,13 @@ public struct EngineConfiguration: Sendable {
 
   public init() {}
 
+  /// `receiveWindow`, or what may be promised of the memory that one peer may have.
+  package var largestReceiveWindow: Int {
+    let bytes = min(receivePeerBytes, receivePoolBytes)
+    let payload = storedPayloadBytes > 0 ? storedPayloadBytes : max(maximumDatagram, 1400)
+    return max(min(receiveWindow, ReceiveWindow.overcommitment * (bytes / payload)), 2)
+  }
+
   /// A value that cannot be used.
   public enum Invalid: Error, Hashable, Sendable {
     /// It is outside of its documented range.
@@ -87,6 +96,7 @@ public struct EngineConfiguration: Sendable {
     try check("maximumHalfOpenPerPrefix", maximumHalfOpenPerPrefix, 1...(1 << 24))
     try check("receiveWindow", receiveWindow, 2...0xFF_FFFF)
     try check("receivePoolBytes", receivePoolBytes, 1 << 16...1 << 40)
+    try check("receivePeerBytes", receivePeerBytes, 1 << 16...1 << 40)
     try check("initialWindow", initialWindow, 1...64)
     try check("ackRatio", ackRatio, 1...1024)
     guard aeads.contains(.chacha20Poly1305) else {

@@ -264,7 +264,7 @@ struct Chaos: ~Copyable {
     for number in 0..<2 * clients { result.faults.merge(network.counters(ofLink: number).faults, uniquingKeysWith: +) }
     var checks = Checks()
     hostile?.judge(&checks)
-    var (unopened, handshakes): (UInt64, UInt64) = (0, 0)
+    var (unopened, handshakes, windowsShrunk, refused): (UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0)
     checks.require(isOver, "a connection has not ended")
     checks.require(network.amplifications == 0, "more than three times what came from an unproved address went there")
     let events =
@@ -283,7 +283,8 @@ struct Chaos: ~Copyable {
       checks.require(statistics.poolBytesInUse == 0, "memory of the receive pool is not given back")
       let meetsHostile = host == 0 && hostile != nil
       checks.require(statistics.beyondWindow == 0 || meetsHostile, "more was sent than the window allowed")
-      checks.require(statistics.windowsShrunk == 0 || meetsHostile, "a window was taken back")
+      if !meetsHostile { windowsShrunk += statistics.windowsShrunk }
+      refused += statistics.poolExhausted
       checks.require(statistics.isBalanced, "a datagram was neither accepted nor refused, or both: \(statistics)")
       unopened += statistics.authenticationFailures + statistics.keyUnavailable
       handshakes += statistics.handshakesStarted
@@ -295,6 +296,7 @@ struct Chaos: ~Copyable {
       for stream in network.hosts[client].handler.streams { judge(stream, &checks) }
     }
     result.faults.merge(hostile?.sentBy ?? [:], uniquingKeysWith: +)
+    checks.require(refused > 0 || windowsShrunk == 0, "a window was taken back although nothing was refused")
     // What nobody has corrupted opens; beside that, a late message of a handshake is taken for a datagram now and then.
     checks.require(
       unopened <= (result.faults["corruption"] ?? 0) + handshakes,

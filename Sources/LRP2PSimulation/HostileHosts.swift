@@ -200,7 +200,7 @@ struct HostileHosts {
       let outstanding = send.map { Int(truncatingIfNeeded: $0.sendNext &- $0.base) } ?? 0
       mostOutstanding = max(mostOutstanding, outstanding)
       if outstanding > 1 << 24 { isBeyondBounds = true }
-      let kept = network.hosts[0].engine.peers.flows[slot].send.resendCount
+      let kept = network.hosts[0].engine.peers.flows[slot].send.resendsRemembered
       mostResends = max(mostResends, kept - 4 * network.hosts[0].engine.peers.flows[slot].send.ring.count)
     }
   }

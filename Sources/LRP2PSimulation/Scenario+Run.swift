@@ -77,6 +77,7 @@ extension Scenario {
     configuration.congestion = congestion
     configuration.initialSequence = initialSequence
     configuration.receivePoolBytes = receivePoolBytes
+    configuration.receivePeerBytes = max(configuration.receivePeerBytes, receivePoolBytes / 2)
     if elidesPayloads { configuration.storedPayloadBytes = 64 }
     configuration.ackRatio = ackRatio
     if startsAtFullRate { configuration.initialReceiveWindow = 0xFF_FFFF }

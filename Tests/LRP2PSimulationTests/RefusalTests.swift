@@ -115,6 +115,7 @@ import Testing
     }
   }
 
+  /// Nothing is refused here, and nothing above the window was sent; but no more will be.
   @Test func aWindowThatShrinks() throws {
     try expect(\.windowsShrunk) { world, dialled, accepted in
       // Something new is acknowledged, with a window of one packet.
@@ -123,11 +124,10 @@ import Testing
       _ = world.run(for: .milliseconds(5))
       let newest = world.second.peers.rows[accepted.slot].sendPacketNumber - 1
       #expect(newest < 64 && newest > world.second.peers.flows[accepted.slot].highestAcknowledged)
-      let left = world.second.statistics(of: accepted)?.sendWindowPackets
       world.injectSealed(
         [9, 1, 255, 255, 255, 255, 0, 0, 1, UInt8(newest), 0, 0, 0, 0, 0, 0], fromFirst: true, peer: dialled)
       _ = world.run(for: .milliseconds(5))
-      #expect(world.second.statistics(of: accepted)?.sendWindowPackets == left)
+      #expect(world.second.statistics(of: accepted)?.sendWindowPackets == 0)
     }
   }
 
@@ -139,12 +139,12 @@ import Testing
       world.injectSealed([6, 4, 0, 0, 0, 0], fromFirst: true, peer: dialled)
       world.injectSealed([6, 0, 0, 0, 0, 1, 7], fromFirst: true, peer: dialled)
     }
-    // 46 cells, of which the last quarter, 11, is for peers that have few.
+    // 46 cells, of which one is kept; a peer may have twice what it leaves: 29, and the entries of its ring.
     try expect(
-      \.poolExhausted, 15, configure: { $0.receivePoolBytes = 1 << 16 },
+      \.poolExhausted, 21, configure: { $0.receivePoolBytes = 1 << 16 },
       act: { world, dialled, _ in
         for number in 1...50 as ClosedRange<UInt8> {
-          world.injectSealed([6, 0, 0, 0, 0, number, 1], fromFirst: true, peer: dialled)
+          world.injectSealed([6, 0, 0, 0, 0, number] + Self.long, fromFirst: true, peer: dialled)
         }
       })
     try expect(\.piecesEvicted, 1) { world, dialled, _ in
@@ -155,6 +155,9 @@ import Testing
     }
   }
 
+  /// A payload that has a cell for itself.
+  private static let long = [UInt8](repeating: 1, count: 1000)
+
   /// The user is told of a full pool once, however much is refused, and once when there is room again.
   @Test func aFullPoolIsTold() throws {
     var world = try LifecycleTests.openWorld(configure: { $0.receivePoolBytes = 1 << 16 })
@@ -163,7 +166,7 @@ import Testing
     // The first host has sent none of this.
     world.back.isDown = true
     func inject(_ numbers: ClosedRange<UInt8>) {
-      for number in numbers { world.injectSealed([6, 0, 0, 0, 0, number, 1], fromFirst: true, peer: dialled) }
+      for number in numbers { world.injectSealed([6, 0, 0, 0, 0, number] + Self.long, fromFirst: true, peer: dialled) }
       _ = world.run(for: .milliseconds(5))
     }
     inject(1...20)
@@ -174,7 +177,7 @@ import Testing
     #expect(world.secondHandler.poolPressures == [.full])
     // What was missing: all that is stored is read.
     inject(0...0)
-    #expect(world.second.statistics.poolBytesInUse == 0)
+    #expect(world.second.statistics.poolBytesInUse < 1000)
     inject(60...60)
     #expect(world.secondHandler.poolPressures == [.full, .relieved])
     #expect(world.second.statistics(of: accepted) != nil)

@@ -58,6 +58,9 @@ package struct DeliveryRate: ~Copyable {
   }
 
   private static var packetsPerSnapshot: UInt64 { 128 }
+  /// Enough for what is in flight at 100 Gbit/s over 600 ms. Where a peer has much sent again and acknowledges nothing, the oldest
+  /// are forgotten.
+  private static var mostSnapshots: Int { 1 << 16 }
 
   /// A packet leaves; `bytesInFlight` counts it.
   @inline(__always)
@@ -95,6 +98,7 @@ package struct DeliveryRate: ~Copyable {
     newest = Snapshot(
       packetNumber: packetNumber, sent: now, firstSent: firstSent, deliveredTime: deliveredTime, delivered: delivered,
       lost: lost, inFlight: bytesInFlight, packetBytes: bytes, isApplicationLimited: applicationLimitedUntil != 0)
+    if snapshots.count == Self.mostSnapshots { snapshots.popFirst() }
     snapshots.append(newest)
   }
 
@@ -151,7 +155,7 @@ package struct DeliveryRate: ~Copyable {
   @inline(__always)
   private func index(of packetNumber: UInt32) -> Int {
     func isBehind(_ index: Int) -> Bool {
-      UInt32(truncatingIfNeeded: snapshots[index].packetNumber).distance(since: packetNumber) > 0
+      packetNumber.precedes(UInt32(truncatingIfNeeded: snapshots[index].packetNumber))
     }
     var low = 0
     var high = snapshots.count

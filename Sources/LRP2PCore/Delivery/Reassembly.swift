@@ -29,7 +29,7 @@ package struct Reassembly: ~Copyable {
 
   /// Takes bytes `offset ..< offset + bytes.byteCount` of `total` of segment `number`. When too many segments are
   /// incomplete the oldest gives way: none was acknowledged, so all of it is sent again.
-  /// - Parameter held: cells that the peer has beside these.
+  /// - Parameter held: bytes that the peer has beside these.
   package mutating func insert(
     _ number: UInt32, isNext: Bool, holding held: Int, offset: Int, total: Int, _ bytes: RawSpan,
     pool: inout ReceivePool
@@ -86,7 +86,9 @@ package struct Reassembly: ~Copyable {
       pool.release(partials[0].cell)
       remove(0)
     }
-    guard isNext || pool.admits(holding: held + count), let cell = pool.reserve(isNext: isNext) else { return nil }
+    guard isNext || pool.admits(pool.cellBytes, holding: held + count * pool.cellBytes),
+      let cell = pool.reserve(isNext: isNext)
+    else { return nil }
     partials[count] = Partial()
     partials[count].number = number
     partials[count].cell = cell

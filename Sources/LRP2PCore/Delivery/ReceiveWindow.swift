@@ -2,16 +2,16 @@
 package struct ReceiveWindow: ~Copyable {
   // Not private: a debug build fails on private types in generic storage (Swift 6.3).
   package struct Stored: BitwiseCopyable {
-    var cell: UInt32 = ReceivePool.none
-    var length: UInt32 = 0
+    var place = ReceivePool.Place()
+    var length: UInt16 = 0
   }
 
   /// Everything before has arrived.
-  package private(set) var next: UInt32
+  package internal(set) var next: UInt32
   /// Everything before was handed to the user. Equal to `next` unless the reader has stopped.
-  package private(set) var delivered: UInt32
+  package internal(set) var delivered: UInt32
   /// Highest number seen, plus one.
-  package private(set) var highest: UInt32
+  package internal(set) var highest: UInt32
   var early = SequenceBitmap()
   /// Runs of early numbers.
   var earlyRuns = 0
@@ -20,23 +20,32 @@ package struct ReceiveWindow: ~Copyable {
   var filled = SequenceRange()
   var hasFilled = false
   var filledBefore: UInt32
-  private var stored: Column<Stored>
-  /// Cells of the pool that it has.
-  package private(set) var cells = 0
+  var stored: Column<Stored>
+  /// Cells of the pool that it has, the one that was stored into last, and bytes that it has charged for what finds them again.
+  package internal(set) var cells = 0
+  var openCell = ReceivePool.Open()
+  package internal(set) var charged = 0
+  /// Early numbers that are stored.
+  var earlyCount = 0
   private var finNumber: UInt32 = 0
   private var hasFin = false
   package private(set) var isFinDelivered = false
   package var isPaused = false
   /// How far beyond what the reader has taken the peer may go at present, and at most.
   package private(set) var window: UInt32
-  private let maximum: UInt32
+  let maximum: UInt32
   /// Since when, and from which number on, what arrives is counted.
   private var periodStart: Instant = 0
   private var periodNumber: UInt32
   private var acksInPeriod = 0
   var acksPerRoundTrip = 16
-  /// The highest edge promised so far; it never moves back.
-  private var promisedEdge: UInt32
+  /// Behind the highest number that the last ACK has allowed. It moves back only where something was refused.
+  var promisedEdge: UInt32
+  /// Something was refused for want of room, and the window has not opened wholly since (`ReceiveWindow+Edge`).
+  package internal(set) var isPressed = false
+  /// The lowest number refused since the last ACK, if one was.
+  var refusedFrom: UInt32 = 0
+  var hasRefused = false
   /// Where the next ACK starts its rotation through older runs.
   var rotation: UInt32
 
@@ -56,21 +65,25 @@ package struct ReceiveWindow: ~Copyable {
   }
 
   /// An ACK is about to be written. The window becomes four times what arrives in a round trip: enough for a sender that
-  /// doubles, and for the gaps of three round trips. A reader that has stopped earns nothing.
+  /// doubles, and for the gaps of three round trips. It is packets that count, not how far their numbers lie ahead: those cost
+  /// nothing. A reader that has stopped earns nothing.
   package mutating func tune(roundTrip: Nanoseconds, now: Instant) {
     acksInPeriod += 1
     let roundTrip = max(roundTrip, .milliseconds(1))
     let elapsed = now &- periodStart
     guard elapsed >= roundTrip else { return }
     let periods = Double(elapsed) / Double(roundTrip)
-    let arrived = Double(highest.distance(since: periodNumber)) / periods
+    let arrived = Double(arrivals.ahead(of: periodNumber)) / periods
     acksPerRoundTrip = max(Int(Double(acksInPeriod) / periods), 1)
     periodStart = now
-    periodNumber = highest
+    periodNumber = arrivals
     acksInPeriod = 0
     guard !isPaused, window < maximum else { return }
     window = max(window, UInt32(min(4 * arrived, Double(maximum))))
   }
+
+  /// Counts the segments that were taken: each is in order, or stored early.
+  private var arrivals: UInt32 { next &+ UInt32(earlyCount) }
 
   package enum Arrival {
     /// The next bytes in order: hand them over straight from the datagram, then call `deliveredDirectly`.
@@ -85,26 +98,24 @@ package struct ReceiveWindow: ~Copyable {
     case violation
   }
 
-  /// Takes the segment `number`.
+  /// Takes the segment `number`, which may be any.
   package mutating func accept(_ number: UInt32, isFin: Bool, _ bytes: RawSpan, pool: inout ReceivePool) -> Arrival {
-    let ahead = number.distance(since: next)
-    if ahead < 0 { return .duplicate }
-    guard number.distance(since: delivered) < Int(window) else { return .beyondWindow }
+    guard number.isWithin(window, from: delivered) else { return outside(number) }
+    if number.isWithin(next &- delivered, from: delivered) { return .duplicate }
     if hasFin, finNumber.precedes(number) || (isFin && number != finNumber) { return .violation }
     if isFin, !hasFin, number.precedes(highest &- 1), highest != next || number.precedes(next) { return .violation }
-    if ahead == 0, !isPaused, delivered == next {
+    let isNext = number == next
+    if isNext, !isPaused, delivered == next {
       note(number, isFin: isFin)
       return .direct
     }
-    if ahead > 0, isEarly(number) { return .duplicate }
-    guard pool.admits(holding: cells), let cell = pool.store(bytes) else { return .poolExhausted }
-    cells += 1
-    put(number, Stored(cell: cell, length: UInt32(bytes.byteCount)))
+    if !isNext, isEarly(number) { return .duplicate }
+    guard keep(number, bytes, pool: &pool) else { return .poolExhausted }
     let opensGap = highest.precedes(number)
     if opensGap { gapsOpened += 1 }
     if number.precedes(highest) { noteFilled(number) }
     note(number, isFin: isFin)
-    if ahead == 0 {
+    if isNext {
       next &+= 1
       absorbEarly()
       return .storedInOrder
@@ -126,11 +137,14 @@ package struct ReceiveWindow: ~Copyable {
   @inline(__always)
   package var takesDirectly: Bool { delivered == next && !isPaused && !hasFin && window > 0 }
 
-  /// Whether a piece of segment `number` is of use.
+  private func outside(_ number: UInt32) -> Arrival { number.precedes(delivered) ? .duplicate : .beyondWindow }
+
+  /// Whether a piece of segment `number`, which may be any, is of use.
   package enum Need { case wanted, duplicate, beyondWindow }
+  @inline(__always)
   package func need(_ number: UInt32) -> Need {
-    if number.distance(since: next) < 0 || isEarly(number) { return .duplicate }
-    return number.distance(since: delivered) < Int(window) ? .wanted : .beyondWindow
+    guard number.isWithin(window, from: delivered) else { return number.precedes(delivered) ? .duplicate : .beyondWindow }
+    return number.isWithin(next &- delivered, from: delivered) || isEarly(number) ? .duplicate : .wanted
   }
 
   /// The segment that `accept` called direct has been handed over.
@@ -144,15 +158,16 @@ package struct ReceiveWindow: ~Copyable {
   }
 
   /// The next stored segment that is in order, to be handed over; `nil` while the reader has stopped.
-  package func nextStored() -> (cell: UInt32, length: Int)? {
+  package func nextStored() -> (place: ReceivePool.Place, length: Int)? {
     guard !isPaused, delivered != next else { return nil }
     let entry = stored[Int(delivered & UInt32(stored.count - 1))]
-    return (entry.cell, Int(entry.length))
+    return (entry.place, Int(entry.length))
   }
 
-  package mutating func storedDelivered() {
+  /// It has been.
+  package mutating func storedDelivered(to pool: inout ReceivePool) {
+    give(back: delivered, to: &pool)
     delivered &+= 1
-    cells -= 1
   }
 
   /// Whether the peer's FIN has its turn now. True once.
@@ -162,46 +177,14 @@ package struct ReceiveWindow: ~Copyable {
     return true
   }
 
-  /// Packets beyond the last in-order number that may be sent.
-  package mutating func advertise() -> UInt32 {
-    let edge = delivered &+ window
-    if promisedEdge.precedes(edge) { promisedEdge = edge }
-    return UInt32(min(promisedEdge.distance(since: next), 0xFF_FFFF))
-  }
-
-  /// Whether the reader has opened the window by at least half since the last ACK told.
-  package var reopened: Bool {
-    (delivered &+ window).distance(since: promisedEdge) >= Int(window / 2)
-      && promisedEdge.distance(since: next) <= Int(window / 2)
-  }
-
   package var hasEarly: Bool { earlyRuns > 0 }
 
   // Figures.
-  package var packetsUnread: Int { next.distance(since: delivered) }
-  package var packetsBehindGaps: Int { highest.distance(since: next) }
-  package var windowLeft: Int { max(promisedEdge.distance(since: highest), 0) }
+  package var packetsUnread: Int { Int(next &- delivered) }
+  package var packetsBehindGaps: Int { Int(highest &- next) }
+  package var promisedPackets: UInt32 { promisedEdge &- next }
+  package var windowLeft: Int { promisedEdge.ahead(of: highest) }
   package var storedCount: Int { stored.count }
-
-  /// Gives every cell back.
-  package mutating func releaseAll(to pool: inout ReceivePool) {
-    cells = 0
-    while delivered != next {
-      pool.release(stored[Int(delivered & UInt32(stored.count - 1))].cell)
-      delivered &+= 1
-    }
-    while earlyRuns > 0 {
-      let lower = early.first(true, from: next, to: highest)
-      let upper = early.first(false, from: lower, to: highest)
-      var number = lower
-      while number != upper {
-        pool.release(stored[Int(number & UInt32(stored.count - 1))].cell)
-        number &+= 1
-      }
-      early.remove(lower, upTo: upper)
-      earlyRuns -= 1
-    }
-  }
 
   @inline(__always)
   private mutating func note(_ number: UInt32, isFin: Bool) {
@@ -214,16 +197,10 @@ package struct ReceiveWindow: ~Copyable {
 
   private func isEarly(_ number: UInt32) -> Bool { number.precedes(highest) && early.contains(number) }
 
-  /// `note` has been told of it.
+  /// `note` has been told of it, and `keep` has made room.
   private mutating func insertEarly(_ number: UInt32) {
-    // One more than the span, so that the neighbours of a number are never its own alias.
-    let needed = highest.distance(since: next) + 2
-    if needed > early.capacity {
-      var capacity = early.capacity
-      while capacity < needed { capacity *= 2 }
-      early.grow(to: capacity, lower: next, upper: highest)
-    }
     early.insert(number)
+    earlyCount += 1
     earlyRuns += 1
     if early.contains(number &- 1) { earlyRuns -= 1 }
     if early.contains(number &+ 1) { earlyRuns -= 1 }
@@ -233,6 +210,7 @@ package struct ReceiveWindow: ~Copyable {
     guard earlyRuns > 0, early.contains(next) else { return }
     let end = early.first(false, from: next, to: highest)
     early.remove(next, upTo: end)
+    earlyCount -= Int(end &- next)
     next = end
     earlyRuns -= 1
   }
@@ -247,7 +225,8 @@ package struct ReceiveWindow: ~Copyable {
 
     package init() {}
 
-    package var windowLeft: Int { max(promisedEdge.distance(since: next), 0) }
+    package var promisedPackets: UInt32 { promisedEdge &- next }
+    package var windowLeft: Int { promisedEdge.ahead(of: next) }
   }
 
   /// Nothing waits for its turn, or for a reader, and the stream goes on.
@@ -268,12 +247,15 @@ package struct ReceiveWindow: ~Copyable {
     highest = rest.next
     early.removeAll()
     earlyRuns = 0
+    earlyCount = 0
     gapsOpened = 0
     filled = SequenceRange()
     hasFilled = false
     filledBefore = rest.next
     if stored.count > Self.smallestStore { stored = Column(repeating: Stored(), count: Self.smallestStore) }
     cells = 0
+    openCell = ReceivePool.Open()
+    charged = 0
     finNumber = 0
     hasFin = false
     isFinDelivered = false
@@ -284,30 +266,8 @@ package struct ReceiveWindow: ~Copyable {
     acksInPeriod = 0
     acksPerRoundTrip = 16
     promisedEdge = rest.promisedEdge
+    isPressed = false
+    hasRefused = false
     rotation = rest.next
-  }
-
-  /// Gives back what a large window took, if nothing is stored.
-  package mutating func shrink() {
-    guard delivered == next, earlyRuns == 0, stored.count > Self.smallestStore else { return }
-    stored = Column(repeating: Stored(), count: Self.smallestStore)
-    early.removeAll()
-  }
-
-  // MARK: Storage
-
-  private mutating func put(_ number: UInt32, _ entry: Stored) {
-    let needed = number.distance(since: delivered) + 1
-    if needed > stored.count {
-      var capacity = stored.count
-      while capacity < needed { capacity *= 2 }
-      var larger = Column(repeating: Stored(), count: capacity)
-      for ahead in 0..<stored.count {
-        let old = delivered &+ UInt32(ahead)
-        larger[Int(old & UInt32(capacity - 1))] = stored[Int(old & UInt32(stored.count - 1))]
-      }
-      stored = larger
-    }
-    stored[Int(number & UInt32(stored.count - 1))] = entry
   }
 }

@@ -24,39 +24,43 @@ extension SendWindow {
     /// When the oldest packet that is missing, but not yet lost, will be.
     package var lossTime: Instant = .never
     package var windowAdvanced = false
+    /// Segments that the peer has refused for want of room: they wait for its window, and are no losses.
+    package var refusedPackets = 0
   }
 
   /// An ACK that no honest peer sends.
   package enum Violation: Error { case neverSent }
 
   /// Takes one ACK: `block` describes runs above `lastInOrder` in `bytes`. If it `tellsNewest`, nothing above what it
-  /// describes has arrived.
-  /// Cost: the runs, each with a binary search, and what becomes acknowledged or lost.
+  /// describes has arrived. If it `isNewest`, its largest packet number is higher than that of any before, and it may take back
+  /// what an earlier one has promised.
+  /// Cost: the runs, each with a binary search, and what becomes acknowledged, lost or refused.
   package mutating func acknowledge(
     lastInOrder: UInt32, window: UInt32, block: AckBlock, _ bytes: RawSpan, lossDelay: Nanoseconds,
-    tellsNewest: Bool = false, now: Instant
+    tellsNewest: Bool = false, isNewest: Bool = false, now: Instant
   ) throws(Violation) -> Outcome {
     var outcome = Outcome()
     let cumulative = lastInOrder &+ 1
-    guard cumulative.distance(since: next) <= 0 else { throw .neverSent }
+    // One that comes late says of the stream's start what others have said since; anything else must have been sent.
+    let isLate = cumulative.precedes(base)
+    guard isLate || cumulative.isWithin(next &- base &+ 1, from: base) else { throw .neverSent }
     let largest = UInt32(truncatingIfNeeded: block.largestPacketNumber)
 
-    let allowed = lastInOrder &+ window
-    if edge.precedes(allowed) {
-      edge = allowed
-      outcome.windowAdvanced = true
-    }
     advance(to: cumulative, largest: largest, now: now, &outcome)
+    // Behind the last number that the peer takes, as this ACK tells; not before what it has in order, whatever it tells.
+    let reach = isLate ? window - min(base &- cumulative, window) : window
+    let limit = base &+ reach
+    move(to: limit &- 1, mayLower: isNewest, &outcome)
 
     // First pass: what was received, so that a loss is never declared for what this very ACK acknowledges.
     var reader = AckRunReader(block: block, lastInOrder: lastInOrder)
     while let run = reader.next(bytes) {
       let end = run.first &+ run.count
-      guard end.distance(since: next) <= 0 else { throw .neverSent }
+      guard end &- cumulative <= next &- cumulative else { throw .neverSent }
       if run.received { acknowledge(run.first, end, largest: largest, now: now, &outcome) }
     }
 
-    // Second pass: what is described as missing.
+    // Second pass: what is described as missing. Above the window nothing is, whatever the runs say: it may have been refused.
     let threshold = LossThreshold(largest: largest, now: now, delay: lossDelay)
     suspectCount = 0
     var described = InlineArray<8, SequenceRange>(repeating: SequenceRange())
@@ -72,16 +76,28 @@ extension SendWindow {
       } else if describedCount > 0 {
         described[describedCount - 1].upper = end
       }
-      if !run.received { judgeFirstSends(run.first, end, threshold, &outcome) }
+      if !run.received { judgeFirstSends(run.first, limit.precedes(end) ? limit : end, threshold, &outcome) }
     }
     var end = next
     if tellsNewest {
       end = base
       for index in 0..<describedCount where end.precedes(described[index].upper) { end = described[index].upper }
-      judgeFirstSends(end, next, threshold, &outcome)
+      judgeFirstSends(end, limit.precedes(next) ? limit : next, threshold, &outcome)
     }
-    judgeResends(described, describedCount, missingFrom: end, threshold, &outcome)
+    if isNewest { refuseFirstSends(from: limit, threshold, &outcome) }
+    judgeResends(
+      described, describedCount, missingFrom: end, refusedFrom: limit, tellsRefused: isNewest, threshold, &outcome)
     return outcome
+  }
+
+  /// The peer's window ends behind `number`.
+  private mutating func move(to number: UInt32, mayLower: Bool, _ outcome: inout Outcome) {
+    if edge.precedes(number) {
+      edge = number
+      outcome.windowAdvanced = true
+    } else if mayLower {
+      edge = number
+    }
   }
 
   mutating func advance(to cumulative: UInt32, largest: UInt32, now: Instant, _ outcome: inout Outcome) {
@@ -153,12 +169,14 @@ extension SendWindow {
     let entry = self[number]
     if entry.isLost {
       lostPending -= 1
+    } else if entry.isRefused {
+      readmit(number)
     } else {
       packetsInFlight -= 1
       bytesInFlight -= UInt64(entry.length + Self.overhead)
       if entry.isDoubled { doublesPending -= 1 }
     }
-    self[number].packed = (entry.packed | Sent.acknowledged) & ~(Sent.lost | Sent.doubled)
+    self[number].packed = (entry.packed | Sent.acknowledged) & ~(Sent.lost | Sent.doubled | Sent.refused)
     // What arrived although it was taken for lost, and before its repetition could (RFC 9438, 4.9.2).
     if entry.packed & Sent.suspected != 0, entry.isLost || largest.precedes(entry.packetNumber) {
       outcome.spuriousLosses += 1

@@ -37,13 +37,18 @@ extension SendWindow {
 
   mutating func judgeResends(
     _ described: InlineArray<8, SequenceRange>, _ describedCount: Int, missingFrom end: UInt32,
-    _ threshold: LossThreshold,
-    _ outcome: inout Outcome
+    refusedFrom limit: UInt32, tellsRefused: Bool, _ threshold: LossThreshold, _ outcome: inout Outcome
   ) {
     while let head = resends.first {
       let entry = head.number.precedes(base) ? nil : self[head.number]
-      guard let entry, !entry.isAcknowledged, !entry.isLost, entry.packetNumber == head.packetNumber else {
+      guard let entry, !entry.isAcknowledged, !entry.isWaiting, entry.packetNumber == head.packetNumber else {
         resends.popFirst()
+        continue
+      }
+      if !head.number.precedes(limit) {
+        guard tellsRefused, !threshold.largest.precedes(entry.packetNumber) else { return }
+        resends.popFirst()
+        refuse(head.number, &outcome)
         continue
       }
       // Not described by this ACK means unknown, not missing: a later one will describe it.
@@ -78,7 +83,7 @@ extension SendWindow {
     for index in 0..<suspectCount {
       let suspect = suspects[index]
       guard !suspect.number.precedes(base), self[suspect.number].packetNumber == suspect.packetNumber,
-        !self[suspect.number].isAcknowledged, !self[suspect.number].isLost
+        !self[suspect.number].isAcknowledged, !self[suspect.number].isWaiting
       else { continue }
       let age = age(self[suspect.number], now)
       guard age >= lossDelay else {
@@ -96,7 +101,7 @@ extension SendWindow {
 
   mutating func lose(_ number: UInt32, _ now: Instant, _ outcome: inout Outcome) {
     let entry = self[number]
-    guard !entry.isAcknowledged, !entry.isLost else { return }
+    guard !entry.isAcknowledged, !entry.isWaiting else { return }
     self[number].packed |= Sent.lost | Sent.suspected
     if entry.isDoubled { doublesPending -= 1 }
     if mayDouble, doublingCredit >= Self.doublingPrice, entry.isRetransmitted || wouldCloseWindow(number) {
@@ -109,12 +114,24 @@ extension SendWindow {
     outcome.lostBytes += UInt64(entry.length + Self.overhead)
     packetsInFlight -= 1
     bytesInFlight -= UInt64(entry.length + Self.overhead)
-    lostQueue.append(number)
+    appendLost(number)
     countLoss()
     lostPending += 1
     outcome.lostPackets += 1
     outcome.longestLost = max(outcome.longestLost, entry.length)
     outcome.newestLostTime = max(outcome.newestLostTime, now - min(age(entry, now), now))
+  }
+
+  /// A segment stands in the queue once, however often it is lost.
+  private mutating func appendLost(_ number: UInt32) {
+    guard self[number].packed & Sent.queued == 0 else { return }
+    self[number].packed |= Sent.queued
+    lostQueue.append(number)
+  }
+
+  mutating func popLost() {
+    // Below the base its place in the ring is another's.
+    if let number = lostQueue.popFirst(), !number.precedes(base) { self[number].packed &= ~Sent.queued }
   }
 
   /// What is lost over and over keeps the window's lower edge, and in the end the sender, waiting. Whether another loss of

@@ -9,7 +9,7 @@ extension SendWindow {
 
     package init() {}
 
-    package var windowLeft: Int { max(edge.distance(since: next) + 1, 0) }
+    package var windowLeft: Int { (edge &+ 1).ahead(of: next) }
   }
 
   /// Nothing is under way, nor about to be, and the stream goes on.
@@ -43,6 +43,8 @@ extension SendWindow {
     settled.removeAll()
     lostQueue.removeAll()
     resends.removeAll()
+    refused = nil
+    refusedPending = 0
     suspectCount = 0
     packetThreshold = rest.packetThreshold
     lossesAtThreshold = 0
@@ -60,5 +62,12 @@ extension SendWindow {
     ring = Column(repeating: Sent(), count: Self.smallestRing)
     acknowledged.removeAll()
     settled.removeAll()
+    refused = nil
+  }
+
+  /// The connection is over: what is outstanding will never be sent again, and what it was described by is given back.
+  package mutating func abandon() {
+    guard !isComplete else { return shrink() }
+    restart(from: rest)
   }
 }

@@ -1,7 +1,8 @@
 /// What one peer was sent and has not yet acknowledged: 16 bytes of metadata for each sequence number, no payload.
 ///
-/// Every segment is outstanding, acknowledged, or waiting to be sent again. First transmissions leave in sequence
-/// order, so losses among them are found run by run; retransmissions have a queue in their own order of sending.
+/// Every segment is outstanding, acknowledged, or waiting to be sent again: lost, or refused by a peer that had no room for it.
+/// First transmissions leave in sequence order, so losses among them are found run by run; retransmissions have a queue in
+/// their own order of sending.
 package struct SendWindow: ~Copyable {
   /// One segment. The packet number and time are those of its last transmission, in 32 bits each: they are compared
   /// with values less than 2^31 away.
@@ -19,8 +20,12 @@ package struct SendWindow: ~Copyable {
     static var suspected: UInt64 { 16 << 56 }
     /// A retransmission of it was lost: the next one is sent twice.
     static var doubled: UInt64 { 32 << 56 }
+    /// The peer had no room for it: it waits for the window (`SendWindow+Refused`).
+    static var refused: UInt64 { 64 << 56 }
+    /// It stands in the queue of what was lost.
+    static var queued: UInt64 { 128 << 56 }
     /// Of what needs a look at more than its length when it is acknowledged.
-    static var unusual: UInt64 { acknowledged | lost | fin | suspected | doubled }
+    static var unusual: UInt64 { acknowledged | lost | fin | suspected | doubled | refused }
     static var offsetMask: UInt64 { (1 << 40) - 1 }
 
     package var length: Int { Int((packed >> 40) & 0xFFFF) }
@@ -29,6 +34,9 @@ package struct SendWindow: ~Copyable {
     package var isRetransmitted: Bool { packed & Self.retransmitted != 0 }
     package var isFin: Bool { packed & Self.fin != 0 }
     var isDoubled: Bool { packed & Self.doubled != 0 }
+    package var isRefused: Bool { packed & Self.refused != 0 }
+    /// Neither acknowledged nor on its way.
+    var isWaiting: Bool { packed & (Self.lost | Self.refused) != 0 }
   }
 
   /// A retransmission in order of sending.
@@ -62,13 +70,16 @@ package struct SendWindow: ~Copyable {
   package internal(set) var finRequested = false
   package internal(set) var finSent = false
   package internal(set) var finAcknowledged = false
-  /// Highest sequence number the peer allows.
+  /// Highest sequence number that the peer allows; it goes back where the peer has refused something.
   package internal(set) var edge: UInt32
   var acknowledged = SequenceBitmap()
   /// Acknowledged, or found lost in its first transmission, or repeated before it was judged.
   var settled = SequenceBitmap()
   var lostQueue = Queue<UInt32>(filler: 0)
   var resends = Queue<Resend>(filler: Resend())
+  /// Those that wait for the peer's window, and how many they are; nil until the first does.
+  var refused: SequenceBitmap?
+  package internal(set) var refusedPending = 0
   /// Described missing, too young to be lost: the oldest of them.
   var suspects = InlineArray<64, Resend>(repeating: Resend())
   var suspectCount = 0
@@ -107,8 +118,9 @@ package struct SendWindow: ~Copyable {
   /// The peer has said, in the handshake, how many packets it takes before its first ACK.
   package mutating func open(window: UInt32) { edge = first &+ window &- 1 }
 
+  /// What is offered behind the end of the stream counts for nothing.
   package mutating func offer(upTo offset: UInt64) {
-    precondition(!finRequested || offset <= offered, "bytes offered after finish")
+    guard !finRequested else { return }
     offered = max(offered, offset)
   }
 
@@ -119,16 +131,19 @@ package struct SendWindow: ~Copyable {
   package var hasOutstanding: Bool { base != next }
   package var hasLost: Bool { lostPending + doublesPending > 0 }
   package var hasNew: Bool { !finSent && (nextOffset < offered || finRequested) }
-  /// Whether new data is there and only the peer's window forbids it.
-  package var isWindowClosed: Bool { hasNew && edge.precedes(next) }
+  /// Whether there is data, new or refused before, and only the peer's window forbids it.
+  package var isWindowClosed: Bool {
+    refusedPending > 0 ? !canSendRefused : hasNew && edge.precedes(next)
+  }
   @inline(__always)
   package func canSendNew() -> Bool { hasNew && !edge.precedes(next) && next &- base < 0xFF_FFFF }
   /// Whether there is anything that neither the stream's end nor the peer's window holds back.
-  package var hasData: Bool { hasLost || canSendNew() }
+  @inline(__always)
+  package var hasData: Bool { hasLost || canSendNew() || (refusedPending > 0 && canSendRefused) }
   /// Bytes that were offered and have not left for the first time.
   package var bytesWaiting: UInt64 { offered > nextOffset ? offered - nextOffset : 0 }
   /// Packets beyond the newest that the peer's window still takes.
-  package var windowLeft: Int { max(edge.distance(since: next) + 1, 0) }
+  package var windowLeft: Int { (edge &+ 1).ahead(of: next) }
 
   // MARK: Choosing what to send
 
@@ -136,6 +151,7 @@ package struct SendWindow: ~Copyable {
   /// for is always welcome; a receiver without memory takes no other.
   package mutating func nextSegment(capacity: Int) -> Segment? {
     if base != next, self[base].isLost { return segment(base, retransmission: true) }
+    if refusedPending > 0, let number = nextRefused { return segment(number, retransmission: true) }
     while let number = lostQueue.first {
       let entry = self[number]
       if !number.precedes(base), entry.isLost || entry.isDoubled, !entry.isAcknowledged {
@@ -143,7 +159,7 @@ package struct SendWindow: ~Copyable {
         lost.isRepetition = !entry.isLost
         return lost
       }
-      lostQueue.popFirst()
+      popLost()
     }
     guard canSendNew() else { return nil }
     let length = Int(min(offered - nextOffset, UInt64(capacity)))
@@ -161,7 +177,7 @@ package struct SendWindow: ~Copyable {
   /// The newest outstanding segment: what it is answered with describes everything before it.
   @inline(__always)
   package func newestOutstanding() -> Segment? {
-    guard base != next, !self[next &- 1].isAcknowledged else { return nil }
+    guard base != next, !self[next &- 1].isAcknowledged, !self[next &- 1].isRefused else { return nil }
     return segment(next &- 1, retransmission: true)
   }
 
@@ -172,7 +188,7 @@ package struct SendWindow: ~Copyable {
     while true {
       number = acknowledged.first(false, from: number, to: next)
       guard number.precedes(next) else { return nil }
-      if !self[number].isLost {
+      if !self[number].isWaiting {
         var repeated = segment(number, retransmission: true)
         repeated.isRepetition = true
         return repeated
@@ -198,7 +214,11 @@ package struct SendWindow: ~Copyable {
   package mutating func sent(_ segment: Segment, packetNumber: UInt64, now: Instant) {
     let time = UInt32(truncatingIfNeeded: now / 1000)
     if segment.isRetransmission {
-      if self[segment.number].isLost {
+      if self[segment.number].isRefused {
+        readmit(segment.number)
+        packetsInFlight += 1
+        bytesInFlight += UInt64(segment.length + Self.overhead)
+      } else if self[segment.number].isLost {
         self[segment.number].packed &= ~Sent.lost
         lostPending -= 1
         packetsInFlight += 1
@@ -206,19 +226,19 @@ package struct SendWindow: ~Copyable {
         if self[segment.number].isDoubled {
           doublesPending += 1
         } else if lostQueue.first == segment.number {
-          lostQueue.popFirst()
+          popLost()
         }
       } else if segment.isRepetition, self[segment.number].isDoubled, lostQueue.first == segment.number {
         // It goes on to be judged by the first of the two.
         self[segment.number].packed &= ~Sent.doubled
         doublesPending -= 1
-        lostQueue.popFirst()
+        popLost()
         return
       }
       self[segment.number].packed |= Sent.retransmitted
       // A first transmission that a probe repeats leaves the order of first sends: the queue of resends judges it.
       settled.insert(segment.number)
-      resends.append(Resend(number: segment.number, packetNumber: UInt32(truncatingIfNeeded: packetNumber)))
+      append(Resend(number: segment.number, packetNumber: UInt32(truncatingIfNeeded: packetNumber)))
     } else {
       if next &- base == UInt32(ring.count) { growRing() }
       self[next].packed =
@@ -238,7 +258,7 @@ package struct SendWindow: ~Copyable {
   /// last of the stream, all within the peer's window, and what describes them within the ring as it is.
   @inline(__always)
   package func wholeSegments(capacity: Int) -> Int {
-    guard !hasLost, offered > nextOffset, !edge.precedes(next) else { return 0 }
+    guard !hasLost, refusedPending == 0, offered > nextOffset, !edge.precedes(next) else { return 0 }
     let bytes = offered - nextOffset - (finRequested ? 1 : 0)
     let window = min(edge &- next &+ 1, 0xFF_FFFF - min(next &- base, 0xFF_FFFF), UInt32(ring.count) - (next &- base))
     return Int(min(bytes / UInt64(capacity), UInt64(window)))
@@ -294,5 +314,6 @@ package struct SendWindow: ~Copyable {
     ring = larger
     acknowledged.grow(to: ring.count, lower: base, upper: next)
     settled.grow(to: ring.count, lower: base, upper: next)
+    refused?.grow(to: ring.count, lower: base, upper: next)
   }
 }

@@ -69,7 +69,7 @@ extension Engine {
     }
     let length = writeRun(origin: origin, answered: answered, block)
     let edge = told &+ OriginalPeer.window
-    let window = UInt32(max(edge.distance(since: origin &- 1), 0))
+    let window = UInt32(edge.ahead(of: origin &- 1))
     let lossDelay = peers.flows[slot].roundTrip.lossDelay
     guard
       var outcome = peers.flows[slot].send.acknowledge(
@@ -91,8 +91,8 @@ extension Engine {
   /// The block of an ACK that describes `answered` as received and what lies between as missing.
   private mutating func writeRun(origin: UInt32, answered: UInt32, _ block: AckBlock) -> Int {
     var block = block
-    let ahead = answered.distance(since: origin)
-    block.intervalCount = ahead < 0 || ahead >= 0xFF_FFFF ? 0 : 1
+    let ahead = Int(answered &- origin)
+    block.intervalCount = answered.isWithin(0xFF_FFFF, from: origin) ? 1 : 0
     var writer = AckBlockWriter(capacity: 128)
     var bytes = scratch.mutableBytes(0, 128)
     writer.begin(block, into: &bytes)
@@ -159,7 +159,7 @@ extension Engine {
       _ = begin(slot, place, length, &batch)
       var bytes = batch.arena.mutableBytes(place + Datagram.headerLength, Segment.ackLength + 4)
       Segment.writeAck(
-        flags: 0, lastInOrder: UInt32(truncatingIfNeeded: entry), window: peers.flows[slot].receive.advertise(),
+        flags: 0, lastInOrder: UInt32(truncatingIfNeeded: entry), window: peers.flows[slot].receive.advertise(pool),
         into: &bytes)
       bytes.setBigEndian32(Segment.ackLength, UInt32(entry >> 32))
       peers.originals[slot].acks.popFirst()

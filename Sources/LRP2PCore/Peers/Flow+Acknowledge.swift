@@ -49,6 +49,8 @@ extension Flow {
         sentTime: snapshot?.sent ?? now, inFlight: snapshot?.inFlight ?? send.bytesInFlight, now: now)
     }
     if outcome.acknowledgedPackets == 0 { rate.lost(bytes: outcome.lostBytes) }
+    // The peer's room, not the path, is what holds the rate back: no sample of it counts as the path's.
+    if outcome.refusedPackets > 0 { rate.limitedByApplication(bytesInFlight: send.bytesInFlight) }
     answerLosses(outcome, now: now)
     pace(now: now)
   }
@@ -155,13 +157,13 @@ extension Flow {
   /// The replay window does not cover twice what is in flight here.
   @inline(__always)
   var needsLongerReplayWindow: Bool {
-    receive.highest.distance(since: receive.next) * 4 > replay.bits && replay.bits < 1 << 25
+    receive.packetsBehindGaps * 4 > replay.bits && replay.bits < 1 << 25
   }
 
   /// So that it does, before more may come.
   package mutating func growReplayWindow() {
     guard needsLongerReplayWindow else { return }
-    let span = receive.highest.distance(since: receive.next)
+    let span = receive.packetsBehindGaps
     var bits = replay.bits
     while bits < span * 4 { bits *= 2 }
     replay.grow(toBits: min(bits, 1 << 25))

@@ -59,6 +59,14 @@ extension Flow {
     reassembly = nil
   }
 
+  /// The connection is over: nothing is sent or taken again, and what remembers it is given back.
+  package mutating func abandon() {
+    send.abandon()
+    replay.restart(from: replay.rest)
+    rate.restart(bytesPerSecond: 0)
+    reassembly = nil
+  }
+
   /// Becomes the flow of a connection that goes on behind a rest, in the memory of one that was quiet, so that what
   /// `isQuiet` asks for need not be set, or of which `forgetEnd` has made one. The congestion controller starts anew, from
   /// what was learnt of the path (docs/congestion.md).

@@ -96,8 +96,8 @@ package struct Flow: ~Copyable {
     send = SendWindow(first: configuration.initialSequence, window: 0)
     receive = ReceiveWindow(
       first: configuration.initialSequence,
-      window: UInt32(min(configuration.receiveWindow, configuration.initialReceiveWindow)),
-      maximum: UInt32(configuration.receiveWindow))
+      window: UInt32(min(configuration.largestReceiveWindow, configuration.initialReceiveWindow)),
+      maximum: UInt32(configuration.largestReceiveWindow))
     epochs = KeyEpochs(bits: configuration.keyEpochBits)
     mtu = PathMTU(maximum: configuration.maximumDatagram)
     capacity = Self.capacity(datagram: mtu.datagram)
@@ -216,6 +216,7 @@ package struct Flow: ~Copyable {
   ) -> Reassembly.Outcome {
     if reassembly == nil { reassembly = Reassembly() }
     return reassembly!.insert(
-      number, isNext: number == receive.next, holding: receive.cells, offset: offset, total: total, bytes, pool: &pool)
+      number, isNext: number == receive.next, holding: receive.held(pool), offset: offset, total: total, bytes,
+      pool: &pool)
   }
 }

@@ -42,9 +42,8 @@ import Testing
         window.isPaused = true
         take([0, 1, 2])
         window.isPaused = false
-        if let (cell, _) = window.nextStored() {
-          window.storedDelivered()
-          pool.release(cell)
+        if window.nextStored() != nil {
+          window.storedDelivered(to: &pool)
           delivered = 1
         }
         window.isPaused = true
@@ -166,11 +165,10 @@ import Testing
   /// What was stored is handed over once, with its own bytes, and every cell is given back once.
   private func deliverAll(_ world: inout World) -> String? {
     world.window.isPaused = false
-    while let (cell, length) = world.window.nextStored() {
+    while let (place, length) = world.window.nextStored() {
       let number = world.window.delivered
-      guard unsafe world.pool.bytes(cell, length).equals(Self.content(number)) else { return "bytes of another" }
-      world.window.storedDelivered()
-      world.pool.release(cell)
+      guard unsafe world.pool.bytes(place, length).equals(Self.content(number)) else { return "bytes of another" }
+      world.window.storedDelivered(to: &world.pool)
       guard world.received.contains(Int(number &- world.first)) else { return "\(number) never came" }
     }
     world.window.releaseAll(to: &world.pool)

@@ -21,6 +21,9 @@ private struct Checked: ~Copyable {
   var fin: Int?
   var finsTaken = 0
   var promised: Int
+  var refused: Int?
+  var ring = 4
+  var bits = 64
   var wrong: [String] = []
 
   init(first: UInt32, window size: Int, poolCells: Int) {
@@ -41,9 +44,7 @@ private struct Checked: ~Copyable {
     if isFin, fin == nil, number + 1 < highest { return .violation }
     if number == next, !window.isPaused, delivered == next { return .direct }
     if stored.contains(number) { return .duplicate }
-    if stored.count == poolCells - min(max(poolCells / 32, 1), poolCells - 1) { return .exhausted }
-    // The last quarter is for windows that have less.
-    if stored.count >= 4, stored.count >= poolCells - poolCells / 4 { return .exhausted }
+    if room(for: number) == nil { return .exhausted }
     return number == next ? .inOrder : .early(opensGap: number > highest)
   }
 
@@ -70,6 +71,7 @@ private struct Checked: ~Copyable {
     if arrival != expected { wrong.append("\(number) is \(arrival), not \(expected)") }
     switch arrival {
     case .direct, .inOrder, .early:
+      if arrival != .direct, let room = room(for: number) { (ring, bits) = room }
       highest = max(highest, number + 1)
       if isFin { fin = number }
       if arrival == .direct {
@@ -80,7 +82,10 @@ private struct Checked: ~Copyable {
         stored.insert(number)
       }
       while stored.contains(next) { next += 1 }
-    case .duplicate, .beyond, .exhausted, .violation:
+    case .exhausted:
+      _ = window.refuse(first &+ UInt32(number))
+      refused = min(refused ?? number, number)
+    case .duplicate, .beyond, .violation:
       break
     }
     return arrival
@@ -89,12 +94,11 @@ private struct Checked: ~Copyable {
   /// Hands over up to `limit` stored segments.
   mutating func deliver(limit: Int = .max) {
     var left = limit
-    while left > 0, let (cell, length) = window.nextStored() {
-      let isSame = unsafe pool.bytes(cell, length).equals(Self.payload(delivered))
+    while left > 0, let (place, length) = window.nextStored() {
+      let isSame = unsafe length == 0 || pool.bytes(place, length).equals(Self.payload(delivered))
       if !isSame { wrong.append("wrong bytes for \(delivered)") }
       if stored.remove(delivered) == nil { wrong.append("\(delivered) twice or never stored") }
-      window.storedDelivered()
-      pool.release(cell)
+      window.storedDelivered(to: &pool)
       delivered += 1
       left -= 1
     }
@@ -112,16 +116,44 @@ private struct Checked: ~Copyable {
     if window.delivered != first &+ UInt32(delivered) { wrong.append("delivered is \(window.delivered)") }
     if window.highest != first &+ UInt32(highest) { wrong.append("highest is \(window.highest)") }
     if window.hasEarly != (stored.max().map { $0 >= next } ?? false) { wrong.append("early or not") }
-    if pool.cellsInUse != stored.count { wrong.append("\(pool.cellsInUse) cells for \(stored.count)") }
+    let cells = stored.count { !Self.payload($0).isEmpty }
+    if pool.cellsInUse != cells || window.cells != cells { wrong.append("\(pool.cellsInUse) cells for \(cells)") }
+    if pool.bytesInUse != held || window.held(pool) != held { wrong.append("\(pool.bytesInUse) bytes, not \(held)") }
     if window.isFinDelivered != (finsTaken > 0) { wrong.append("isFinDelivered") }
     let room = delivered + size - promised
-    if window.reopened != (room >= size / 2 && promised - next <= size / 2) { wrong.append("reopened") }
+    if !window.isPressed, window.reopened(pool) != (room >= size / 2 && promised - next <= size / 2) {
+      wrong.append("reopened")
+    }
   }
 
   mutating func advertise() {
-    let edge = next + Int(window.advertise())
-    promised = max(promised, delivered + size)
-    if edge != promised { wrong.append("edge \(edge), promised \(promised)") }
+    let wasPressed = window.isPressed
+    let edge = next + Int(window.advertise(pool))
+    if let refused {
+      // What was refused is told by the next ACK, which takes back what was promised from there on.
+      if edge != max(min(refused, promised), next) { wrong.append("edge \(edge) where \(refused) was refused") }
+    } else if wasPressed {
+      if edge < promised || edge > delivered + size { wrong.append("edge \(edge), promised \(promised)") }
+    } else if edge != max(promised, delivered + size) {
+      wrong.append("edge \(edge), promised \(promised)")
+    }
+    refused = nil
+    promised = edge
+  }
+
+  /// Bytes that the window has charged: cells of 64 bytes, eight bytes a number in the ring, five bits a number in the bitmap.
+  private var held: Int { stored.count { !Self.payload($0).isEmpty } * 64 + (ring - 4) * 8 + (bits - 64) * 5 / 8 }
+
+  /// Whether there is room for `number`, and how long ring and bitmap are then.
+  private func room(for number: Int) -> (ring: Int, bits: Int)? {
+    var (ring, bits) = (ring, bits)
+    while ring < number - delivered + 1 { ring *= 2 }
+    while bits < max(highest, number + 1) - next + 2 { bits *= 2 }
+    let growth = (ring - self.ring) * 8 + (bits - self.bits) * 5 / 8
+    let more = growth + (Self.payload(number).isEmpty ? 0 : 64)
+    let left = (poolCells - min(max(poolCells / 32, 1), poolCells - 1)) * 64 - held - more
+    guard more == 0 || left >= 0 && held + more <= max(2 * left, max(poolCells / 8192, 4) * 64) else { return nil }
+    return (ring, bits)
   }
 
   /// Writes an ACK and reads it back: what it says of each number.
@@ -143,7 +175,7 @@ private struct Checked: ~Copyable {
     var reader = AckRunReader(block: block, lastInOrder: window.next &- 1)
     while let run = reader.next(bytes) {
       for ahead in 0..<run.count {
-        let number = (run.first &+ ahead).distance(since: first)
+        let number = Int(run.first &+ ahead &- first)
         // What has just been filled may also be among the newest, or have its turn.
         described[number] = run.received
         if run.received != stored.contains(number) || number < next { wrong.append("\(number) is told wrongly") }
@@ -224,32 +256,33 @@ private struct Checked: ~Copyable {
     let after = checked.pool.cellsInUse
     checked.window.releaseAll(to: &checked.pool)
     let wrong = checked.wrong.first
-    #expect(before == 8 && after == 0 && wrong == nil)
+    // The payloads of 0 and 5 are empty.
+    #expect(before == 6 && after == 0 && wrong == nil)
   }
 
   @Test func edgeAndReopening() {
     var checked = Checked(first: 100, window: 8, poolCells: 32)
-    #expect(checked.window.advertise() == 8)
+    #expect(checked.window.advertise(checked.pool) == 8)
     for number in 0..<3 { checked.accept(number) }
     // Read at once: the edge moves on.
-    #expect(checked.window.advertise() == 8)
+    #expect(checked.window.advertise(checked.pool) == 8)
     checked.promised = 11
     checked.window.isPaused = true
     for number in 3..<11 { #expect(checked.accept(number) == .inOrder) }
     #expect(checked.accept(11) == .beyond)
-    #expect(checked.window.advertise() == 0)
-    var isReopened = checked.window.reopened
+    #expect(checked.window.advertise(checked.pool) == 0)
+    var isReopened = checked.window.reopened(checked.pool)
     #expect(!isReopened)
     checked.window.isPaused = false
     checked.deliver(limit: 3)
-    isReopened = checked.window.reopened
+    isReopened = checked.window.reopened(checked.pool)
     #expect(!isReopened)
     checked.deliver(limit: 1)
-    isReopened = checked.window.reopened
+    isReopened = checked.window.reopened(checked.pool)
     #expect(isReopened)
-    #expect(checked.window.advertise() == 4)
+    #expect(checked.window.advertise(checked.pool) == 4)
     checked.promised = 15
-    isReopened = checked.window.reopened
+    isReopened = checked.window.reopened(checked.pool)
     #expect(!isReopened)
     checked.deliver()
     checked.check()

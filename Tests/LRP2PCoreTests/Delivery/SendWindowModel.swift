@@ -2,7 +2,7 @@ import LRP2PCore
 
 /// What the sender ought to know of one segment.
 struct SentModel {
-  enum State { case outstanding, acknowledged, lost }
+  enum State { case outstanding, acknowledged, lost, refused }
   var offset: UInt64
   var length: Int
   var isFin: Bool
@@ -27,6 +27,7 @@ struct ExpectedOutcome {
   var newestLostTime: Instant = 0
   var lossTime: Instant = .never
   var windowAdvanced = false
+  var refusedPackets = 0
 }
 
 /// One ACK on its way: what it says and its bytes.
@@ -91,6 +92,9 @@ struct CheckedSendWindow: ~Copyable {
   var suspects: [(number: Int, packetNumber: UInt64)] = []
   var lossTime: Instant = .never
   var losses = 0
+  var refusals = 0
+  /// The largest packet number that an ACK has told.
+  var newestTold: UInt64 = 0
   var wrong: [String] = []
 
   /// - Parameter skipped: bytes sent and acknowledged beforehand, to come to large offsets.
@@ -103,7 +107,7 @@ struct CheckedSendWindow: ~Copyable {
     window.offer(upTo: skipped)
     while left > 0 {
       window.open(window: next &- first &+ 4096)
-      while let segment = window.nextSegment(capacity: 0xFFFF), next.distance(since: window.base) < 4096 {
+      while let segment = window.nextSegment(capacity: 0xFFFF), next &- window.base < 4096 {
         window.sent(segment, packetNumber: 0, now: 0)
         next &+= 1
         left -= UInt64(segment.length)
@@ -126,18 +130,21 @@ struct CheckedSendWindow: ~Copyable {
     var packets = 0
     var bytes: UInt64 = 0
     var lost = 0
+    var refused = 0
     for entry in entries[base...] {
       switch entry.state {
       case .outstanding:
         packets += 1
         bytes += entry.cost
       case .lost: lost += 1
+      case .refused: refused += 1
       case .acknowledged: break
       }
     }
     if window.packetsInFlight != packets { wrong.append("\(window.packetsInFlight) in flight, not \(packets)") }
     if window.bytesInFlight != bytes { wrong.append("\(window.bytesInFlight) bytes in flight, not \(bytes)") }
     if window.lostPending != lost { wrong.append("\(window.lostPending) lost, not \(lost), \(missing)") }
+    if window.refusedPending != refused { wrong.append("\(window.refusedPending) refused, not \(refused)") }
     let mayDouble = entries[base...].contains { $0.mayDouble && $0.state == .outstanding }
     let hasLostIsRight = window.hasLost ? lost > 0 || mayDouble : lost == 0
     if !hasLostIsRight || window.hasOutstanding != (base < entries.count) { wrong.append("has…") }
@@ -148,19 +155,27 @@ struct CheckedSendWindow: ~Copyable {
     let hasNew = !finSent && (nextOffset < offered || isFinished)
     if window.hasNew != hasNew || window.finSent != finSent { wrong.append("hasNew") }
     if window.canSendNew() != (hasNew && entries.count <= edge) { wrong.append("canSendNew") }
-    if window.isWindowClosed != (hasNew && entries.count > edge) { wrong.append("isWindowClosed") }
+    let isClosed = refused > 0 ? !canSendRefused : hasNew && entries.count > edge
+    if window.isWindowClosed != isClosed { wrong.append("isWindowClosed") }
     let isComplete = finSent && base == entries.count
     if window.isComplete != isComplete { wrong.append("isComplete") }
+  }
+
+  /// Whether something that was refused lies within the window again.
+  private var canSendRefused: Bool {
+    edge >= base && entries[base..<min(edge + 1, entries.count)].contains { $0.state == .refused }
   }
 
   /// Sends what the window chooses. - Returns: the number sent.
   mutating func send(capacity: Int) -> Int? {
     let hasLost = entries[base...].contains { $0.state == .lost }
     guard let segment = window.nextSegment(capacity: capacity) else {
-      if hasLost || window.canSendNew() { wrong.append("nothing is offered, \(missing)") }
+      if hasLost || canSendRefused || window.canSendNew() { wrong.append("nothing is offered, \(missing)") }
       return nil
     }
-    if segment.isRetransmission != hasLost, !segment.isRepetition { wrong.append("lost segments come first") }
+    if segment.isRetransmission != (hasLost || canSendRefused), !segment.isRepetition {
+      wrong.append("lost segments come first")
+    }
     return send(segment, capacity: capacity)
   }
 
@@ -176,7 +191,7 @@ struct CheckedSendWindow: ~Copyable {
   }
 
   private mutating func send(_ segment: SendWindow.Segment, capacity: Int, isProbe: Bool = false) -> Int {
-    let number = segment.number.distance(since: first)
+    let number = Int(segment.number &- first)
     packetNumber += 1
     if segment.isRepetition {
       // It counts for the first of the two.
@@ -184,7 +199,9 @@ struct CheckedSendWindow: ~Copyable {
       entries[number].mayDouble = false
     } else if segment.isRetransmission {
       let entry = entries[number]
-      if !isProbe, entry.state != .lost { wrong.append("\(number) is sent again, and was not lost") }
+      if !isProbe, entry.state != .lost, entry.state != .refused || number > edge {
+        wrong.append("\(number) is sent again, and was not lost")
+      }
       if segment.offset != entry.offset || segment.length != entry.length || segment.isFin != entry.isFin {
         wrong.append("\(number) is another one than before")
       }
@@ -219,14 +236,16 @@ struct CheckedSendWindow: ~Copyable {
       let block = try AckBlock.parse(ack.bytes.rawBytes)
       outcome = try window.acknowledge(
         lastInOrder: first &+ UInt32(ack.cumulative) &- 1, window: UInt32(ack.window), block: block, ack.bytes.rawBytes,
-        lossDelay: Self.lossDelay, now: now)
+        lossDelay: Self.lossDelay, isNewest: ack.largest > newestTold, now: now)
     } catch {
       wrong.append("\(error)")
       return
     }
     var expected = ExpectedOutcome()
+    let isNewest = ack.largest > newestTold
+    newestTold = max(newestTold, ack.largest)
     expected.windowAdvanced = ack.cumulative - 1 + ack.window > edge
-    edge = max(edge, ack.cumulative - 1 + ack.window)
+    edge = isNewest ? max(ack.cumulative - 1 + ack.window, base - 1) : max(edge, ack.cumulative - 1 + ack.window)
 
     let told = ack.described.keys.sorted().filter { $0 >= ack.cumulative }
     for number in Array(base..<max(base, ack.cumulative)) + told.filter({ $0 >= base && ack.described[$0]! })
@@ -242,14 +261,28 @@ struct CheckedSendWindow: ~Copyable {
     }
 
     suspects = []
-    for number in told where number >= base && entries[number].state == .outstanding && !entries[number].wasResent {
+    // Above the window of the ACK nothing is missing; it may have been refused.
+    let limit = max(base, ack.cumulative + ack.window)
+    for number in told
+    where number >= base && number < limit && entries[number].state == .outstanding && !entries[number].wasResent {
       judge(number, ack, &expected)
+    }
+    if isNewest {
+      for number in min(limit, entries.count)..<entries.count where !entries[number].wasResent {
+        refuse(number, ack, &expected)
+      }
     }
     // In order of sending, until one that this ACK does not tell of, or that is not lost.
     while let head = resends.first {
       if head.number < base || entries[head.number].state != .outstanding
         || entries[head.number].packetNumber != head.packetNumber
       {
+        resends.removeFirst()
+        continue
+      }
+      if head.number >= limit {
+        guard isNewest, ack.largest >= head.packetNumber else { break }
+        refuse(head.number, ack, &expected)
         resends.removeFirst()
         continue
       }
@@ -271,6 +304,15 @@ struct CheckedSendWindow: ~Copyable {
     }
   }
 
+  private mutating func refuse(_ number: Int, _ ack: ModelAck, _ expected: inout ExpectedOutcome) {
+    guard entries[number].state == .outstanding, entries[number].packetNumber <= ack.largest else { return }
+    entries[number].state = .refused
+    entries[number].wasResent = true
+    entries[number].mayDouble = false
+    refusals += 1
+    expected.refusedPackets += 1
+  }
+
   private mutating func lose(_ number: Int, _ expected: inout ExpectedOutcome) {
     entries[number].state = .lost
     losses += 1
@@ -285,6 +327,7 @@ struct CheckedSendWindow: ~Copyable {
       && outcome.acknowledgedPackets == expected.acknowledgedPackets && outcome.sample == expected.sample
       && outcome.lostPackets == expected.lostPackets && outcome.newestLostTime == expected.newestLostTime
       && outcome.lossTime == expected.lossTime && outcome.windowAdvanced == expected.windowAdvanced
+      && outcome.refusedPackets == expected.refusedPackets
     if !isSame { wrong.append("\(outcome) is not \(expected), \(missing)") }
   }
 

@@ -302,7 +302,7 @@ extension Run {
       seen += all.count
       if all.count > 512 || all.count(where: \.startsInterval) != block.intervalCount { wrong += 1 }
       for (index, run) in all.enumerated() {
-        let start = run.first.distance(since: lastInOrder) - 1
+        let start = Int(run.first &- lastInOrder) - 1
         if run.count == 0 || start < 0 || start + Int(run.count) > 0x100_0000 { wrong += 1 }
         if run.startsInterval { continue }
         let last = all[index - 1]

@@ -2,15 +2,17 @@ import LRP2PCore
 import Testing
 
 @Suite struct SerialNumberTests {
-  @Test(
-    arguments: [
-      (0, 0, 0), (1, 0, 1), (0, 1, -1), (0, .max, 1), (.max, 0, -1), (5, .max - 4, 10), (.max - 4, 5, -10),
-      (0x8000_0000, 0x7FFF_FFFF, 1), (0x7FFF_FFFF, 0, 0x7FFF_FFFF), (0, 0x7FFF_FFFF, -0x7FFF_FFFF),
-      (0x7FFF_FFFE, .max, 0x7FFF_FFFF), (.max, 0x7FFF_FFFE, -0x7FFF_FFFF),
-    ] as [(UInt32, UInt32, Int)])
-  func distances(number: UInt32, other: UInt32, distance: Int) {
-    #expect(number.distance(since: other) == distance)
-    #expect(number.precedes(other) == (distance < 0))
+  private static let boundaries: [UInt32] = [
+    0, 1, 1 << 23, 1 << 24 - 1, 1 << 24, 1 << 24 + 1, 1 << 31 - 1, 1 << 31, 1 << 31 + 1, .max - 1, .max,
+  ]
+
+  /// In integers that are wide enough: of two numbers that are 2^31 apart neither precedes the other.
+  @Test(arguments: boundaries, boundaries) func atTheBoundaries(number: UInt32, ahead: UInt32) {
+    let later = number &+ ahead
+    #expect(number.precedes(later) == (ahead > 0 && ahead < 1 << 31))
+    #expect(later.precedes(number) == (ahead > 1 << 31))
+    #expect(later.ahead(of: number) == (ahead < 1 << 31 ? Int(ahead) : 0))
+    for count in Self.boundaries { #expect(later.isWithin(count, from: number) == (UInt64(ahead) < UInt64(count))) }
   }
 
   /// A window's reach apart, anywhere on the circle.
@@ -21,7 +23,7 @@ import Testing
       let number = UInt32(truncatingIfNeeded: random.next())
       let ahead = random.below(0x7FFF_FFFF) + 1
       let later = number &+ UInt32(ahead)
-      if later.distance(since: number) != ahead || number.distance(since: later) != -ahead { wrong += 1 }
+      if later.ahead(of: number) != ahead || number.ahead(of: later) != 0 { wrong += 1 }
       if !number.precedes(later) || later.precedes(number) || number.precedes(number) { wrong += 1 }
     }
     #expect(wrong == 0)

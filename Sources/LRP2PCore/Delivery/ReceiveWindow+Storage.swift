@@ -1,0 +1,100 @@
+// Where early and unread segments are kept: payloads in cells of the pool, an entry for each number in a ring that is as long as they
+// reach. Both are charged to the pool before they are taken.
+
+extension ReceiveWindow {
+  /// Bytes that the peer has: whole cells, and what finds them.
+  package func held(_ pool: borrowing ReceivePool) -> Int { cells * pool.cellBytes + charged }
+
+  /// Keeps the payload of `number`, which lies within the window; `false` when the peer may have no more.
+  mutating func keep(_ number: UInt32, _ bytes: RawSpan, pool: inout ReceivePool) -> Bool {
+    // As many entries as the numbers reach. One more than the span in the bitmap, so that the neighbours of a number are never its
+    // own alias.
+    let storeCapacity = Self.capacity(of: stored.count, atLeast: Int(number &- delivered) + 1)
+    let end = highest.precedes(number &+ 1) ? number &+ 1 : highest
+    let earlyCapacity = Self.capacity(of: early.capacity, atLeast: Int(end &- next) + 2)
+    let growth =
+      (storeCapacity - stored.count) * MemoryLayout<Stored>.stride
+      + (earlyCapacity - early.capacity) * Self.bitsPerNumber / 8
+    let needsCell = bytes.byteCount > 0 && !pool.fits(bytes.byteCount, in: openCell)
+    let more = growth + (needsCell ? pool.cellBytes : 0)
+    guard more == 0 || pool.admits(more, holding: held(pool)) else { return false }
+    var entry = Stored()
+    entry.length = UInt16(bytes.byteCount)
+    if bytes.byteCount > 0 {
+      guard let place = pool.append(bytes, to: &openCell) else { return false }
+      if needsCell { cells += 1 }
+      entry.place = place
+    }
+    if growth > 0 {
+      grow(storeCapacity, earlyCapacity)
+      charged += growth
+      pool.charge(growth)
+    }
+    stored[Int(number & UInt32(stored.count - 1))] = entry
+    return true
+  }
+
+  /// A bit and its share of the summaries; and four for the replay window, which grows with the span of early numbers.
+  private static var bitsPerNumber: Int { 5 }
+
+  private static func capacity(of capacity: Int, atLeast needed: Int) -> Int {
+    var capacity = capacity
+    while capacity < needed { capacity *= 2 }
+    return capacity
+  }
+
+  private mutating func grow(_ storeCapacity: Int, _ earlyCapacity: Int) {
+    if storeCapacity > stored.count {
+      var larger = Column(repeating: Stored(), count: storeCapacity)
+      for ahead in 0..<stored.count {
+        let old = delivered &+ UInt32(ahead)
+        larger[Int(old & UInt32(storeCapacity - 1))] = stored[Int(old & UInt32(stored.count - 1))]
+      }
+      stored = larger
+    }
+    if earlyCapacity > early.capacity { early.grow(to: earlyCapacity, lower: next, upper: highest) }
+  }
+
+  /// The payload of `number`, which is stored, is of no use any more.
+  mutating func give(back number: UInt32, to pool: inout ReceivePool) {
+    let place = stored[Int(number & UInt32(stored.count - 1))].place
+    guard place.cell != ReceivePool.none else { return }
+    if pool.release(place.cell, closing: &openCell) { cells -= 1 }
+  }
+
+  /// Gives back all that is stored, and what was charged.
+  package mutating func releaseAll(to pool: inout ReceivePool) {
+    while delivered != next {
+      give(back: delivered, to: &pool)
+      delivered &+= 1
+    }
+    releaseEarly(to: &pool)
+    shrink(to: &pool)
+  }
+
+  /// Gives back what has come ahead of its turn. It counts as never received.
+  package mutating func releaseEarly(to pool: inout ReceivePool) {
+    while earlyRuns > 0 {
+      let lower = early.first(true, from: next, to: highest)
+      let upper = early.first(false, from: lower, to: highest)
+      var number = lower
+      while number != upper {
+        give(back: number, to: &pool)
+        number &+= 1
+      }
+      early.remove(lower, upTo: upper)
+      earlyRuns -= 1
+    }
+    earlyCount = 0
+    highest = next
+  }
+
+  /// Gives back what a large window took, if nothing is stored.
+  package mutating func shrink(to pool: inout ReceivePool) {
+    guard delivered == next, earlyRuns == 0 else { return }
+    pool.refund(charged)
+    charged = 0
+    if stored.count > Self.smallestStore { stored = Column(repeating: Stored(), count: Self.smallestStore) }
+    early.removeAll()
+  }
+}
