@@ -146,6 +146,10 @@ struct HostileHosts {
     if let dialled = members[index].dialled {
       network.onHost(members[index].host) { engine, _ in engine.close(dialled, code: 1) }
     }
+    if let accepted = members[index].accepted {
+      // What it has sent is read, and the connection is over for the server's user, too.
+      network.onHost(0) { engine, _ in engine.resume(accepted) }
+    }
     members[index].dialled = nil
     members[index].accepted = nil
     members[index].since = network.now + .milliseconds(20) + random.below(.milliseconds(200))
