@@ -12,6 +12,8 @@ public struct BulkHandler: Handler {
     package var remoteID: UInt64 = 0
     /// It was, or will be, closed by this end without waiting.
     package var isAborted = false
+    /// What comes from there is anything.
+    package var isHostile = false
     /// Bytes to send; they are finished with the connection's first callback.
     public var toSend: UInt64 = 0
     public var received: UInt64 = 0
@@ -46,6 +48,11 @@ public struct BulkHandler: Handler {
   public var bytesToSend: UInt64?
   public var remembered: RememberedPath?
   public var congestion: CongestionAlgorithm?
+  /// Nobody reads what comes, until `readOn`.
+  package var stopsReading = false
+  /// Connections from this network, IPv4 /16, are hostile. From an odd port they want so many bytes, else none.
+  package var hostileNetwork: Address?
+  package var hostileBytes: UInt64 = 0
   /// Only the first eight bytes of each segment are written and looked at.
   public var looksAtHeads = false
   public var mismatches = 0
@@ -73,6 +80,10 @@ public struct BulkHandler: Handler {
     streamOfSlot[slot] = Int32(streams.count)
     var stream = Stream(peer: peer, isIncoming: incoming)
     stream.connectedAt = engine.now
+    if let hostileNetwork, let address = engine.statistics(of: peer)?.address, address.sharesNetwork(hostileNetwork) {
+      beginHostile(stream, port: address.port, engine: &engine)
+      return
+    }
     if mostBytes > 0 {
       // Some send nothing, some little.
       bytesToSend = random.happens(0.15) ? random.below(3000) : random.below(mostBytes)
@@ -81,12 +92,30 @@ public struct BulkHandler: Handler {
     (stream.ownID, stream.remoteID) = Self.ids(peer, engine)
     streams.append(stream)
     openConnections += 1
+    if stopsReading { engine.pause(peer) }
     if let congestion { engine.setCongestion(peer, congestion) }
     if let remembered { engine.recall(peer, path: remembered) }
     if let bytesToSend {
       engine.offer(peer, upTo: bytesToSend)
       engine.finish(peer)
     }
+  }
+
+  /// All readers go on.
+  package mutating func readOn(engine: inout Engine) {
+    stopsReading = false
+    for stream in streams where stream.closed == nil { engine.resume(stream.peer) }
+  }
+
+  /// The stream's end follows the other's.
+  private mutating func beginHostile(_ stream: Stream, port: UInt16, engine: inout Engine) {
+    var stream = stream
+    stream.isHostile = true
+    stream.toSend = port & 1 == 1 ? hostileBytes : 0
+    (stream.ownID, stream.remoteID) = Self.ids(stream.peer, engine)
+    streams.append(stream)
+    openConnections += 1
+    engine.offer(stream.peer, upTo: stream.toSend)
   }
 
   private static func ids(_ peer: Peer, _ engine: borrowing Engine) -> (own: UInt64, remote: UInt64) {
@@ -106,7 +135,9 @@ public struct BulkHandler: Handler {
     }
     let offset = streams[index].received
     if offset == 0 { streams[index].firstByteAt = engine.now }
-    mismatches += StreamBytes.mismatches(bytes, at: offset, count: count(bytes.byteCount))
+    if !streams[index].isHostile {
+      mismatches += StreamBytes.mismatches(bytes, at: offset, count: count(bytes.byteCount))
+    }
     streams[index].received += UInt64(bytes.byteCount)
     if pauses > 0 {
       resumeSome(engine: &engine)
@@ -146,6 +177,7 @@ public struct BulkHandler: Handler {
     }
     streams[index].isFinished = true
     streams[index].finishedAt = engine.now
+    if streams[index].isHostile { engine.finish(peer) }
   }
 
   public mutating func fill(_ peer: Peer, offset: UInt64, into bytes: inout MutableRawSpan) {
@@ -180,4 +212,9 @@ public struct BulkHandler: Handler {
   }
 
   public mutating func moved(_ peer: Peer, to address: Address, engine: inout Engine) { moves += 1 }
+}
+
+extension Address {
+  /// IPv4, the first 16 bits.
+  func sharesNetwork(_ other: Address) -> Bool { high == other.high && low >> 16 == other.low >> 16 }
 }

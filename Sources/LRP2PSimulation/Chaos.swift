@@ -15,6 +15,8 @@ struct Chaos: ~Copyable {
   private var blackouts: [(link: Int, until: Instant)] = []
   private var dials: [(host: Int, at: Instant)] = []
   private var ports: UInt16 = 5000
+  /// In three of ten worlds there are some.
+  private var hostile: HostileHosts?
   private let stormEnd: Instant
   private let start: Instant
 
@@ -67,6 +69,23 @@ struct Chaos: ~Copyable {
       network.route(from: 0, to: client, over: network.addLink(Self.link(&random)))
       for _ in 0..<connections { dials.append((client, start + random.below(.seconds(2)))) }
     }
+    addHostile(seed: seed, configuration)
+  }
+
+  /// Peers that were accepted and mean harm, from a randomness of their own.
+  private mutating func addHostile(seed: UInt64, _ configuration: EngineConfiguration) {
+    var drawn = SeededRandom(seed: seed ^ 0xBAD0_BAD0_BAD0_BAD0)
+    guard drawn.happens(0.3) else { return }
+    var hostile = HostileHosts(seed: drawn.next(), epochBits: configuration.keyEpochBits)
+    network.hosts[0].handler.hostileNetwork = HostileHosts.network
+    network.hosts[0].handler.hostileBytes = drawn.happens(0.5) ? 0 : HostileHosts.bytes
+    for _ in 0..<1 + drawn.below(4) {
+      let profile = HostileProfile.allCases[Int(drawn.below(UInt64(HostileProfile.allCases.count)))]
+      var link = Link()
+      link.delay = .milliseconds(1) + drawn.below(drawn.happens(0.5) ? .milliseconds(20) : .milliseconds(400))
+      hostile.add(profile, to: &network, configuration: configuration, link: link)
+    }
+    self.hostile = hostile
   }
 
   private static func link(_ random: inout SeededRandom) -> Link {
@@ -94,13 +113,39 @@ struct Chaos: ~Copyable {
       dialDue()
       endDue(all: false)
       strike()
+      hostile?.act(&network, datagrams: 24, server: Self.server)
+      if hostile?.isBeyondBounds ?? false { return judge() }
     }
     dialAll()
     endDue(all: true)
     calm()
     let limit = network.now + .seconds(900)
-    while network.now < limit, !isOver { network.run(for: .milliseconds(100)) { Self.isQuiet($0) } }
+    endHostile(limit)
+    if hostile?.isBeyondBounds ?? false { return judge() }
+    while network.now < limit, !isOver {
+      network.run(for: .milliseconds(100)) { Self.isQuiet($0) }
+      hostile?.goOnAsking(&network)
+    }
     return judge()
+  }
+
+  /// Hostile peers go on until all others are done.
+  private mutating func endHostile(_ limit: Instant) {
+    guard hostile != nil else { return }
+    while network.now < limit, !honestAreDone {
+      network.run(for: .milliseconds(20))
+      hostile?.act(&network, datagrams: 8, server: Self.server)
+      if hostile?.isBeyondBounds ?? false { return }
+    }
+    hostile?.end(&network)
+  }
+
+  private var honestAreDone: Bool {
+    for client in 1...clients {
+      let handler = network.hosts[client].handler
+      if handler.openConnections > 0 || network.hosts[client].engine.statistics.peers > 0 { return false }
+    }
+    return true
   }
 
   private static func isQuiet(_ network: borrowing SimulatedNetwork<BulkHandler>) -> Bool {
@@ -178,7 +223,7 @@ struct Chaos: ~Copyable {
 
   private mutating func openStream(of host: Int) -> Int? {
     let open = network.hosts[host].handler.streams.indices.filter {
-      network.hosts[host].handler.streams[$0].closed == nil
+      network.hosts[host].handler.streams[$0].closed == nil && !network.hosts[host].handler.streams[$0].isHostile
     }
     return open.isEmpty ? nil : open[Int(random.below(UInt64(open.count)))]
   }
@@ -221,10 +266,13 @@ struct Chaos: ~Copyable {
     result.faults = faults
     for number in 0..<2 * clients { result.faults.merge(network.counters(ofLink: number).faults, uniquingKeysWith: +) }
     var checks = Checks()
+    hostile?.judge(&checks)
     var (unopened, handshakes, windowsShrunk, refused): (UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0)
     checks.require(isOver, "a connection has not ended")
     checks.require(network.amplifications == 0, "more than three times what came from an unproved address went there")
-    let events = 4 * network.datagrams + UInt64(Double(network.now - start) / 1e9) * 2000 * UInt64(clients + 1)
+    let events =
+      4 * (network.datagrams + (hostile?.sent ?? 0)) + UInt64(Double(network.now - start) / 1e9) * 2000
+      * UInt64(clients + 1)
     checks.require(network.wakes < events, "\(network.wakes) wake-ups: a timer storm")
     for host in 0...clients {
       let statistics = network.hosts[host].engine.statistics
@@ -236,8 +284,9 @@ struct Chaos: ~Copyable {
       checks.require(network.hosts[host].suite.openedTwice == 0, "a datagram was taken twice")
       checks.require(network.hosts[host].windowViolations == 0, "more left than the congestion window lets out")
       checks.require(statistics.poolBytesInUse == 0, "memory of the receive pool is not given back")
-      checks.require(statistics.beyondWindow == 0, "more was sent than the window allowed")
-      windowsShrunk += statistics.windowsShrunk
+      let meetsHostile = host == 0 && hostile != nil
+      checks.require(statistics.beyondWindow == 0 || meetsHostile, "more was sent than the window allowed")
+      if !meetsHostile { windowsShrunk += statistics.windowsShrunk }
       refused += statistics.poolExhausted
       checks.require(statistics.isBalanced, "a datagram was neither accepted nor refused, or both: \(statistics)")
       unopened += statistics.authenticationFailures + statistics.keyUnavailable
@@ -250,6 +299,7 @@ struct Chaos: ~Copyable {
     for client in 1...clients {
       for stream in network.hosts[client].handler.streams { judge(stream, &checks) }
     }
+    result.faults.merge(hostile?.sentBy ?? [:], uniquingKeysWith: +)
     checks.require(refused > 0 || windowsShrunk == 0, "a window was taken back although nothing was refused")
     // What nobody has corrupted opens; beside that, a late message of a handshake is taken for a datagram now and then.
     checks.require(

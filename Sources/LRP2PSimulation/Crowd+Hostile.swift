@@ -32,19 +32,27 @@ enum Hostility: String, CaseIterable {
   case stalls = "stalled_reader"
   /// Connections that are opened, and left.
   case abandoned
+  /// What `HostileProfile` has: numbers at all boundaries, gaps kept open, and the like. Of some hosts, whatever was drawn for
+  /// them.
+  case accepted
+
+  /// Those that are drawn.
+  static var drawn: [Hostility] { allCases.filter { $0 != .accepted } }
 
   /// Whether they speak past their engine, which hears and says nothing any more.
   var isSilent: Bool {
     switch self {
     case .garbage, .forgedIDs, .replays, .handshakeFlood, .falseAcks, .stalls: false
-    case .lyingWindows, .ackRuns, .optimisticAcks, .gaps, .pieces, .tinySegments, .malformed, .pings, .abandoned: true
+    case .lyingWindows, .ackRuns, .optimisticAcks, .gaps, .pieces, .tinySegments, .malformed, .pings, .abandoned,
+      .accepted:
+      true
     }
   }
 
   /// What they ask for.
   var role: CrowdRole {
     switch self {
-    case .falseAcks, .lyingWindows, .ackRuns, .optimisticAcks, .stalls: .download
+    case .falseAcks, .lyingWindows, .ackRuns, .optimisticAcks, .stalls, .accepted: .download
     case .gaps, .pieces, .tinySegments, .malformed: .upload
     case .garbage, .forgedIDs, .replays, .handshakeFlood, .pings, .abandoned: .idle
     }
@@ -62,6 +70,8 @@ struct Attacker {
   var packetNumber: UInt64 = 0
   /// Segments sent, of those kinds that number them themselves.
   var segments: UInt32 = 0
+  /// Of `Hostility.accepted`.
+  var accepted: HostilePeer?
 }
 
 struct AttackerHost {
@@ -78,7 +88,7 @@ extension Crowd {
   mutating func addAttackers(_ count: Int) {
     let hosts = min(max(count / 6, 1), 60)
     // In one world all do everything, in another most do the same.
-    let weights = Hostility.allCases.map { _ in
+    let weights = Hostility.drawn.map { _ in
       let drawn = Double(random.below(1000)) / 1000
       return drawn * drawn * drawn + 0.02
     }
@@ -90,7 +100,9 @@ extension Crowd {
         drawn -= weights[index]
         index += 1
       }
-      host.hostility = Hostility.allCases[index]
+      host.hostility = Hostility.drawn[index]
+      // From a randomness of its own, so that all others do what they did before there were these.
+      if acceptedRandom.happens(0.2) { host.hostility = .accepted }
       var handler = CrowdHandler()
       handler.random = SeededRandom(seed: random.next())
       handler.stalls = host.hostility == .stalls
@@ -104,6 +116,11 @@ extension Crowd {
       let host = number % hosts
       attacker.host = host
       attackerHosts[host].peers += 1
+      if attackerHosts[host].hostility == .accepted {
+        let profiles = HostileProfile.allCases.filter(\.isSilent)
+        let profile = profiles[Int(acceptedRandom.below(UInt64(profiles.count)))]
+        attacker.accepted = HostilePeer(profile, seed: acceptedRandom.next())
+      }
       attackers.append(attacker)
       dialLater(members.count + number, after: random.below(Self.dialling))
     }
@@ -124,6 +141,8 @@ extension Crowd {
     var request = CrowdRequest()
     request.isHostile = true
     request.role = host.hostility.role
+    // Some of them have nothing outstanding at the server.
+    if host.hostility == .accepted, number & 1 == 1 { request.role = .idle }
     request.number = members.count + number
     request.round = attackers[number].rounds
     attackers[number].rounds += 1
@@ -163,6 +182,7 @@ extension Crowd {
     attacker.key = engine.peers.keys[PeerTable.sealingRow(slot)]
     attacker.remoteID = engine.peers.rows[slot].remoteID
     attacker.packetNumber = engine.peers.rows[slot].sendPacketNumber
+    _ = attacker.accepted?.takeKeys(engine, peer)
   }
 
   mutating func endAttackers() {

@@ -26,6 +26,15 @@ extension Crowd {
     return result
   }
 
+  /// A world that need not go on: what one peer has made the server keep is more than the bound.
+  var beyondBounds: ScenarioResult? {
+    guard mostWindowBytes > HostileHosts.mostBytes else { return nil }
+    var result = ScenarioResult()
+    result.traceHash = network.traceHash
+    result.failure = "a hostile peer's receive window took \(mostWindowBytes) bytes"
+    return result
+  }
+
   // MARK: Shares
 
   /// Up to which level the server's service suffices for all: what it has sent, honest peers as many as `weight` of them

@@ -60,8 +60,38 @@ extension Crowd {
     case .malformed: seal(malformed(), number)
     case .pings:
       for _ in 0..<8 { ping(number) }
+    case .accepted: sendAccepted(number)
     case .abandoned, .garbage, .forgedIDs, .replays, .handshakeFlood, .falseAcks, .stalls: break
     }
+  }
+
+  /// What was accepted acts on what it sees of the server's end.
+  private mutating func sendAccepted(_ number: Int) {
+    guard var peer = attackers[number].accepted,
+      let view = PeerView(network.hosts[0].engine, id: attackers[number].remoteID)
+    else { return }
+    if acceptedRandom.happens(0.1) { stopOrGoOn(number) }
+    for _ in 0..<8 {
+      let segment = peer.segment(view)
+      send(peer.seal(segment, suite: network.hosts[0].suite), attackers[number].host)
+    }
+    attackers[number].accepted = peer
+    measure(number)
+  }
+
+  /// The server reads what it sends, or does not.
+  private mutating func stopOrGoOn(_ number: Int) {
+    let stops = acceptedRandom.happens(0.5)
+    let peer = Peer(connectionID: attackers[number].remoteID)
+    network.onHost(0) { engine, _ in if stops { engine.pause(peer) } else { engine.resume(peer) } }
+  }
+
+  /// What its connection costs the server beside the pool.
+  private mutating func measure(_ number: Int) {
+    guard let slot = network.hosts[0].engine.peers.slot(of: attackers[number].remoteID),
+      network.hosts[0].engine.peers.flows.contains(slot)
+    else { return }
+    mostWindowBytes = max(mostWindowBytes, network.hosts[0].engine.peers.flows[slot].receivingBytes)
   }
 
   // MARK: Data

@@ -25,6 +25,10 @@ struct Crowd: ~Copyable {
 
   var network: SimulatedNetwork<CrowdHandler>
   var random: SeededRandom
+  /// For hosts of `Hostility.accepted`.
+  var acceptedRandom: SeededRandom
+  /// The most bytes that the windows of one of their connections had at the server.
+  var mostWindowBytes = 0
   var members: [Member] = []
   var attackers: [Attacker] = []
   var attackerHosts: [AttackerHost] = []
@@ -64,6 +68,7 @@ struct Crowd: ~Copyable {
   init(seed: UInt64, peers: Int, loss: Double) {
     self.peers = max(peers, 10)
     random = SeededRandom(seed: seed ^ 0xC40D_5EED_C40D_5EED)
+    acceptedRandom = SeededRandom(seed: seed ^ 0xACCE_97ED_ACCE_97ED)
     network = SimulatedNetwork(seed: seed)
     network.coalescing = Self.coalescing
     network.checksAmplification = true
@@ -164,12 +169,14 @@ struct Crowd: ~Copyable {
       strike()
       network.run(for: Self.step)
       mostPeers = max(mostPeers, Int(network.hosts[0].engine.statistics.peers))
+      if let failure = beyondBounds { return failure }
       step += 1
     }
     let limit = network.now + .seconds(60)
     while network.now < limit, !honestAreDone {
       strike()
       network.run(for: Self.step)
+      if let failure = beyondBounds { return failure }
     }
     endAttackers()
     network.run(for: .seconds(60)) { Self.isQuiet($0) }

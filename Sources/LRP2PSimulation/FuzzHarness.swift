@@ -1,7 +1,8 @@
 import LRP2PCore
 
 /// Feeds an established connection with what a fuzzer makes up: raw datagrams, sealed ones that reach the parsers and
-/// the state machine, and the user's commands and the clock in between. Total over all inputs.
+/// the state machine, well-formed ones with numbers at the boundaries of both ends' state, and the user's commands and the clock
+/// in between. Total over all inputs.
 package enum FuzzHarness {
   /// One input: a sequence of operations, each an operation byte and its operands. Bytes that are missing end it.
   package static func run(_ input: RawSpan) {
@@ -17,6 +18,7 @@ package enum FuzzHarness {
     configuration.initialSequence = variant & 1 == 0 || isOriginal ? 0 : UInt32.max - 5
     configuration.keyEpochBits = variant & 4 == 0 ? 24 : 3
     if variant & 8 != 0 { configuration.halfOpenMark = 0 }
+    if variant & 16 != 0 { configuration.receiveWindow = 0xFF_FFFF }
     var world = World<FuzzHandler>(
       seed: 1, configuration: configuration, link: Link(), firstHandler: FuzzHandler(), secondHandler: FuzzHandler(),
       batchMessages: 4)
@@ -26,7 +28,11 @@ package enum FuzzHarness {
     else { return }
     _ = world.run(for: .milliseconds(200))
     guard let accepted = world.secondHandler.peer else { preconditionFailure("no connection on a clean path") }
-    while !reader.isAtEnd(input) { step(&world, &reader, input, dialled: dialled, accepted: accepted) }
+    while !reader.isAtEnd(input) {
+      step(&world, &reader, input, dialled: dialled, accepted: accepted)
+      checkMemory(world.first, dialled)
+      checkMemory(world.second, accepted)
+    }
     // Whatever happened, both ends get rid of everything.
     world.first.close(dialled, code: 1)
     world.second.close(accepted, code: 2, reason: "end")
@@ -58,27 +64,42 @@ package enum FuzzHarness {
     case 4:
       // A well-formed start of a message 1 under an id of the fuzzer's choice.
       world.inject(Self.message1(reader.bytes(input)), from: Address(ipv4: 0x0A00_0004, port: UInt16(operation)))
-    case 5, 6, 7, 8:
+    case 5:
       world.injectSealed(reader.bytes(input), fromFirst: true, peer: dialled)
+    case 6, 7, 8:
+      // Well formed, and its numbers are near what the other end has: from the second host with the 16 set.
+      let isFromFirst = operation & 16 == 0
+      let view =
+        isFromFirst
+        ? PeerView(world.second, id: accepted.connectionID) : PeerView(world.first, id: dialled.connectionID)
+      let segment = reader.segment(input, operation: operation, view ?? PeerView())
+      world.injectSealed(segment, fromFirst: isFromFirst, peer: isFromFirst ? dialled : accepted)
     case 9:
       world.injectSealed(reader.bytes(input), fromFirst: false, peer: accepted)
     case 10:
       _ = world.run(for: .milliseconds(UInt64(reader.byte(input))))
     case 11:
       _ = world.run(for: .milliseconds(100 * UInt64(reader.byte(input))))
+    case 12 where operation & 16 != 0:
+      if !world.firstHandler.isFinished {
+        world.firstHandler.offered += UInt64(reader.byte(input)) * 100
+        world.first.offer(dialled, upTo: world.firstHandler.offered)
+      }
     case 12:
       if !world.secondHandler.isFinished {
         world.secondHandler.offered += UInt64(reader.byte(input)) * 100
         world.second.offer(accepted, upTo: world.secondHandler.offered)
       }
     case 13:
-      if operation & 32 == 0 {
+      if operation & 48 == 16 {
+        world.first.pause(dialled)
+      } else if operation & 32 == 0 {
         world.second.pause(accepted)
       } else {
         world.presentAddress = Address(ipv4: 0x0A00_0010, port: UInt16(operation >> 4))
       }
     case 14:
-      world.second.resume(accepted)
+      if operation & 16 == 0 { world.second.resume(accepted) } else { world.first.resume(dialled) }
     default:
       if operation & 16 == 0 {
         world.secondHandler.isFinished = true
@@ -87,6 +108,13 @@ package enum FuzzHarness {
         world.second.close(accepted, code: 7, reason: "fuzz")
       }
     }
+  }
+
+  /// Whatever a peer sends, its receive window takes no more than this beside the pool.
+  private static func checkMemory(_ engine: borrowing Engine, _ peer: Peer) {
+    guard let slot = engine.peers.slot(of: peer.connectionID), engine.peers.flows.contains(slot) else { return }
+    precondition(
+      engine.peers.flows[slot].receivingBytes <= HostileHosts.mostBytes, "the receive window of a peer is too large")
   }
 
   private static func prefixed(_ id: UInt64, _ bytes: [UInt8]) -> [UInt8] {
@@ -124,6 +152,61 @@ package enum FuzzHarness {
       let end = min(at + length, input.byteCount)
       defer { at = end }
       return (at..<end).map { input.byte($0) }
+    }
+
+    private mutating func oneOf<Number>(_ numbers: [Number], _ input: RawSpan) -> Number {
+      numbers[Int(byte(input)) % numbers.count]
+    }
+
+    /// A number at a boundary's distance from one of `origins`: which of them in the low two bits of a byte, the sign in the
+    /// next, and the distance above; then a byte to be added.
+    private mutating func number(_ origins: [UInt32], _ input: RawSpan) -> UInt32 {
+      let head = byte(input)
+      let distance = Boundary.distances[Int(head >> 4) % Boundary.distances.count]
+      let origin = origins[Int(head & 3) % origins.count]
+      let delta = UInt32(bitPattern: Int32(Int8(bitPattern: byte(input))))
+      return (head & 4 == 0 ? origin &+ distance : origin &- distance) &+ delta
+    }
+
+    /// Data, an ACK, or a piece or CONTROL, as the operation has it.
+    mutating func segment(_ input: RawSpan, operation: UInt8, _ view: PeerView) -> [UInt8] {
+      let received = [view.next, view.delivered, view.highest, view.delivered &+ view.window]
+      switch operation & 15 {
+      case 6:
+        let number = number(received, input)
+        let head = byte(input)
+        var flags: UInt8 = head & 1 != 0 ? SegmentFlag.fin : 0
+        if head & 2 != 0 { flags |= SegmentFlag.ackNow }
+        let lengths = [1, 0, 2, 63, 64, 700, 1300, 1362]
+        return RawSegment.data(
+          number, flags: flags, [UInt8](repeating: head, count: lengths[Int(head >> 2) % lengths.count]))
+      case 7:
+        let last = number([view.sendNext &- 1, view.base &- 1, view.edge], input)
+        let head = byte(input)
+        let packetNumbers = [view.newest, view.newest + 1, view.newest / 2] + Boundary.packetNumbers
+        let window = oneOf(Boundary.windows, input)
+        return RawSegment.ack(
+          last, window: window, largest: packetNumbers[Int(head >> 2) % packetNumbers.count],
+          (0..<head & 3).map { _ in interval(input) })
+      case 8 where operation & 32 == 0:
+        let number = number(received, input)
+        let (offset, total) = (oneOf(Boundary.lengths, input), oneOf(Boundary.lengths, input))
+        let length = Int(min(oneOf(Boundary.lengths, input), 1400))
+        return RawSegment.piece(number, offset: offset, total: total, [UInt8](repeating: 7, count: length))
+      default:
+        return RawSegment.control(
+          UInt16(byte(input) % 8), token: UInt16(byte(input)), flags: byte(input) & SegmentFlag.ackNow, bytes(input))
+      }
+    }
+
+    private mutating func interval(_ input: RawSpan) -> RawSegment.Interval {
+      let head = byte(input)
+      let start = head & 64 == 0 ? UInt32(head & 15) : oneOf(Boundary.runs, input)
+      let runs = (0...head >> 4 & 3).map { _ in
+        let length = byte(input)
+        return length < 128 ? UInt32(length) + 1 : Boundary.runs[Int(length) % Boundary.runs.count]
+      }
+      return RawSegment.Interval(start: start, isFirstReceived: head & 128 != 0, runs: runs)
     }
   }
 }

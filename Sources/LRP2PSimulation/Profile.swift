@@ -20,6 +20,10 @@ public enum Profile: String, Sendable, CaseIterable {
   case many
   /// Ten thousand peers of one host, a fifth of them hostile.
   case crowd
+  /// An honest transfer beside peers that were accepted and mean harm.
+  case hostile
+  /// A thousand connections that nobody reads.
+  case unread
   /// Starts just below sequence number 2^32.
   case wrap
 }
@@ -52,7 +56,10 @@ public struct Scenario: Sendable {
   public var startsAtFullRate = false
   public var coalescing: Nanoseconds = .microseconds(10)
   public var elidesPayloads = false
-  /// Of a crowd, hostile ones included.
+  /// Of `hostile`, what the hostile peers do (each in turn when there is none), and how many datagrams a second each sends.
+  public var hostility: HostileProfile?
+  public var hostileRate: UInt64 = 10_000
+  /// Of a crowd, hostile ones included; of `hostile`, those only.
   public var peers = 10_000
   public var receivePoolBytes = EngineConfiguration().receivePoolBytes
   /// Tells how many bytes of this process are resident; a churn then says how much they grow.
@@ -84,6 +91,12 @@ public struct Scenario: Sendable {
       (roundTrip, rate, returnRate) = (.milliseconds(40), 100_000_000, 100_000_000)
       loss = 0.01
       initialSequence = UInt32.max - 2000
+    case .hostile:
+      (roundTrip, rate, returnRate) = (.milliseconds(40), 100_000_000, 100_000_000)
+      (loss, bytes, peers, seconds) = (0.02, 20_000_000, 9, 60)
+    case .unread:
+      (roundTrip, rate, returnRate) = (.milliseconds(40), 1_000_000_000, 1_000_000_000)
+      (bytes, peers) = (600_000, 1000)
     case .chaos, .many, .churn, .crowd:
       (roundTrip, rate, returnRate) = (.milliseconds(40), 100_000_000, 100_000_000)
       if profile == .churn { seconds = 36_000 }

@@ -28,6 +28,11 @@ public struct ScenarioResult: Sendable {
   public var honestPeers = 0
   public var hostilePeers = 0
   public var hostileDatagrams: UInt64 = 0
+  /// Of `hostile`: how many times as long the honest transfer took beside hostile peers, by what they do.
+  public var slowdowns: [String: Double] = [:]
+  /// The most bytes of the server's receive pool, and of a hostile peer's receive window beside it.
+  public var mostPoolBytes: UInt64 = 0
+  public var mostWindowBytes = 0
   public var isVerified = false
   /// What went wrong, if anything did.
   public var failure: String?
@@ -90,6 +95,8 @@ extension Scenario {
       return churn.run()
     }
     if profile == .many { return runMany() }
+    if profile == .hostile { return runHostile() }
+    if profile == .unread { return runUnread() }
     if profile == .crowd {
       var crowd = Crowd(seed: seed, peers: peers, loss: loss)
       return crowd.run()

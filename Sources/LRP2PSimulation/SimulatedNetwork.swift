@@ -77,6 +77,15 @@ public struct SimulatedNetwork<H: Handler>: ~Copyable {
   public mutating func addHost(
     _ handler: H, at address: Address, configuration: EngineConfiguration = EngineConfiguration()
   ) -> Int {
+    var drawn = random
+    defer { random = drawn }
+    return addHost(handler, at: address, configuration: configuration, random: &drawn)
+  }
+
+  /// Whose keys follow from a randomness of its own, so that the others have the same with it and without.
+  package mutating func addHost(
+    _ handler: H, at address: Address, configuration: EngineConfiguration, random: inout SeededRandom
+  ) -> Int {
     precondition(hostCount < 256, "a simulated network has at most 256 hosts")
     if hostCount == hosts.count { hosts.grow(to: 2 * hostCount) }
     let suite = ClearSuite(seed: random.next())
@@ -111,6 +120,12 @@ public struct SimulatedNetwork<H: Handler>: ~Copyable {
   /// can be under way as a long path holds.
   package mutating func protectHeads() {
     for host in 0..<hostCount { hosts[host].suite.protectedBytes = Self.endBytes - 16 }
+  }
+
+  /// The link that datagrams from one host to another take.
+  package func link(from source: Int, to destination: Int) -> Int? {
+    let link = Int(routes[source * 256 + destination])
+    return link < 0 ? nil : link
   }
 
   // MARK: Reaching into it

@@ -4,6 +4,7 @@ import LRP2PCore
 import LRP2PSimulation
 
 extension Profile: ExpressibleByArgument {}
+extension HostileProfile: ExpressibleByArgument {}
 extension CongestionAlgorithm: ExpressibleByArgument {}
 
 /// Plays a profile in virtual time.
@@ -25,8 +26,18 @@ struct Command: ParsableCommand {
   @Option(help: ArgumentHelp("How many seeds.", valueName: "n"))
   var seeds: UInt64 = 1
 
-  @Option(help: ArgumentHelp("Peers of a crowd, at least 10.", valueName: "n"))
+  @Option(
+    help: ArgumentHelp("Peers of a crowd, at least 10; hostile peers; connections that nobody reads.", valueName: "n"))
   var peers: Int?
+
+  @Option(help: "What hostile peers do; without, everything in turn.")
+  var hostility: HostileProfile?
+
+  @Option(help: ArgumentHelp("Datagrams a second of each hostile peer.", valueName: "n"))
+  var hostileRate: UInt64?
+
+  @Option(help: ArgumentHelp("Receive pool in KiB.", valueName: "n"))
+  var poolKib: Int?
 
   @Option(help: ArgumentHelp("Bytes to send.", valueName: "n"))
   var bytes: UInt64?
@@ -134,8 +145,16 @@ struct Command: ParsableCommand {
     if let startSequence { scenario.initialSequence = startSequence }
     scenario.residentBytes = { Self.residentBytes() }
     if let peers {
-      guard (10...100_000).contains(peers) else { throw Failure("--peers must be 10 … 100000") }
+      let least = profile == .crowd ? 10 : 1
+      guard (least...100_000).contains(peers) else { throw Failure("--peers must be \(least) … 100000") }
+      guard profile != .hostile || peers <= 200 else { throw Failure("--peers of hostile must be 1 … 200") }
       scenario.peers = peers
+    }
+    scenario.hostility = hostility
+    if let hostileRate { scenario.hostileRate = min(hostileRate, 1_000_000) }
+    if let poolKib {
+      guard (64...1 << 30).contains(poolKib) else { throw Failure("--pool-kib must be 64 … \(1 << 30)") }
+      scenario.receivePoolBytes = poolKib << 10
     }
     scenario.isPathRemembered = rememberedPath
     scenario.startsAtFullRate = fullRate
@@ -167,8 +186,12 @@ struct Command: ParsableCommand {
       if let picture { try Output.write(Chart(scenario, result).svg, to: picture) }
       if let failure = result.failure {
         let loss = profile == .crowd ? loss : nil
-        let given = [seconds.map { "--seconds \($0) " }, peers.map { "--peers \($0) " }, loss.map { "--loss \($0) " }]
-          .compactMap(\.self).joined()
+        let given = [
+          seconds.map { "--seconds \($0) " }, peers.map { "--peers \($0) " }, loss.map { "--loss \($0) " },
+          hostility.map { "--hostility \($0.rawValue) " }, congestion.map { "--congestion \($0.rawValue) " },
+          poolKib.map { "--pool-kib \($0) " },
+        ]
+        .compactMap(\.self).joined()
         throw Failure("\(failure); play it again: lrp2p-sim \(profile.rawValue) \(given)--seed \(seed)")
       }
     }

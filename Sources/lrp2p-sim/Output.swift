@@ -72,6 +72,16 @@ extension ScenarioResult {
         fields.append(("shares", "[" + shares.map { Output.decimal($0) }.joined(separator: ",") + "]"))
       }
     }
+    if mostPoolBytes > 0 { fields.append(("most_pool_mib", Output.decimal(Double(mostPoolBytes) / 0x10_0000))) }
+    if !slowdowns.isEmpty {
+      fields += [
+        ("hostile_peers", "\(hostilePeers)"), ("hostile_datagrams", "\(hostileDatagrams)"),
+        ("most_window_bytes", "\(mostWindowBytes)"), ("slowdown", Output.decimal(slowdowns.values.max() ?? 0)),
+      ]
+      for (name, slowdown) in slowdowns.sorted(by: { $0.key < $1.key }) {
+        fields.append(("slowdown_\(name)", Output.decimal(slowdown)))
+      }
+    }
     if let leastShare {
       fields += [
         ("honest_peers", "\(honestPeers)"), ("hostile_peers", "\(hostilePeers)"),
