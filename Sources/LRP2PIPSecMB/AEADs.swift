@@ -39,7 +39,7 @@ struct Workspace: ~Copyable {
   @inline(__always) func tagEquals(_ other: UnsafePointer<UInt8>) -> Bool {
     let own = unsafe (base + 16).load(as: (UInt64, UInt64).self)
     let other = unsafe UnsafeRawPointer(other).loadUnaligned(as: (UInt64, UInt64).self)
-    return (own.0 ^ other.0) | (own.1 ^ other.1) == 0
+    return lrp2p_mb_opaque((own.0 ^ other.0) | (own.1 ^ other.1)) == 0
   }
 
   /// The notes hold a piece of key stream, which tells nobody more than the expanded key beside it: they go when that does. The

@@ -51,8 +51,8 @@ struct ExpandedKeys: ~Copyable {
     let words = unsafe UnsafeRawPointer(key).loadUnaligned(as: (UInt64, UInt64, UInt64, UInt64).self)
     let origin = unsafe origins[place]
     // In constant time: both are secrets.
-    let difference =
-      (origin.key.0 ^ words.0) | (origin.key.1 ^ words.1) | (origin.key.2 ^ words.2) | (origin.key.3 ^ words.3)
+    let difference = lrp2p_mb_opaque(
+      (origin.key.0 ^ words.0) | (origin.key.1 ^ words.1) | (origin.key.2 ^ words.2) | (origin.key.3 ^ words.3))
     if origin.row != row || difference != 0 {
       unsafe lrp2p_mb_aes_expand(manager, key, target)
       unsafe origins[place] = Origin(row: row, key: words)

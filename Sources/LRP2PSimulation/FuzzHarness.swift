@@ -164,7 +164,9 @@ package enum FuzzHarness {
       let head = byte(input)
       let distance = Boundary.distances[Int(head >> 4) % Boundary.distances.count]
       let origin = origins[Int(head & 3) % origins.count]
-      let delta = UInt32(bitPattern: Int32(Int8(bitPattern: byte(input))))
+      // Mostly none.
+      let added = byte(input)
+      let delta = added < 0xC0 ? 0 : UInt32(bitPattern: Int32(added) - 0xE0)
       return (head & 4 == 0 ? origin &+ distance : origin &- distance) &+ delta
     }
 

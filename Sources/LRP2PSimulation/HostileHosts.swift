@@ -92,8 +92,10 @@ struct HostileHosts {
       members[index].since = network.now
       return
     }
-    let isConnected = network.hosts[host].handler.streams.contains { $0.peer == dialled }
-    guard isConnected, network.now > members[index].since + .milliseconds(100) else {
+    // The server knows of it when message 3 has come.
+    let id = network.hosts[host].handler.streams.last { $0.peer == dialled }?.remoteID ?? 0
+    let accepted = id == 0 ? nil : network.hosts[0].handler.streams.last { $0.ownID == id }?.peer
+    guard let accepted else {
       // The dial has failed.
       if network.now > members[index].since + .seconds(20) { members[index].dialled = nil }
       return
@@ -102,8 +104,7 @@ struct HostileHosts {
       members[index].dialled = nil
       return
     }
-    let id = members[index].peer.remoteID
-    members[index].accepted = network.hosts[0].handler.streams.last { $0.ownID == id }?.peer
+    members[index].accepted = accepted
     members[index].isPaused = false
     if members[index].peer.profile.isSilent { setLinks(index, &network, isDown: true) }
   }

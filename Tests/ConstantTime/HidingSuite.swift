@@ -26,10 +26,10 @@ final class HidingSuite: CipherSuite {
 
   func agree(_ secret: SecretKey, _ peer: PublicKey) -> SecretKey? {
     var shared = inner.agree(secret, peer)
-    // Whether there is one is no secret, what it is is one.
+    // Whether there is one is no secret, what it is is one. (Marked is the value that is returned, not a copy.)
     unsafe memcheck_show(&shared, MemoryLayout<SecretKey?>.size)
-    guard let key = shared else { return nil }
-    hide(key.bytes)
+    guard var key = shared else { return nil }
+    unsafe memcheck_hide(&key, 32)
     return key
   }
 
@@ -84,6 +84,6 @@ func show(_ bytes: RawSpan) {
 func hiddenKey() -> SecretKey {
   var key = SecretKey(repeating: 0)
   for index in 0..<32 { key[index] = .random(in: 0...255) }
-  hide(key.bytes)
+  unsafe memcheck_hide(&key, 32)
   return key
 }

@@ -100,6 +100,12 @@ const char *lrp2p_mb_load(const char *name, struct lrp2p_mb_library *library);
 // Makes a manager with what is best for this processor; NULL without memory.
 struct lrp2p_mb_manager *lrp2p_mb_make(const struct lrp2p_mb_library *library);
 
+// The value, of which the compiler knows nothing: it would else make a branch for each part of a comparison.
+static inline uint64_t lrp2p_mb_opaque(uint64_t value) {
+  __asm__("" : "+r"(value));
+  return value;
+}
+
 // Overwrites with zeros, also what nobody reads any more.
 void lrp2p_mb_wipe(void *bytes, size_t count);
 

@@ -25,7 +25,7 @@ package struct Cookie: BitwiseCopyable, Equatable {
 
   /// In a time that does not depend on where they differ.
   package static func == (a: Cookie, b: Cookie) -> Bool {
-    (a.generation ^ b.generation) | (a.tag.0 ^ b.tag.0) | (a.tag.1 ^ b.tag.1) == 0
+    isZero((a.generation ^ b.generation) | (a.tag.0 ^ b.tag.0) | (a.tag.1 ^ b.tag.1))
   }
 }
 

@@ -41,7 +41,7 @@ package struct CookieKeys: BitwiseCopyable {
     guard age <= 1, age <= secrets.generation else { return false }
     let tag = Self.tag(age == 0 ? secrets.current : secrets.previous, cookie, address, token, suite)
     // In a time that does not depend on where they differ.
-    return (tag.0 ^ cookie.tag.0) | (tag.1 ^ cookie.tag.1) == 0
+    return isZero((tag.0 ^ cookie.tag.0) | (tag.1 ^ cookie.tag.1))
   }
 
   package mutating func wipe() {

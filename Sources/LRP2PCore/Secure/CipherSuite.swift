@@ -16,7 +16,8 @@ public struct PublicKey: Hashable, Sendable, BitwiseCopyable {
   public init() { words = (0, 0, 0, 0) }
   /// In a time that does not depend on where they differ.
   public static func == (a: PublicKey, b: PublicKey) -> Bool {
-    (a.words.0 ^ b.words.0) | (a.words.1 ^ b.words.1) | (a.words.2 ^ b.words.2) | (a.words.3 ^ b.words.3) == 0
+    isZero(
+      (a.words.0 ^ b.words.0) | (a.words.1 ^ b.words.1) | (a.words.2 ^ b.words.2) | (a.words.3 ^ b.words.3))
   }
   public func hash(into hasher: inout Hasher) {
     hasher.combine(words.0)

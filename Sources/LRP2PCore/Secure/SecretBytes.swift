@@ -15,6 +15,10 @@ private func clear(_ start: UnsafeMutableRawPointer?, _ byteCount: Int) {
   if let start = unsafe start { unsafe start.initializeMemory(as: UInt8.self, repeating: 0, count: byteCount) }
 }
 
+/// Whether nothing of what was or-ed together differs. Never optimised: inlined, it becomes a branch for each part.
+@inline(never) @_optimize(none)
+package func isZero(_ difference: UInt64) -> Bool { difference == 0 }
+
 extension InlineArray where Element == UInt8 {
   /// The bytes as raw memory: safe, as they have no padding.
   package var bytes: RawSpan {
