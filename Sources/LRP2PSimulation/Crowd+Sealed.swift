@@ -225,7 +225,10 @@ extension Crowd {
       // The shortest are the original peer's.
       if length > 40 { refusable += 1 }
       send(Array(message1.prefix(length)), host, from: address)
-      if random.happens(0.2) { send(randomBytes(40), host, from: address) }
+      // From elsewhere: what an address may be answered is counted over all that came from there.
+      var other = address
+      other.port ^= 1
+      if random.happens(0.4) { send(randomBytes(40), host, from: other) }
     case 7:
       // One bit is wrong.
       var bytes = message1

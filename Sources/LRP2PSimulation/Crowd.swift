@@ -93,7 +93,7 @@ struct Crowd: ~Copyable {
     configuration.halfOpenMark = random.happens(0.5) ? 64 : 512
     configuration.acceptsOriginal = random.happens(0.3)
     // Room for all, and for those that are over, but not for whatever is forged beside.
-    if random.happens(0.5) { configuration.maximumPeers = peers * 5 / 2 + 64 }
+    if random.happens(0.5) { configuration.maximumPeers = peers * 3 / 2 + 64 }
     var handler = CrowdHandler()
     handler.isServer = true
     network.addHost(handler, at: Self.server, configuration: configuration)
