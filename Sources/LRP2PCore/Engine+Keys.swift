@@ -42,7 +42,6 @@ extension Engine {
   /// The next packet number is the first of a new epoch. What was placed before is sealed with the old key first.
   mutating func changeSealingKey(_ slot: Int, to epoch: UInt64, _ batch: inout DatagramBatch) {
     seal(&batch)
-    hasHandledSecrets = true
     let row = PeerTable.sealingRow(slot)
     while peers.flows[slot].epochs.sending < epoch {
       let next = TrafficKeys.next(peers.keys[row], suite: suite)
@@ -51,5 +50,6 @@ extension Engine {
       peers.flows[slot].epochs.sending += 1
     }
     suite.forget(row)
+    hasHandledSecrets = true
   }
 }

@@ -41,6 +41,8 @@ size_t process_find(const uint8_t *masked, size_t count, uint8_t mask, size_t *p
     unsigned long start, end;
     char access[5];
     if (sscanf(line, "%lx-%lx %4s", &start, &end, access) != 3 || access[0] != 'r' || access[1] != 'w') continue;
+    // A sanitizer's own notes.
+    if (end - start > 1UL << 34) continue;
     for (unsigned long at = start; at < end; at += chunk) {
       // A little of the next chunk, for what lies across.
       size_t wanted = end - at < chunk + length - 1 ? end - at : chunk + length - 1;

@@ -157,10 +157,10 @@ private func secret(of identity: Identity) -> Masked { Masked(identity.secretKey
       #expect(unsafe isLocked(key) || process_lock_limit() < 64 << 10)
     }
     let memory = SecretPages()
-    let block = memory.allocate(byteCount: 32)
+    let block = unsafe memory.allocate(byteCount: 32)
     #expect(unsafe isInNoCoreDump(block))
     // More than is locked of one owner.
-    let large = memory.allocate(byteCount: SecretPages.mostLocked + 1)
+    let large = unsafe memory.allocate(byteCount: SecretPages.mostLocked + 1)
     #expect(unsafe isInNoCoreDump(large) && !isLocked(large))
     unsafe memory.release(large, byteCount: SecretPages.mostLocked + 1)
     unsafe memory.release(block, byteCount: 32)
