@@ -9,10 +9,9 @@ package struct World<H: Handler>: ~Copyable {
 
   package init(
     seed: UInt64, configuration: EngineConfiguration, link: Link, firstHandler: H, secondHandler: H,
-    batchMessages: Int = 64
+    batchMessages: Int = 64, largestDatagram: Int = Datagram.maximumLength
   ) {
-    network = SimulatedNetwork(
-      seed: seed, largestDatagram: Datagram.maximumLength, batchMessages: batchMessages)
+    network = SimulatedNetwork(seed: seed, largestDatagram: largestDatagram, batchMessages: batchMessages)
     network.addHost(firstHandler, at: Self.firstAddress, configuration: configuration)
     network.addHost(secondHandler, at: Self.secondAddress, configuration: configuration)
     network.route(from: 0, to: 1, over: network.addLink(link))
