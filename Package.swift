@@ -93,6 +93,13 @@ if Context.environment["LRP2P_TOOLS"] != nil {
   }
 #endif
 
+// Free cells of the receive pool are filled, and looked at when they are taken: for the sanitizer and the fuzzer.
+if Context.environment["LRP2P_POISON"] != nil {
+  for target in package.targets where target.name == "LRP2PCore" {
+    target.swiftSettings = (target.swiftSettings ?? []) + [.define("POISONS_POOL")]
+  }
+}
+
 // libFuzzer brings its own main, so this target exists only for a build with `--sanitize fuzzer` (see scripts/fuzz).
 if Context.environment["LRP2P_FUZZ"] != nil {
   package.targets.append(

@@ -21,7 +21,7 @@ package enum FuzzHarness {
     if variant & 16 != 0 { configuration.receiveWindow = 0xFF_FFFF }
     var world = World<FuzzHandler>(
       seed: 1, configuration: configuration, link: Link(), firstHandler: FuzzHandler(), secondHandler: FuzzHandler(),
-      batchMessages: 4)
+      batchMessages: 4, largestDatagram: 2048)
     guard
       let dialled = try? world.first.connect(
         to: World<FuzzHandler>.secondAddress, versions: isOriginal ? .original : .version1)
@@ -30,8 +30,8 @@ package enum FuzzHarness {
     guard let accepted = world.secondHandler.peer else { preconditionFailure("no connection on a clean path") }
     while !reader.isAtEnd(input) {
       step(&world, &reader, input, dialled: dialled, accepted: accepted)
-      checkMemory(world.first, dialled)
-      checkMemory(world.second, accepted)
+      check(world.first, dialled)
+      check(world.second, accepted)
     }
     // Whatever happened, both ends get rid of everything.
     world.first.close(dialled, code: 1)
@@ -110,11 +110,13 @@ package enum FuzzHarness {
     }
   }
 
-  /// Whatever a peer sends, its receive window takes no more than this beside the pool.
-  private static func checkMemory(_ engine: borrowing Engine, _ peer: Peer) {
-    guard let slot = engine.peers.slot(of: peer.connectionID), engine.peers.flows.contains(slot) else { return }
-    precondition(
-      engine.peers.flows[slot].receivingBytes <= HostileHosts.mostBytes, "the receive window of a peer is too large")
+  /// Whatever a peer sends, its numbers stay within the windows, and its receive window takes no more than this beside the pool.
+  private static func check(_ engine: borrowing Engine, _ peer: Peer) {
+    guard let view = PeerView(engine, id: peer.connectionID), let slot = engine.peers.slot(of: peer.connectionID) else {
+      return
+    }
+    precondition(view.isWithinBounds, "numbers beyond all windows")
+    precondition(engine.peers.flows[slot].receivingBytes <= HostileHosts.mostBytes, "the receive window is too large")
   }
 
   private static func prefixed(_ id: UInt64, _ bytes: [UInt8]) -> [UInt8] {

@@ -24,8 +24,8 @@ struct HostileHosts {
   /// The most bytes that one of their connections had at the server for what it receives, pool aside, and whose.
   private(set) var mostWindowBytes = 0
   private(set) var mostWindowProfile = ""
-  /// The most sequence numbers that were outstanding to one.
-  private(set) var mostOutstanding = 0
+  /// Of whom the server has taken numbers that lie in no window.
+  private(set) var confusedProfile = ""
   /// The most retransmissions that were kept of one, beyond four for each number that its window has room for.
   private(set) var mostResends = 0
   /// More numbers are outstanding than any window has, or more bytes are used than the bound: a run need not go on.
@@ -201,17 +201,18 @@ struct HostileHosts {
         mostWindowProfile = member.peer.profile.rawValue
         if bytes > Self.mostBytes { isBeyondBounds = true }
       }
-      let send = PeerView(network.hosts[0].engine, id: member.peer.remoteID)
-      let outstanding = send.map { Int(truncatingIfNeeded: $0.sendNext &- $0.base) } ?? 0
-      mostOutstanding = max(mostOutstanding, outstanding)
-      if outstanding > 1 << 24 { isBeyondBounds = true }
+      let view = PeerView(network.hosts[0].engine, id: member.peer.remoteID)
+      if let view, !view.isWithinBounds {
+        isBeyondBounds = true
+        confusedProfile = member.peer.profile.rawValue
+      }
       let kept = network.hosts[0].engine.peers.flows[slot].send.resendsRemembered
       mostResends = max(mostResends, kept - 4 * network.hosts[0].engine.peers.flows[slot].send.ring.count)
     }
   }
 
   func judge(_ checks: inout Checks) {
-    checks.require(mostOutstanding <= 1 << 24, "\(mostOutstanding) numbers were outstanding to a hostile peer")
+    checks.require(confusedProfile.isEmpty, "numbers of a hostile peer are beyond all windows (\(confusedProfile))")
     checks.require(
       mostWindowBytes <= Self.mostBytes,
       "a hostile peer's receive window took \(mostWindowBytes) bytes (\(mostWindowProfile))")

@@ -34,6 +34,11 @@ package struct PeerView {
 
   package init() {}
 
+  /// What has come lies within the window, and what is outstanding within the largest that there is.
+  package var isWithinBounds: Bool {
+    next &- delivered <= window && highest &- delivered <= window && sendNext &- base <= 1 << 24
+  }
+
   /// - Returns: `nil` when nobody is connected there, or the connection rests.
   package init?(_ engine: borrowing Engine, id: UInt64) {
     guard let slot = engine.peers.slot(of: id), engine.peers.rows[slot].phase == .established,

@@ -37,7 +37,7 @@ public struct SimulatedNetwork<H: Handler>: ~Copyable {
   private var random: SeededRandom
   private var sequence: UInt64 = 0
   var cells: ReceivePool
-  private var ends = ReceivePool(cellBytes: Self.endBytes, maximumBytes: 1 << 32)
+  private var ends = ReceivePool(cellBytes: Self.endBytes, maximumBytes: 1)
   private var incoming: DatagramBatch
   /// Datagrams in it.
   private var incomingCount = 0
@@ -119,6 +119,7 @@ public struct SimulatedNetwork<H: Handler>: ~Copyable {
   /// Keeps only both ends of long datagrams from now on, for payloads that nobody looks at behind their first 8 bytes: then as many
   /// can be under way as a long path holds.
   package mutating func protectHeads() {
+    ends = ReceivePool(cellBytes: Self.endBytes, maximumBytes: 1 << 32)
     for host in 0..<hostCount { hosts[host].suite.protectedBytes = Self.endBytes - 16 }
   }
 

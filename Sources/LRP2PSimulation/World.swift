@@ -8,11 +8,15 @@ package struct World<H: Handler>: ~Copyable {
   package static var secondAddress: Address { Address(ipv4: 0x0A00_0002, port: 2000) }
 
   package init(
+<<<<<<< HEAD
     seed: UInt64, configuration: EngineConfiguration, second: EngineConfiguration? = nil, link: Link, firstHandler: H,
     secondHandler: H, batchMessages: Int = 64
+=======
+    seed: UInt64, configuration: EngineConfiguration, link: Link, firstHandler: H, secondHandler: H,
+    batchMessages: Int = 64, largestDatagram: Int = Datagram.maximumLength
+>>>>>>> find
   ) {
-    network = SimulatedNetwork(
-      seed: seed, largestDatagram: Datagram.maximumLength, batchMessages: batchMessages)
+    network = SimulatedNetwork(seed: seed, largestDatagram: largestDatagram, batchMessages: batchMessages)
     network.addHost(firstHandler, at: Self.firstAddress, configuration: configuration)
     network.addHost(secondHandler, at: Self.secondAddress, configuration: second ?? configuration)
     network.route(from: 0, to: 1, over: network.addLink(link))

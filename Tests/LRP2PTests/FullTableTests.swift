@@ -111,11 +111,11 @@ import Testing
     }
 
     private static func address(_ ipv4: UInt32, _ port: UInt16) -> sockaddr_in {
-      var address = unsafe sockaddr_in()
-      unsafe address.sin_family = sa_family_t(AF_INET)
-      unsafe address.sin_port = port.bigEndian
-      unsafe address.sin_addr.s_addr = ipv4.bigEndian
-      return unsafe address
+      var address = sockaddr_in()
+      address.sin_family = sa_family_t(AF_INET)
+      address.sin_port = port.bigEndian
+      address.sin_addr.s_addr = ipv4.bigEndian
+      return address
     }
   }
 }

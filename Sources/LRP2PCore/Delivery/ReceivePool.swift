@@ -148,12 +148,16 @@ package struct ReceivePool: ~Copyable {
       guard chunkCount < chunks.count else { return nil }
       chunks.insert(Arena(byteCount: Self.cellsPerChunk * cellBytes), at: chunkCount)
       let first = chunkCount * Self.cellsPerChunk
-      for cell in first..<min(first + Self.cellsPerChunk, maximumCells) { free.append(UInt32(cell)) }
+      for cell in first..<min(first + Self.cellsPerChunk, maximumCells) {
+        free.append(UInt32(cell))
+        if PoolPoison.isOn { poison(UInt32(cell)) }
+      }
       chunkCount += 1
       payloads.grow(to: capacity, filling: 0)
     }
     guard let cell = free.popFirst() else { return nil }
     precondition(payloads[Int(cell)] == 0, "a free cell is nobody's")
+    if PoolPoison.isOn { precondition(isUntouched(cell), "nobody writes to a free cell") }
     payloads[Int(cell)] = 1
     cellsInUse += 1
     return cell
@@ -168,7 +172,19 @@ package struct ReceivePool: ~Copyable {
     guard payloads[Int(cell)] == 0 else { return false }
     cellsInUse -= 1
     free.append(cell)
+    if PoolPoison.isOn { poison(cell) }
     return true
+  }
+
+  private mutating func poison(_ cell: UInt32) {
+    var bytes = chunks[Int(cell) / Self.cellsPerChunk].mutableBytes(
+      Int(cell) % Self.cellsPerChunk * cellBytes, cellBytes)
+    PoolPoison.fill(&bytes)
+  }
+
+  private func isUntouched(_ cell: UInt32) -> Bool {
+    PoolPoison.isUntouched(
+      chunks[Int(cell) / Self.cellsPerChunk].bytes(Int(cell) % Self.cellsPerChunk * cellBytes, cellBytes))
   }
 
   /// As `release`, where the cell may be the one that the same peer stores into.

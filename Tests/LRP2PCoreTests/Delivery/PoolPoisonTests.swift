@@ -5,10 +5,11 @@ import Testing
   @Test func seesWhatIsWrittenToFreeCells() {
     var arena = Arena(byteCount: 128)
     var bytes = arena.mutableBytes(64, 64)
-    #expect(!PoolPoison.isUntouched(bytes.bytes))
+    let before = PoolPoison.isUntouched(bytes.bytes)
     PoolPoison.fill(&bytes)
-    #expect(PoolPoison.isUntouched(bytes.bytes))
+    let filled = PoolPoison.isUntouched(bytes.bytes)
     bytes.setByte(63, 0)
-    #expect(!PoolPoison.isUntouched(bytes.bytes))
+    let written = PoolPoison.isUntouched(bytes.bytes)
+    #expect(!before && filled && !written)
   }
 }
