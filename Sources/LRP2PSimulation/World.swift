@@ -8,13 +8,8 @@ package struct World<H: Handler>: ~Copyable {
   package static var secondAddress: Address { Address(ipv4: 0x0A00_0002, port: 2000) }
 
   package init(
-<<<<<<< HEAD
     seed: UInt64, configuration: EngineConfiguration, second: EngineConfiguration? = nil, link: Link, firstHandler: H,
-    secondHandler: H, batchMessages: Int = 64
-=======
-    seed: UInt64, configuration: EngineConfiguration, link: Link, firstHandler: H, secondHandler: H,
-    batchMessages: Int = 64, largestDatagram: Int = Datagram.maximumLength
->>>>>>> find
+    secondHandler: H, batchMessages: Int = 64, largestDatagram: Int = Datagram.maximumLength
   ) {
     network = SimulatedNetwork(seed: seed, largestDatagram: largestDatagram, batchMessages: batchMessages)
     network.addHost(firstHandler, at: Self.firstAddress, configuration: configuration)
