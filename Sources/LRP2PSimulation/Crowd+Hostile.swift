@@ -199,7 +199,7 @@ extension Crowd {
 
   /// What hostile peers do in one step.
   mutating func strike() {
-    guard !attackers.isEmpty else { return }
+    guard !attackers.isEmpty, !isBeyondBounds else { return }
     let mean = Double(attackers.count) * Self.zeal * Double(Self.step) / 1e9
     var left = Int(mean) + (random.happens(mean - mean.rounded(.down)) ? 1 : 0)
     while left > 0 {

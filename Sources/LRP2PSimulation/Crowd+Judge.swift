@@ -13,6 +13,7 @@ extension Crowd {
     result.hostilePeers = attackers.count
     result.hostileDatagrams = attackerHosts.map(\.sent).reduce(0, +)
     var checks = Checks()
+    checks.require(!isBeyondBounds, "a hostile peer's receive window took \(mostWindowBytes) bytes")
     judgeShares(&result, &checks)
     judgeNetwork(&result, &checks)
     judgeStreams(&checks)
@@ -23,15 +24,6 @@ extension Crowd {
     result.invariantsChecked = checks.count
     result.failure = checks.failure
     result.isVerified = checks.failure == nil
-    return result
-  }
-
-  /// A world that need not go on: what one peer has made the server keep is more than the bound.
-  var beyondBounds: ScenarioResult? {
-    guard mostWindowBytes > HostileHosts.mostBytes else { return nil }
-    var result = ScenarioResult()
-    result.traceHash = network.traceHash
-    result.failure = "a hostile peer's receive window took \(mostWindowBytes) bytes"
     return result
   }
 

@@ -86,6 +86,9 @@ extension Crowd {
     network.onHost(0) { engine, _ in if stops { engine.pause(peer) } else { engine.resume(peer) } }
   }
 
+  /// Then nobody goes on with it.
+  var isBeyondBounds: Bool { mostWindowBytes > HostileHosts.mostBytes }
+
   /// What its connection costs the server beside the pool.
   private mutating func measure(_ number: Int) {
     guard let slot = network.hosts[0].engine.peers.slot(of: attackers[number].remoteID),
