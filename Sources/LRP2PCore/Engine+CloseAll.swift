@@ -48,6 +48,8 @@ extension Engine {
     peers.flows[slot].isClosedByUser = true
     peers.flows[slot].closeCode = code
     peers.flows[slot].closeReason = reason
+    // At the latest, should CLOSE not get out of the socket.
+    peers.flows[slot].lingerDeadline = peers.flows[slot].idleDeadline
     if peers.rows[slot].phase != .dialling { move(slot, .close) }
     makeReady(slot)
   }

@@ -42,7 +42,7 @@ extension Engine {
 
   private mutating func drained<H: Handler>(_ slot: Int, hasTaken: Bool, _ handler: inout H) {
     guard peers.flows[slot].receive.packetsUnread == 0 else {
-      if hasTaken { peers.flows[slot].drain.waitAnew(patience: configuration.unreadTimeout, now: now) }
+      if hasTaken { peers.flows[slot].waitForReader(patience: configuration.unreadTimeout, now: now) }
       return
     }
     let isFinished = peers.flows[slot].drain.isSendComplete && peers.flows[slot].receive.isFinDelivered
@@ -52,8 +52,8 @@ extension Engine {
   /// The wheel has called for a connection that drains.
   /// - Returns: whether its reader has stood still for too long, and it is over.
   mutating func expireDraining<H: Handler>(_ slot: Int, _ handler: inout H) -> Bool {
-    guard peers.flows[slot].drain.deadline <= now,
-      peers.flows[slot].drain.tick(patience: configuration.unreadTimeout, now: now)
+    guard peers.flows[slot].lingerDeadline <= now,
+      peers.flows[slot].readerStoodStill(patience: configuration.unreadTimeout, now: now)
     else { return false }
     peers.flows[slot].receive.isPaused = false
     while let (_, length) = peers.flows[slot].receive.nextStored() {
@@ -68,7 +68,8 @@ extension Engine {
 extension Flow {
   /// Only what is unread is kept.
   fileprivate mutating func beginDrain(_ reason: CloseReason, patience: Nanoseconds, now: Instant) {
-    drain.begin(reason, isSendComplete: send.isComplete, patience: patience, now: now)
+    drain.begin(reason, isSendComplete: send.isComplete, now: now)
+    waitForReader(patience: patience, now: now)
     send.restart(from: SendWindow.Rest())
     tail = TailRepetition()
     owesPing = false

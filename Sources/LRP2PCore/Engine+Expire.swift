@@ -34,7 +34,7 @@ extension Engine {
       return
     case .closing:
       // CLOSE has not got out of the socket all this time.
-      if peers.flows[slot].idleDeadline <= now { end(slot, .local(code: peers.flows[slot].closeCode), &handler) }
+      if peers.flows[slot].lingerDeadline <= now { end(slot, .local(code: peers.flows[slot].closeCode), &handler) }
     case .draining:
       if expireDraining(slot, &handler) { return }
     case .lingering:
@@ -125,11 +125,7 @@ extension Engine {
     switch peers.rows[slot].phase {
     case .free, .forwarding:
       return .never
-    case .closing:
-      return peers.flows[slot].idleDeadline
-    case .draining:
-      return peers.flows[slot].drain.deadline
-    case .lingering:
+    case .closing, .draining, .lingering:
       return peers.flows[slot].lingerDeadline
     case .answering:
       return peers.handshakes[slot].nextAttempt

@@ -46,6 +46,7 @@ package struct Flow: ~Copyable {
   package var pacingDeadline: Instant = 0
   /// No data leaves before.
   package var sendNotBefore: Instant = 0
+  /// When whoever is over, or about to be, waits no longer: for CLOSE to leave, for the reader, or for what is still on its way.
   package internal(set) var lingerDeadline: Instant = .never
   var lingerStart: Instant = 0
   /// Answers that have been given since, to a peer that repeats its FIN.

@@ -283,7 +283,7 @@ private struct Checked: ~Copyable {
       table.flows[slot].closeCode = 7
       table.flows[slot].closeReason = "because it is over"
       table.flows[slot].lingerReceived = 3
-      table.flows[slot].drain.begin(.idleTimeout, isSendComplete: true, patience: 8, now: 9)
+      table.flows[slot].drain.begin(.idleTimeout, isSendComplete: true, now: 9)
       table.flows[slot].lingerAnswerAt = 4
       table.flows[slot].owesPing = true
       table.flows[slot].awaitsPing = true
