@@ -10,17 +10,18 @@ import Testing
     return scenario
   }
 
-  /// An honest transfer beside nine of a kind, which have more to store than the pool has room for.
+  /// An honest transfer beside nine of a kind, which have more to store than the pool has room for. A twentieth of it, which is
+  /// what they leave, is enough for what this path has in flight.
   @Test(arguments: HostileProfile.allCases) func anHonestTransferBeside(_ hostility: HostileProfile) {
     var scenario = Self.scenario(.hostile, seed: 1)
     scenario.hostility = hostility
     scenario.hostileRate = 1000
-    scenario.receivePoolBytes = 4 << 20
+    scenario.receivePoolBytes = 32 << 20
     scenario.bytes = 5_000_000
     scenario.seconds = 8
     let result = scenario.run()
     #expect(result.failure == nil, "lrp2p-sim hostile --hostility \(hostility.rawValue)")
-    #expect(result.hostileDatagrams > 5000 || hostility == .lingering)
+    #expect(result.hostileDatagrams > 500 || hostility == .lingering)
   }
 
   /// One hostile peer for itself, over the time in which a slow growth shows.

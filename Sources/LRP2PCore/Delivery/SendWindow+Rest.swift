@@ -67,7 +67,9 @@ extension SendWindow {
 
   /// The connection is over: what is outstanding will never be sent again, and what it was described by is given back.
   package mutating func abandon() {
-    guard !isComplete else { return shrink() }
-    restart(from: rest)
+    guard isComplete else { return restart(from: rest) }
+    shrink()
+    lostQueue.removeAll()
+    resends.removeAll()
   }
 }
