@@ -230,7 +230,8 @@ import Testing
     for ahead: UInt32 in [2, 3, 7] {
       let number = next &+ ahead
       world.injectSealed(
-        [6, 0] + (0..<4).map { UInt8(truncatingIfNeeded: number >> (24 - 8 * $0)) } + [UInt8](repeating: 1, count: 1000),
+        [6, 0] + (0..<4).map { UInt8(truncatingIfNeeded: number >> (24 - 8 * $0)) }
+          + [UInt8](repeating: 1, count: 1000),
         fromFirst: true, peer: dialled)
     }
     _ = world.run(for: .milliseconds(10))

@@ -143,7 +143,9 @@ package struct ReceiveWindow: ~Copyable {
   package enum Need { case wanted, duplicate, beyondWindow }
   @inline(__always)
   package func need(_ number: UInt32) -> Need {
-    guard number.isWithin(window, from: delivered) else { return number.precedes(delivered) ? .duplicate : .beyondWindow }
+    guard number.isWithin(window, from: delivered) else {
+      return number.precedes(delivered) ? .duplicate : .beyondWindow
+    }
     return number.isWithin(next &- delivered, from: delivered) || isEarly(number) ? .duplicate : .wanted
   }
 
