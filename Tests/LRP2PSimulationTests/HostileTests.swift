@@ -10,13 +10,13 @@ import Testing
     return scenario
   }
 
-  /// An honest transfer beside nine of a kind, which have more to store than the pool has room for. A twentieth of it, which is
-  /// what they leave, is enough for what this path has in flight.
+  /// An honest transfer beside nine of a kind, which have more to store than the pool has room for. They leave a
+  /// nineteenth of it, of which the honest one may have two thirds: enough for what this path has in flight.
   @Test(arguments: HostileProfile.allCases) func anHonestTransferBeside(_ hostility: HostileProfile) {
     var scenario = Self.scenario(.hostile, seed: 1)
     scenario.hostility = hostility
     scenario.hostileRate = 1000
-    scenario.receivePoolBytes = 32 << 20
+    scenario.receivePoolBytes = 64 << 20
     scenario.bytes = 5_000_000
     scenario.seconds = 8
     let result = scenario.run()
