@@ -23,11 +23,8 @@ extension SendWindow {
     self[number].packed = (entry.packed | Sent.refused) & ~Sent.doubled
     packetsInFlight -= 1
     bytesInFlight -= UInt64(entry.length + Self.overhead)
-    if refused == nil {
-      refused = SequenceBitmap()
-      refused!.grow(to: max(ring.count, 64), lower: base, upper: base)
-    }
-    refused!.insert(number)
+    if refused.capacity < ring.count { refused.grow(to: ring.count, lower: base, upper: base) }
+    refused.insert(number)
     refusedPending += 1
     outcome.refusedPackets += 1
   }
@@ -35,13 +32,14 @@ extension SendWindow {
   /// A refused segment leaves again, or has arrived after all.
   mutating func readmit(_ number: UInt32) {
     self[number].packed &= ~Sent.refused
-    refused!.remove(number, upTo: number &+ 1)
+    refused.remove(number, upTo: number &+ 1)
     refusedPending -= 1
   }
 
   /// The first that waits, if the window has opened as far.
+  @inline(__always)
   var nextRefused: UInt32? {
-    let number = refused!.first(true, from: base, to: next)
+    let number = refused.first(true, from: base, to: next)
     return edge.precedes(number) ? nil : number
   }
 

@@ -43,7 +43,7 @@ extension SendWindow {
     settled.removeAll()
     lostQueue.removeAll()
     resends.removeAll()
-    refused = nil
+    refused.removeAll()
     refusedPending = 0
     suspectCount = 0
     packetThreshold = rest.packetThreshold
@@ -62,7 +62,7 @@ extension SendWindow {
     ring = Column(repeating: Sent(), count: Self.smallestRing)
     acknowledged.removeAll()
     settled.removeAll()
-    refused = nil
+    refused.removeAll()
   }
 
   /// The connection is over: what is outstanding will never be sent again, and what it was described by is given back.

@@ -78,8 +78,8 @@ package struct SendWindow: ~Copyable {
   var settled = SequenceBitmap()
   var lostQueue = Queue<UInt32>(filler: 0)
   var resends = Queue<Resend>(filler: Resend())
-  /// Those that wait for the peer's window, and how many they are; nil until the first does.
-  var refused: SequenceBitmap?
+  /// Those that wait for the peer's window, and how many they are. The set is of use only while there are some.
+  var refused = SequenceBitmap()
   package internal(set) var refusedPending = 0
   /// Described missing, too young to be lost: the oldest of them.
   var suspects = InlineArray<64, Resend>(repeating: Resend())
@@ -135,6 +135,7 @@ package struct SendWindow: ~Copyable {
   package var hasLost: Bool { lostPending + doublesPending > 0 }
   package var hasNew: Bool { !finSent && (nextOffset < offered || finRequested) }
   /// Whether there is data, new or refused before, and only the peer's window forbids it.
+  @inline(__always)
   package var isWindowClosed: Bool {
     refusedPending > 0 ? !canSendRefused : hasNew && edge.precedes(next)
   }
@@ -317,6 +318,6 @@ package struct SendWindow: ~Copyable {
     ring = larger
     acknowledged.grow(to: ring.count, lower: base, upper: next)
     settled.grow(to: ring.count, lower: base, upper: next)
-    refused?.grow(to: ring.count, lower: base, upper: next)
+    if refusedPending > 0 { refused.grow(to: ring.count, lower: base, upper: next) }
   }
 }

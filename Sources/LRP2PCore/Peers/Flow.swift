@@ -199,6 +199,7 @@ package struct Flow: ~Copyable {
     idleTimeout == 0 ? interval : min(interval, idleTimeout / 2)
   }
 
+  @inline(__always)
   package var idleDeadline: Instant { idleTimeout == 0 ? .never : lastReceived + idleTimeout }
 
   /// Both directions have ended and all is acknowledged.
