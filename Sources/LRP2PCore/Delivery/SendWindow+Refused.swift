@@ -24,6 +24,7 @@ extension SendWindow {
     packetsInFlight -= 1
     bytesInFlight -= UInt64(entry.length + Self.overhead)
     if refused.capacity < ring.count { refused.grow(to: ring.count, lower: base, upper: base) }
+    if refusedPending == 0 || number.precedes(firstRefused) { firstRefused = number }
     refused.insert(number)
     refusedPending += 1
     outcome.refusedPackets += 1
@@ -34,17 +35,12 @@ extension SendWindow {
     self[number].packed &= ~Sent.refused
     refused.remove(number, upTo: number &+ 1)
     refusedPending -= 1
+    if number == firstRefused, refusedPending > 0 { firstRefused = refused.first(true, from: number, to: next) }
   }
 
-  /// The first that waits, if the window has opened as far.
+  /// Whether the window has opened as far as the first that waits.
   @inline(__always)
-  var nextRefused: UInt32? {
-    let number = refused.first(true, from: base, to: next)
-    return edge.precedes(number) ? nil : number
-  }
-
-  @inline(__always)
-  var canSendRefused: Bool { nextRefused != nil }
+  var canSendRefused: Bool { refusedPending > 0 && !edge.precedes(firstRefused) }
 
   package var resendsRemembered: Int { resends.count }
 

@@ -81,6 +81,8 @@ package struct SendWindow: ~Copyable {
   /// Those that wait for the peer's window, and how many they are. The set is of use only while there are some.
   var refused = SequenceBitmap()
   package internal(set) var refusedPending = 0
+  /// The first of them.
+  var firstRefused: UInt32 = 0
   /// Described missing, too young to be lost: the oldest of them.
   var suspects = InlineArray<64, Resend>(repeating: Resend())
   var suspectCount = 0
@@ -137,13 +139,13 @@ package struct SendWindow: ~Copyable {
   /// Whether there is data, new or refused before, and only the peer's window forbids it.
   @inline(__always)
   package var isWindowClosed: Bool {
-    refusedPending > 0 ? !canSendRefused : hasNew && edge.precedes(next)
+    refusedPending > 0 ? edge.precedes(firstRefused) : hasNew && edge.precedes(next)
   }
   @inline(__always)
   package func canSendNew() -> Bool { hasNew && !edge.precedes(next) && next &- base < most }
   /// Whether there is anything that neither the stream's end nor the peer's window holds back.
   @inline(__always)
-  package var hasData: Bool { hasLost || canSendNew() || (refusedPending > 0 && canSendRefused) }
+  package var hasData: Bool { hasLost || canSendNew() || canSendRefused }
   /// Bytes that were offered and have not left for the first time.
   package var bytesWaiting: UInt64 { offered > nextOffset ? offered - nextOffset : 0 }
   /// Packets beyond the newest that the peer's window still takes.
@@ -155,7 +157,7 @@ package struct SendWindow: ~Copyable {
   /// for is always welcome; a receiver without memory takes no other.
   package mutating func nextSegment(capacity: Int) -> Segment? {
     if base != next, self[base].isLost { return segment(base, retransmission: true) }
-    if refusedPending > 0, let number = nextRefused { return segment(number, retransmission: true) }
+    if canSendRefused { return segment(firstRefused, retransmission: true) }
     while let number = lostQueue.first {
       let entry = self[number]
       if !number.precedes(base), entry.isLost || entry.isDoubled, !entry.isAcknowledged {
