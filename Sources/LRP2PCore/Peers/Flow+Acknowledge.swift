@@ -173,9 +173,10 @@ extension Flow {
   @inline(__always)
   var owesControl: Bool { owesPing || pingToken != 0 || owesPong || path.owesAnything || mtu.owesProbe }
 
-  /// Whether `transmit` would find something to send now.
+  /// Whether `transmit` would find something to send now. It changes nothing, but what only reads a flow is given a copy of it where
+  /// the compiler does not inline it, as it does not here.
   @inline(__always)
-  package func hasWork(now: Instant) -> Bool {
+  package mutating func hasWork(now: Instant) -> Bool {
     if owesControl || owesClose || isClosedByUser || owesFirstAck || probesOwed > 0 { return true }
     if ack.isDue(now: now) { return true }
     guard send.hasData || tail.mayRepeat(send, window: congestion.window) else { return false }
