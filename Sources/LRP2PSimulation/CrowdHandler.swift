@@ -267,6 +267,9 @@ struct CrowdHandler: Handler {
     }
   }
 
+  /// Whoever has stopped reading goes on when there is nothing left to wait for.
+  mutating func draining(_ peer: Peer, reason: CloseReason, engine: inout Engine) { engine.resume(peer) }
+
   mutating func closed(_ peer: Peer, reason: CloseReason, engine: inout Engine) {
     let index = index(peer)
     guard index >= 0 else {
