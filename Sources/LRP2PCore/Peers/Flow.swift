@@ -180,7 +180,9 @@ package struct Flow: ~Copyable {
     let idle = idleTimeout == 0 ? .max : idleTimeout
     let patience = isUnconfirmed ? min(idle, handshakeTimeout) : idle
     let isAnswered = send.packetsInFlight == 0 && !awaitsPing
-    let share = patience >> (isAnswered ? 1 : lastReceived >= lastElicitingSent ? 2 : 3)
+    // Many whose windows closed together are spread: each has a part of the last half for its own.
+    let spread = isAnswered ? patience / 256 * UInt64(truncatingIfNeeded: place & 63) : 0
+    let share = (patience >> (isAnswered ? 1 : lastReceived >= lastElicitingSent ? 2 : 3)) - spread
     let shortest = roundTrip.hasSample ? roundTrip.lossDelay + peerMaximumAckDelay : probeTimeout
     return min(max(share, shortest), Self.longestProbeInterval)
   }
