@@ -189,6 +189,15 @@ private struct Checked: ~Copyable {
   }
 
   /// An id whose slot is being set up, or lingers as free, names nobody.
+  @Test func roomIsWhatIsNotInUse() {
+    var table = PeerTable(maximum: 2, seed: 1, configuration: EngineConfiguration())
+    let (room, isFull) = (table.room, table.isFull)
+    let slots = [table.allocate(), table.allocate()]
+    let (roomLeft, isFullNow) = (table.room, table.isFull)
+    #expect(room == 2 && !isFull && roomLeft == 0 && isFullNow)
+    #expect(slots.allSatisfy { $0 != nil })
+  }
+
   @Test func aFreeSlotIsNotFound() {
     var table = PeerTable(maximum: 4, seed: 1, configuration: EngineConfiguration())
     let slot = table.allocate()
