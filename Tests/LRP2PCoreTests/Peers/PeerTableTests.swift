@@ -188,7 +188,7 @@ private struct Checked: ~Copyable {
     }
   }
 
-  /// An id whose slot is being set up, or lingers as free, names nobody.
+  /// Without half-open handshakes, which give way.
   @Test func roomIsWhatIsNotInUse() {
     var table = PeerTable(maximum: 2, seed: 1, configuration: EngineConfiguration())
     let (room, isFull) = (table.room, table.isFull)
@@ -198,6 +198,7 @@ private struct Checked: ~Copyable {
     #expect(slots.allSatisfy { $0 != nil })
   }
 
+  /// An id whose slot is being set up, or lingers as free, names nobody.
   @Test func aFreeSlotIsNotFound() {
     var table = PeerTable(maximum: 4, seed: 1, configuration: EngineConfiguration())
     let slot = table.allocate()
