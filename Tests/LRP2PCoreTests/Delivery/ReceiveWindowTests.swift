@@ -22,6 +22,8 @@ private struct Checked: ~Copyable {
   var finsTaken = 0
   var promised: Int
   var refused: Int?
+  /// Of what is stored, those that are not empty.
+  var storedCells = 0
   var ring = 4
   var bits = 64
   var wrong: [String] = []
@@ -36,6 +38,8 @@ private struct Checked: ~Copyable {
   }
 
   static func payload(_ number: Int) -> [UInt8] { (0..<number % 5 * 13).map { UInt8(truncatingIfNeeded: number + $0) } }
+
+  private static func isEmpty(_ number: Int) -> Bool { number % 5 == 0 }
 
   private func expected(_ number: Int, isFin: Bool) -> Arrival {
     if number < next { return .duplicate }
@@ -80,6 +84,7 @@ private struct Checked: ~Copyable {
         next += 1
       } else {
         stored.insert(number)
+        if !Self.isEmpty(number) { storedCells += 1 }
       }
       while stored.contains(next) { next += 1 }
     case .exhausted:
@@ -98,6 +103,7 @@ private struct Checked: ~Copyable {
       let isSame = unsafe length == 0 || pool.bytes(place, length).equals(Self.payload(delivered))
       if !isSame { wrong.append("wrong bytes for \(delivered)") }
       if stored.remove(delivered) == nil { wrong.append("\(delivered) twice or never stored") }
+      if !Self.isEmpty(delivered) { storedCells -= 1 }
       window.storedDelivered(to: &pool)
       delivered += 1
       left -= 1
@@ -116,8 +122,9 @@ private struct Checked: ~Copyable {
     if window.delivered != first &+ UInt32(delivered) { wrong.append("delivered is \(window.delivered)") }
     if window.highest != first &+ UInt32(highest) { wrong.append("highest is \(window.highest)") }
     if window.hasEarly != (stored.max().map { $0 >= next } ?? false) { wrong.append("early or not") }
-    let cells = stored.count { !Self.payload($0).isEmpty }
-    if pool.cellsInUse != cells || window.cells != cells { wrong.append("\(pool.cellsInUse) cells for \(cells)") }
+    if pool.cellsInUse != storedCells || window.cells != storedCells {
+      wrong.append("\(pool.cellsInUse) cells for \(storedCells)")
+    }
     if pool.bytesInUse != held || window.held(pool) != held { wrong.append("\(pool.bytesInUse) bytes, not \(held)") }
     if window.isFinDelivered != (finsTaken > 0) { wrong.append("isFinDelivered") }
     let room = delivered + size - promised
@@ -142,7 +149,7 @@ private struct Checked: ~Copyable {
   }
 
   /// Bytes that the window has charged: cells of 64 bytes, eight bytes a number in the ring, five bits a number in the bitmap.
-  private var held: Int { stored.count { !Self.payload($0).isEmpty } * 64 + (ring - 4) * 8 + (bits - 64) * 5 / 8 }
+  private var held: Int { storedCells * 64 + (ring - 4) * 8 + (bits - 64) * 5 / 8 }
 
   /// Whether there is room for `number`, and how long ring and bitmap are then.
   private func room(for number: Int) -> (ring: Int, bits: Int)? {
@@ -150,7 +157,7 @@ private struct Checked: ~Copyable {
     while ring < number - delivered + 1 { ring *= 2 }
     while bits < max(highest, number + 1) - next + 2 { bits *= 2 }
     let growth = (ring - self.ring) * 8 + (bits - self.bits) * 5 / 8
-    let more = growth + (Self.payload(number).isEmpty ? 0 : 64)
+    let more = growth + (Self.isEmpty(number) ? 0 : 64)
     let left = (poolCells - min(max(poolCells / 32, 1), poolCells - 1)) * 64 - held - more
     guard more == 0 || left >= 0 && held + more <= max(2 * left, max(poolCells / 8192, 4) * 64) else { return nil }
     return (ring, bits)
