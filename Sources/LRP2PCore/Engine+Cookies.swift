@@ -16,6 +16,12 @@ extension Engine {
       return nil
     }
     guard isWithinNetworkLimit(address) else { return nil }
+    // Also below the mark: should the table fill before message 3 comes, those without proof give way first.
+    if showsCookie(datagram, from: address) {
+      guard admitsProved(address) else { return nil }
+      counters.cookiesAccepted &+= 1
+      return true
+    }
     if now != unprovedTurn {
       unprovedTurn = now
       unprovedInTurn = 0
@@ -23,15 +29,6 @@ extension Engine {
     if unprovedInTurn < Self.unprovedPerTurn, admitsUnproved(address) {
       unprovedInTurn += 1
       return false
-    }
-    if let cookie = HandshakeParameters.cookie(ofMessage1: datagram) {
-      let token = HandshakeParameters.token(ofMessage1: datagram)
-      if cookieKeys.accepts(cookie, from: address, token: token, now: now, suite: suite) {
-        guard admitsProved(address) else { return nil }
-        counters.cookiesAccepted &+= 1
-        return true
-      }
-      counters.cookiesInvalid &+= 1
     }
     counters.handshakesWithoutCookie &+= 1
     guard cookieReplies.mayAppend(now: now) else { return nil }
@@ -42,6 +39,14 @@ extension Engine {
     reply.attemptToken = HandshakeParameters.token(ofMessage1: datagram)
     cookieReplies.append(reply)
     return nil
+  }
+
+  private mutating func showsCookie(_ datagram: RawSpan, from address: Address) -> Bool {
+    guard let cookie = HandshakeParameters.cookie(ofMessage1: datagram) else { return false }
+    let token = HandshakeParameters.token(ofMessage1: datagram)
+    if cookieKeys.accepts(cookie, from: address, token: token, now: now, suite: suite) { return true }
+    counters.cookiesInvalid &+= 1
+    return false
   }
 
   /// The same for a message 1 of the original peer, which knows no cookies: beyond the mark so many a second for all.

@@ -18,7 +18,7 @@ extension Engine {
     peers.flows[slot].beginDrain(reason, patience: configuration.unreadTimeout, now: now)
     // Nothing can complete these any more.
     peers.flows[slot].receive.releaseEarly(to: &pool)
-    peers.flows[slot].reassembly?.releaseAll(to: &pool)
+    peers.flows[slot].releasePieces(to: &pool)
     peers.flows[slot].reassembly = nil
     // A reader that goes on in this very turn.
     if !peers.flows[slot].receive.isPaused {
@@ -71,6 +71,9 @@ extension Flow {
     drain.begin(reason, isSendComplete: send.isComplete, now: now)
     waitForReader(patience: patience, now: now)
     send.restart(from: SendWindow.Rest())
+    replay.restart(from: replay.rest)
+    rate.restart(bytesPerSecond: 0)
+    epochs.wipePrevious()
     tail = TailRepetition()
     owesPing = false
     owesPong = false

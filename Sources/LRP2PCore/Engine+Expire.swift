@@ -97,8 +97,7 @@ extension Engine {
     if peers.flows[slot].probeDeadline(handshakeTimeout: configuration.handshakeTimeout) <= now { probe(slot) }
     if peers.flows[slot].keepAliveDeadline(configuration.keepAlive) <= now {
       peers.flows[slot].owesPing = true
-      peers.flows[slot].send.shrink()
-      peers.flows[slot].receive.shrink(to: &pool)
+      peers.flows[slot].shrinkInSilence(to: &pool)
       pool.trim()
     }
   }

@@ -131,8 +131,13 @@ extension Engine {
       return
     }
     if peers.flows[slot].reassembly?.givesWay(to: number) ?? false { counters.piecesEvicted &+= 1 }
-    switch peers.flows[slot].reassemble(number, offset: offset, total: total, payload, pool: &pool) {
+    var outcome = peers.flows[slot].reassemble(number, offset: offset, total: total, payload, pool: &pool)
+    if case .poolExhausted = outcome, number == peers.flows[slot].receive.next, reclaimKeptCell() {
+      outcome = peers.flows[slot].reassemble(number, offset: offset, total: total, payload, pool: &pool)
+    }
+    switch outcome {
     case .incomplete: break
+    case .incompleteInKept: keptCellHolders.note(peers.rows[slot].connectionID)
     case .malformed: counters.malformed &+= 1
     case .poolExhausted: refuse(number, slot)
     case .complete(let cell):
@@ -204,14 +209,16 @@ extension Engine {
       end(slot, .protocolViolation, &handler)
       return
     }
-    // An older one may come late; what was given since holds.
-    let isNewest = block.largestPacketNumber > peers.flows[slot].highestAcknowledged
+    // An older one may come late; what was given or taken back since holds.
+    let highest = peers.flows[slot].highestAcknowledged
+    let isNewest = block.largestPacketNumber > highest
     if isNewest, (lastInOrder &+ window).precedes(peers.flows[slot].send.edge) { counters.windowsShrunk &+= 1 }
     let outcome: SendWindow.Outcome
     do throws(SendWindow.Violation) {
       outcome = try peers.flows[slot].send.acknowledge(
         lastInOrder: lastInOrder, window: window, block: block, bytes,
-        lossDelay: peers.flows[slot].roundTrip.lossDelay, tellsNewest: true, isNewest: isNewest, now: now)
+        lossDelay: peers.flows[slot].roundTrip.lossDelay, tellsNewest: true, isNewest: isNewest,
+        isOvertaken: block.largestPacketNumber < highest, now: now)
     } catch {
       counters.acksOfUnsent &+= 1
       end(slot, .protocolViolation, &handler)
@@ -238,8 +245,7 @@ extension Engine {
       let slot = Int(entry)
       guard peers.rows[slot].isTouched else { continue }
       peers.rows[slot].isTouched = false
-      if peers.rows[slot].phase == .established, isKeyExhausted(slot) {
-        wake(slot)
+      if peers.rows[slot].phase == .established, isKeyExhausted(slot), wakes(slot) {
         end(slot, .keyExhausted, &handler)
       }
       settle(slot, isBehindTransmit: isBehindTransmit)
@@ -268,10 +274,7 @@ extension Engine {
     if peers.flows[slot].mtu.wantsSearch, peers.rows[slot].phase == .established {
       peers.flows[slot].mtu.search(challenge: randomWord(), now: now)
     }
-    if peers.flows[slot].reassembly != nil {
-      let next = peers.flows[slot].receive.next
-      peers.flows[slot].reassembly?.forget(before: next, pool: &pool)
-    }
+    peers.flows[slot].forgetPieces(pool: &pool)
     if peers.flows[slot].hasWork(now: now) { makeReady(slot) }
     if isJudgedAgain, peers.rows[slot].isReady { return }
     restIfQuiet(slot)

@@ -27,6 +27,19 @@ extension Engine {
     }
   }
 
+  /// What a reader waits for has come in pieces and finds no cell, of those that are kept for that neither: of the connections that
+  /// have taken one lately, the first that has it still gives way. What it loses was not acknowledged, and comes again.
+  /// - Returns: whether one did.
+  mutating func reclaimKeptCell() -> Bool {
+    while let id = keptCellHolders.next() {
+      guard let slot = peers.slot(of: id), peers.flows.contains(slot) else { continue }
+      guard peers.flows[slot].releaseKeptCell(to: &pool) else { continue }
+      counters.piecesEvicted &+= 1
+      return true
+    }
+    return false
+  }
+
   /// A segment finds no memory. The sender learns of it by the window of the next ACK; the original has nothing like that, and
   /// learns of it by silence.
   mutating func refuse(_ number: UInt32, _ slot: Int) {

@@ -28,7 +28,7 @@ extension Engine {
     guard isCrowded || peers.flows[slot].restDeadline(after: configuration.restAfter) <= now,
       peers.flows[slot].isQuiet, !awaitsConfirmation(slot)
     else { return }
-    peers.flows[slot].reassembly?.releaseAll(to: &pool)
+    peers.flows[slot].releasePieces(to: &pool)
     peers.flows[slot].receive.shrink(to: &pool)
     cancelFlowDeadline(slot)
     peers.rest(slot)
@@ -95,15 +95,11 @@ extension Engine {
   /// The wheel has called for a connection that rests.
   /// - Returns: whether it is over.
   mutating func expireResting<H: Handler>(_ slot: Int, _ handler: inout H) -> Bool {
-    if peers.resting[slot].idleDeadline <= now {
-      wake(slot)
-      end(slot, .idleTimeout, &handler)
-      return true
-    }
-    if peers.resting[slot].keepAliveDeadline(configuration.keepAlive) <= now {
-      wake(slot)
-      peers.flows[slot].owesPing = true
-    }
-    return false
+    let isOver = peers.resting[slot].idleDeadline <= now
+    guard isOver || peers.resting[slot].keepAliveDeadline(configuration.keepAlive) <= now else { return false }
+    // Or closed with all others, and about to be told of that.
+    guard wakes(slot) else { return false }
+    if isOver { end(slot, .idleTimeout, &handler) } else { peers.flows[slot].owesPing = true }
+    return isOver
   }
 }

@@ -26,6 +26,7 @@ public struct Engine: ~Copyable {
   var pool: ReceivePool
   /// The pool has refused a segment in this batch; and the user has been told, and not yet that there is room again.
   var poolHasRefused = false
+  var keptCellHolders = KeptCellHolders()
   var isPoolFull = false
   /// Deadlines by slot, and those of established connections by the place of their flow (`Engine+Expire`).
   var wheel: TimerWheel
@@ -288,7 +289,7 @@ public struct Engine: ~Copyable {
   }
 
   /// Wakes a connection at rest; `false` when it is closed thereby, as `closeAll` has it.
-  private mutating func wakes(_ slot: Int) -> Bool {
+  mutating func wakes(_ slot: Int) -> Bool {
     wake(slot)
     return peers.rows[slot].phase != .closing
   }
@@ -360,7 +361,7 @@ public struct Engine: ~Copyable {
   /// Gives back all memory that the connection's peer has caused.
   mutating func releaseCells(_ slot: Int) {
     peers.flows[slot].receive.releaseAll(to: &pool)
-    peers.flows[slot].reassembly?.releaseAll(to: &pool)
+    peers.flows[slot].releasePieces(to: &pool)
     peers.flows[slot].abandon()
   }
 

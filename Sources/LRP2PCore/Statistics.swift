@@ -78,7 +78,7 @@ public struct EngineStatistics: Sendable, BitwiseCopyable {
   public var poolExhausted: UInt64 = 0
   /// Bytes that were acknowledged and unread when a connection ended, and which its reader did not take within `unreadTimeout`.
   public var unreadBytesDropped: UInt64 = 0
-  /// Segments in pieces that gave way to others, as more than 16 of one connection were incomplete.
+  /// Segments in pieces that gave way to others, as more than 16 of one connection were incomplete, or the pool was full.
   public var piecesEvicted: UInt64 = 0
   /// CONTROL segments of a kind that this version does not know: ignored.
   public var unknownControl: UInt64 = 0

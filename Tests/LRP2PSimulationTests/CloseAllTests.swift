@@ -84,6 +84,21 @@ import Testing
     #expect(network.hosts[0].handler.violations == 0 && network.hosts[0].engine.statistics.isBalanced)
   }
 
+  /// So is whoever's own time comes first: its end is the user's.
+  @Test func theReasonIsTheUsers() throws {
+    var network = try Self.network(restAfter: .milliseconds(1))
+    let later = network.now + .seconds(3600)
+    network.onHost(0) { engine, handler in
+      engine.closeAll(code: 11)
+      engine.expire(now: later, handler: &handler)
+      #expect(handler.closedCount < 600)
+    }
+    network.run(for: .seconds(1))
+    #expect(network.hosts[0].handler.closedCount == 600)
+    #expect(network.hosts[0].handler.peers.values.filter { $0.closed == .local(code: 11) }.count > 500)
+    #expect(network.hosts[0].handler.violations == 0)
+  }
+
   @Test func dialsEndToo() throws {
     var network = SimulatedNetwork<StreamHandler>(seed: 1)
     network.addHost(StreamHandler(bytesToSend: nil), at: Self.serverAddress)

@@ -88,6 +88,21 @@ import Testing
     #expect(world.first.statistics.peers == 0 && world.second.statistics.peers == 0)
   }
 
+  /// A cookie that is shown although nobody has asked for it proves the address all the same: should the table fill, others give
+  /// way first.
+  @Test func aCookieProvesTheAddressBelowTheMark() throws {
+    var link = Link()
+    link.delay = .milliseconds(50)
+    var world = LifecycleTests.world(link: link)
+    _ = try world.first.connect(to: StreamWorld.secondAddress)
+    _ = world.run(for: .seconds(1))
+    #expect(world.second.statistics.cookiesAccepted == 0)
+    _ = try world.first.connect(to: StreamWorld.secondAddress)
+    _ = world.run(for: .milliseconds(51))
+    #expect(world.second.statistics.cookiesAccepted == 1)
+    #expect(world.second.peers.proved.count == 1 && world.second.peers.unproved.count == 0)
+  }
+
   /// Loss, repeats and reordering, with a cookie asked for each time.
   @Test(arguments: 1...100) func cookiesSurviveLoss(seed: UInt64) throws {
     var link = Link()

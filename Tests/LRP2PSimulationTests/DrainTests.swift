@@ -219,6 +219,27 @@ import Testing
     try expectAll(&world, isFinished: false, reason: .idleTimeout)
   }
 
+  /// Only what is unread is kept: neither what was remembered of what was sent, nor the key that was in use before.
+  @Test func nothingElseIsKept() throws {
+    var world = try Self.stoppedWorld(finishes: false)
+    let slot = try LifecycleTests.only(world.secondHandler).slot
+    world.second.peers.flows[slot].replay.grow(toBits: 1 << 20)
+    for number in 0..<10_000 as Range<UInt64> {
+      world.second.peers.flows[slot].rate.sent(
+        packetNumber: number * 200, bytesInFlight: 10_000, bytes: 1000, now: number)
+    }
+    var previous = TrafficKey()
+    previous.aead = 1
+    world.second.peers.flows[slot].epochs.adopt(0, before: previous, deadline: .never)
+    world.first.close(try LifecycleTests.only(world.firstHandler), code: 7)
+    _ = world.run(for: .seconds(5))
+    #expect(world.secondHandler.drainings.count == 1)
+    let isSmall = world.second.peers.flows[slot].replay.isSmall && world.second.peers.flows[slot].rate.isSmall
+    #expect(isSmall)
+    #expect(world.second.peers.flows[slot].epochs.previous.aead == 0)
+    try expectAll(&world, isFinished: false, reason: .remote(code: 7, reason: ""))
+  }
+
   /// Behind a gap that nothing can fill any more.
   @Test func earlyBytesAreGivenBack() throws {
     var world = try Self.stoppedWorld(finishes: false)

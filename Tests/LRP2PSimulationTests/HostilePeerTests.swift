@@ -174,4 +174,82 @@ import Testing
     #expect(isDone && world.secondHandler.peers[accepted]!.received == 5_000_000)
     #expect(world.secondHandler.mismatches == 0 && world.secondHandler.violations == 0)
   }
+
+  /// An ACK that was overtaken by one which takes a promise back does not give it again.
+  @Test func aLateACKDoesNotOpenTheWindow() throws {
+    var world = try Self.open()
+    let (dialled, accepted) = try Self.peers(world)
+    world.back.isDown = true
+    world.first.offer(dialled, upTo: 5000)
+    _ = world.run(for: .milliseconds(10))
+    let next = world.first.peers.flows[dialled.slot].send.next
+    let newest = UInt8(world.first.peers.rows[dialled.slot].sendPacketNumber - 1)
+    func edge(afterWindow window: UInt32, largest: UInt8) -> UInt32 {
+      world.injectSealed(
+        Self.ack(lastInOrder: next - 1, window: window, largest: largest), fromFirst: false, peer: accepted)
+      _ = world.run(for: .milliseconds(1))
+      return world.first.peers.flows[dialled.slot].send.edge
+    }
+    #expect(edge(afterWindow: 1, largest: newest) == next)
+    #expect(edge(afterWindow: 100, largest: newest - 1) == next, "late")
+    #expect(edge(afterWindow: 100, largest: newest) == next + 99, "the reader has gone on")
+  }
+
+  /// Rings and bitmaps that a burst has needed are given back by the first PING of a silence.
+  @Test func aKeepAliveGivesBackWhatABurstTook() throws {
+    var world = try LifecycleTests.openWorld {
+      $0.restAfter = 0
+      $0.initialReceiveWindow = 1000
+    }
+    let (dialled, accepted) = try Self.peers(world)
+    // The first host has sent none of this.
+    world.back.isDown = true
+    for number in (0..<500 as Range<UInt32>).reversed() {
+      world.injectSealed(Self.data(number, [1]), fromFirst: true, peer: dialled)
+    }
+    _ = world.run(for: .milliseconds(10))
+    var isSmall = world.second.peers.flows[accepted.slot].replay.isSmall
+    #expect(!isSmall)
+    // What has come is echoed.
+    for _ in 0..<20 {
+      let next = world.second.peers.flows[accepted.slot].send.next
+      world.injectSealed(Self.ack(lastInOrder: next &- 1, window: 500, largest: 0), fromFirst: true, peer: dialled)
+      _ = world.run(for: .milliseconds(10))
+    }
+    world.forth.isDown = true
+    _ = world.run(for: .seconds(20))
+    #expect(world.second.statistics.poolBytesInUse == 0)
+    isSmall = world.second.peers.flows[accepted.slot].replay.isSmall
+    #expect(isSmall)
+  }
+
+  /// Hostile peers have all of the pool, and of the cells that are kept for what a reader waits for each has as many as it may, for
+  /// segments that never become whole: one that does become whole is taken all the same.
+  @Test func whatNeverBecomesWholeGivesWay() throws {
+    var world = try LifecycleTests.openWorld { $0.receivePoolBytes = 1 << 16 }
+    for _ in 0..<15 { _ = try world.first.connect(to: StreamWorld.secondAddress) }
+    _ = world.run(for: .seconds(1))
+    world.back.isDown = true
+    let dialled = Array(world.firstHandler.peers.keys)
+    let long = [UInt8](repeating: 1, count: 1000)
+    func piece(_ number: UInt32, offset: UInt8) -> [UInt8] {
+      [12, 0] + Self.bytes(number) + [3, 4, 0, offset, 0, 128] + [UInt8](repeating: 0xEE, count: 64)
+    }
+    for peer in dialled[..<8] {
+      for number in 1...50 as ClosedRange<UInt32> {
+        world.injectSealed(Self.data(number, long), fromFirst: true, peer: peer)
+      }
+      _ = world.run(for: .milliseconds(1))
+    }
+    for peer in dialled[8..<15] { world.injectSealed(piece(0, offset: 0), fromFirst: true, peer: peer) }
+    _ = world.run(for: .milliseconds(1))
+    let before = world.secondHandler.peers.values.reduce(0) { $0 + $1.received }
+    world.injectSealed(piece(0, offset: 0), fromFirst: true, peer: dialled[15])
+    world.injectSealed(piece(0, offset: 64), fromFirst: true, peer: dialled[15])
+    _ = world.run(for: .milliseconds(1))
+    #expect(before == 0 && world.secondHandler.peers.values.reduce(0) { $0 + $1.received } == 128)
+    for peer in world.secondHandler.peers.keys { world.second.close(peer, code: 1) }
+    _ = world.run(for: .seconds(2))
+    #expect(world.second.statistics.poolBytesInUse == 0)
+  }
 }

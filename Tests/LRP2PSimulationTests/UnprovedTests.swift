@@ -81,6 +81,22 @@ import Testing
     for datagram in asked { #expect(datagram.isUnproved == (datagram.address == elsewhere)) }
   }
 
+  /// Who has shown a cookie receives at its address: message 2 leaves like what proved peers are sent.
+  @Test func answersBehindACookieAreNot() throws {
+    var world = LifecycleTests.world(link: Link(), sends: nil) { $0.halfOpenMark = 0 }
+    var (dialler, listener) = (world.firstHandler, world.secondHandler)
+    let (first, second, now) = (StreamWorld.firstAddress, StreamWorld.secondAddress, Instant.seconds(1))
+    _ = try world.first.connect(to: second)
+    let message1 = Self.compose(&world.first, &dialler, now: now)
+    Self.receive(message1, from: first, &world.second, &listener, now: now)
+    let reply = Self.compose(&world.second, &listener, now: now)
+    Self.receive(reply, from: second, &world.first, &dialler, now: now)
+    let again = Self.compose(&world.first, &dialler, now: now)
+    Self.receive(again, from: first, &world.second, &listener, now: now)
+    #expect(Self.compose(&world.second, &listener, now: now).map(\.isUnproved) == [false])
+    #expect(world.second.statistics.cookiesAccepted == 1)
+  }
+
   @Test func cookieRepliesAreMarked() throws {
     var world = LifecycleTests.world(link: Link(), sends: nil) { $0.halfOpenMark = 0 }
     var (dialler, listener) = (world.firstHandler, world.secondHandler)

@@ -45,6 +45,9 @@ package struct DeliveryRate: ~Copyable {
 
   package init() {}
 
+  /// Whether it takes about as much memory as at first: a peer that acknowledges nothing makes it remember much.
+  package var isSmall: Bool { snapshots.capacity <= 64 }
+
   /// Becomes that of a connection that goes on behind a rest, in the memory of another.
   package mutating func restart(bytesPerSecond: UInt64) {
     snapshots.removeAll()
@@ -56,6 +59,9 @@ package struct DeliveryRate: ~Copyable {
     newest = Snapshot()
     self.bytesPerSecond = bytesPerSecond
   }
+
+  /// Nothing is in flight: what was known when packets left is of no use any more.
+  package mutating func forgetPackets() { if !isSmall { snapshots.removeAll() } }
 
   private static var packetsPerSnapshot: UInt64 { 128 }
   /// Enough for what is in flight at 100 Gbit/s over 600 ms. Where a peer has much sent again and acknowledges nothing, the oldest

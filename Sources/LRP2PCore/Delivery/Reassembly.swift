@@ -12,15 +12,19 @@ package struct Reassembly: ~Copyable {
     /// Units of 64 bytes that have come: enough for 16 KiB.
     var units = InlineArray<4, UInt64>(repeating: 0)
     var unitsLeft = 0
+    /// The cell is one of those that are kept for what a reader waits for.
+    var isKept = false
   }
 
   private var partials = Column(repeating: Partial(), count: Self.maximumSegments)
-  private var count = 0
+  package private(set) var count = 0
 
   package init() {}
 
   package enum Outcome {
     case incomplete
+    /// The same, and the segment has taken one of the cells that are kept for what a reader waits for.
+    case incompleteInKept
     /// Whole: `cell` holds the segment and is the caller's to release.
     case complete(cell: UInt32)
     case malformed
@@ -29,7 +33,7 @@ package struct Reassembly: ~Copyable {
 
   /// Takes bytes `offset ..< offset + bytes.byteCount` of `total` of segment `number`. When too many segments are
   /// incomplete the oldest gives way: none was acknowledged, so all of it is sent again.
-  /// - Parameter held: bytes that the peer has beside these.
+  /// - Parameter held: bytes that the peer has, these included.
   package mutating func insert(
     _ number: UInt32, isNext: Bool, holding held: Int, offset: Int, total: Int, _ bytes: RawSpan,
     pool: inout ReceivePool
@@ -47,7 +51,7 @@ package struct Reassembly: ~Copyable {
       partials[index].unitsLeft -= 1
     }
     pool.write(bytes, to: partials[index].cell, at: offset)
-    guard partials[index].unitsLeft == 0 else { return .incomplete }
+    guard partials[index].unitsLeft == 0 else { return partials[index].isKept ? .incompleteInKept : .incomplete }
     let cell = partials[index].cell
     remove(index)
     return .complete(cell: cell)
@@ -78,6 +82,17 @@ package struct Reassembly: ~Copyable {
     count = 0
   }
 
+  /// Gives back the cells that are kept for what a reader waits for.
+  /// - Returns: whether there were any.
+  package mutating func releaseKept(to pool: inout ReceivePool) -> Bool {
+    for index in 0..<count where partials[index].isKept {
+      pool.release(partials[index].cell)
+      remove(index)
+      return true
+    }
+    return false
+  }
+
   private mutating func find(
     _ number: UInt32, isNext: Bool, holding held: Int, total: Int, _ pool: inout ReceivePool
   ) -> Int? {
@@ -86,13 +101,13 @@ package struct Reassembly: ~Copyable {
       pool.release(partials[0].cell)
       remove(0)
     }
-    guard isNext || pool.admits(pool.cellBytes, holding: held + count * pool.cellBytes),
-      let cell = pool.reserve(isNext: isNext)
-    else { return nil }
+    let isAdmitted = pool.admits(pool.cellBytes, holding: held)
+    guard isNext || isAdmitted, let cell = pool.reserve(isNext: isNext) else { return nil }
     partials[count] = Partial()
     partials[count].number = number
     partials[count].cell = cell
     partials[count].total = total
+    partials[count].isKept = !isAdmitted
     partials[count].unitsLeft = (total + Self.unit - 1) / Self.unit
     count += 1
     return count - 1

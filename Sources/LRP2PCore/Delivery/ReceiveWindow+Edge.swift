@@ -20,7 +20,7 @@ extension ReceiveWindow {
   package mutating func advertise(_ pool: borrowing ReceivePool) -> UInt32 {
     let edge = edge(pool)
     // What is told once is over, however little room there is: the sender has it from here.
-    if isPressed, !hasRefused, edge == delivered &+ window || (held(pool) == 0 && pool.isHalfFree) { isPressed = false }
+    if isPressed, !hasRefused, edge == delivered &+ window || (cells == 0 && pool.isHalfFree) { isPressed = false }
     hasRefused = false
     promisedEdge = edge
     return min(edge &- next, 0xFF_FFFF)

@@ -3,7 +3,7 @@
 
 extension ReceiveWindow {
   /// Bytes that the peer has: whole cells, and what finds them.
-  package func held(_ pool: borrowing ReceivePool) -> Int { cells * pool.cellBytes + charged }
+  package func held(_ pool: borrowing ReceivePool) -> Int { (cells + pieceCells) * pool.cellBytes + charged }
 
   /// Keeps the payload of `number`, which lies within the window; `false` when the peer may have no more.
   mutating func keep(_ number: UInt32, _ bytes: RawSpan, pool: inout ReceivePool) -> Bool {
@@ -89,11 +89,14 @@ extension ReceiveWindow {
   }
 
   /// Gives back what a large window took, if nothing is stored.
-  package mutating func shrink(to pool: inout ReceivePool) {
-    guard delivered == next, earlyRuns == 0 else { return }
+  /// - Returns: whether nothing is.
+  @discardableResult
+  package mutating func shrink(to pool: inout ReceivePool) -> Bool {
+    guard delivered == next, earlyRuns == 0 else { return false }
     pool.refund(charged)
     charged = 0
     if stored.count > Self.smallestStore { stored = Column(repeating: Stored(), count: Self.smallestStore) }
     early.removeAll()
+    return true
   }
 }

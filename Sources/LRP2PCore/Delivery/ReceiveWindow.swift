@@ -25,6 +25,8 @@ package struct ReceiveWindow: ~Copyable {
   package internal(set) var cells = 0
   var openCell = ReceivePool.Open()
   package internal(set) var charged = 0
+  /// Cells of segments that have come in part.
+  var pieceCells = 0
   /// Early numbers that are stored.
   var earlyCount = 0
   private var finNumber: UInt32 = 0
@@ -258,6 +260,7 @@ package struct ReceiveWindow: ~Copyable {
     cells = 0
     openCell = ReceivePool.Open()
     charged = 0
+    pieceCells = 0
     finNumber = 0
     hasFin = false
     isFinDelivered = false

@@ -33,11 +33,11 @@ extension SendWindow {
 
   /// Takes one ACK: `block` describes runs above `lastInOrder` in `bytes`. If it `tellsNewest`, nothing above what it
   /// describes has arrived. If it `isNewest`, its largest packet number is higher than that of any before, and it may take back
-  /// what an earlier one has promised.
+  /// what an earlier one has promised; if it `isOvertaken`, that is lower, and what it promises may have been taken back.
   /// Cost: the runs, each with a binary search, and what becomes acknowledged, lost or refused.
   package mutating func acknowledge(
     lastInOrder: UInt32, window: UInt32, block: AckBlock, _ bytes: RawSpan, lossDelay: Nanoseconds,
-    tellsNewest: Bool = false, isNewest: Bool = false, now: Instant
+    tellsNewest: Bool = false, isNewest: Bool = false, isOvertaken: Bool = false, now: Instant
   ) throws(Violation) -> Outcome {
     var outcome = Outcome()
     let cumulative = lastInOrder &+ 1
@@ -50,7 +50,7 @@ extension SendWindow {
     // Behind the last number that the peer takes, as this ACK tells; not before what it has in order, whatever it tells.
     let reach = isLate ? window - min(base &- cumulative, window) : window
     let limit = base &+ reach
-    move(to: limit &- 1, mayLower: isNewest, &outcome)
+    if !isOvertaken { move(to: limit &- 1, mayLower: isNewest, &outcome) }
 
     // First pass: what was received, so that a loss is never declared for what this very ACK acknowledges.
     var reader = AckRunReader(block: block, lastInOrder: lastInOrder)

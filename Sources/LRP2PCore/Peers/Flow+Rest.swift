@@ -47,7 +47,7 @@ extension Flow {
   @inline(__always)
   package var isSmall: Bool {
     send.ring.count == SendWindow.smallestRing && receive.storedCount == ReceiveWindow.smallestStore
-      && replay.isSmall && reassembly == nil
+      && replay.isSmall && rate.isSmall && reassembly == nil
   }
 
   /// Gives back what is more than that. What it knew is gone.
@@ -57,6 +57,14 @@ extension Flow {
     replay.restart(from: ReplayWindow.Rest())
     rate.restart(bytesPerSecond: 0)
     reassembly = nil
+  }
+
+  /// Nothing has moved for long: gives back what a burst has needed.
+  package mutating func shrinkInSilence(to pool: inout ReceivePool) {
+    send.shrink()
+    rate.forgetPackets()
+    // The memory of packet numbers is charged with the receive window's.
+    if receive.shrink(to: &pool), !replay.isSmall { replay.restart(from: replay.rest) }
   }
 
   /// The connection is over: nothing is sent or taken again, and what remembers it is given back.

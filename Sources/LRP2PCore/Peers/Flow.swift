@@ -142,8 +142,17 @@ package struct Flow: ~Copyable {
     guard lossDeadline == .never else { return .never }
     let longest = longestProbeInterval(handshakeTimeout)
     if let early = earlyProbeTimeout { return lastElicitingSent + min(early, longest) }
-    let backedOff = probeTimeout << UInt64(min(probeCount, 12))
-    return lastElicitingSent + min(backedOff, longest)
+    let backedOff = min(probeTimeout << UInt64(min(probeCount, 12)), longest)
+    return lastElicitingSent + (asksForWindowOnly ? spread(backedOff) : backedOff)
+  }
+
+  /// All has arrived, and a probe asks whether the peer's window has opened.
+  @inline(__always)
+  private var asksForWindowOnly: Bool { send.packetsInFlight == 0 && !awaitsPing }
+
+  /// Many whose windows closed together do not ask together: each leaves out a part of its own of every wait, up to half.
+  private func spread(_ wait: Nanoseconds) -> Nanoseconds {
+    max(wait - wait / 128 * UInt64(truncatingIfNeeded: place & 63), probeTimeout)
   }
 
   /// The first probe of a silence need not wait for the longest delay that the peer may make, only for what it makes: a window
@@ -179,10 +188,7 @@ package struct Flow: ~Copyable {
     guard idleTimeout > 0 || isUnconfirmed else { return Self.longestProbeInterval }
     let idle = idleTimeout == 0 ? .max : idleTimeout
     let patience = isUnconfirmed ? min(idle, handshakeTimeout) : idle
-    let isAnswered = send.packetsInFlight == 0 && !awaitsPing
-    // Many whose windows closed together are spread: each has a part of the last half for its own.
-    let spread = isAnswered ? patience / 256 * UInt64(truncatingIfNeeded: place & 63) : 0
-    let share = (patience >> (isAnswered ? 1 : lastReceived >= lastElicitingSent ? 2 : 3)) - spread
+    let share = patience >> (asksForWindowOnly ? 1 : lastReceived >= lastElicitingSent ? 2 : 3)
     let shortest = roundTrip.hasSample ? roundTrip.lossDelay + peerMaximumAckDelay : probeTimeout
     return min(max(share, shortest), Self.longestProbeInterval)
   }
@@ -236,13 +242,4 @@ package struct Flow: ~Copyable {
   /// Whether a repeated FIN is answered once more. Half of the answers may be lost, many times over.
   var answersFin: Bool { lingerAnswers < 100 }
 
-  /// Takes one piece of a segment.
-  package mutating func reassemble(
-    _ number: UInt32, offset: Int, total: Int, _ bytes: RawSpan, pool: inout ReceivePool
-  ) -> Reassembly.Outcome {
-    if reassembly == nil { reassembly = Reassembly() }
-    return reassembly!.insert(
-      number, isNext: number == receive.next, holding: receive.held(pool), offset: offset, total: total, bytes,
-      pool: &pool)
-  }
 }

@@ -297,6 +297,36 @@ private struct Checked: ~Copyable {
     #expect(wrong == nil)
   }
 
+  /// The window follows the room while something is stored, and no longer: what it has charged for its rings is kept.
+  @Test func pressureEndsWhenNothingIsStored() {
+    var pool = ReceivePool(cellBytes: 1408, maximumBytes: 1 << 16)
+    var window = ReceiveWindow(first: 0, window: 64)
+    let payload = [UInt8](repeating: 1, count: 1400)
+    func accept(_ number: UInt32) -> Bool {
+      switch unsafe window.accept(number, isFin: false, payload.span.bytes, pool: &pool) {
+      case .direct: _ = window.deliveredDirectly()
+      case .poolExhausted:
+        _ = window.refuse(number)
+        return false
+      default: break
+      }
+      while window.nextStored() != nil { window.storedDelivered(to: &pool) }
+      return true
+    }
+    var number: UInt32 = 1
+    while accept(number) { number += 1 }
+    _ = window.advertise(pool)
+    let isPressed = window.isPressed
+    #expect(isPressed)
+    #expect(accept(0))
+    let (unread, charged) = (window.packetsBehindGaps, window.charged)
+    #expect(unread == 0 && charged > 0)
+    let advertised = window.advertise(pool)
+    let isPressedStill = window.isPressed
+    #expect(!isPressedStill && advertised <= 64)
+    #expect(window.advertise(pool) == 64)
+  }
+
   @Test func finRules() {
     // Data behind FIN, a second FIN elsewhere, and FIN before data that has come.
     var checked = Checked(first: 0, window: 16, poolCells: 16)

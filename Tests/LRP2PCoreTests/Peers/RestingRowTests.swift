@@ -38,6 +38,44 @@ import Testing
   }
 }
 
+/// What the memory of a flow is when nothing needs it.
+@Suite struct FlowMemoryTests {
+  @Test func whatWasRememberedOfPacketsIsGivenBack() {
+    var flow = Flow(configuration: EngineConfiguration(), seed: 1, now: 0)
+    let isSmall = flow.isSmall
+    #expect(isSmall)
+    for number in 0..<10_000 as Range<UInt64> {
+      flow.rate.sent(packetNumber: number * 200, bytesInFlight: 10_000, bytes: 1000, now: number)
+    }
+    let isLarge = !flow.isSmall
+    #expect(isLarge)
+    flow.shrink()
+    let isSmallAgain = flow.isSmall
+    #expect(isSmallAgain)
+  }
+
+  /// Cells of segments that come in pieces are the peer's like any others.
+  @Test func incompleteSegmentsAreCharged() {
+    var pool = ReceivePool(cellBytes: 1408, maximumBytes: 1 << 20)
+    var flow = Flow(configuration: EngineConfiguration(), seed: 1, now: 0)
+    let piece = [UInt8](repeating: 1, count: 64)
+    for number in 1...10 as ClosedRange<UInt32> {
+      _ = unsafe flow.reassemble(number, offset: 0, total: 128, piece.span.bytes, pool: &pool)
+    }
+    var held = flow.receive.held(pool)
+    #expect(held == 10 * 1408)
+    // One is complete, and its cell the caller's.
+    guard case .complete(let cell) = unsafe flow.reassemble(3, offset: 64, total: 128, piece.span.bytes, pool: &pool)
+    else {
+      Issue.record("not complete")
+      return
+    }
+    pool.release(cell)
+    held = flow.receive.held(pool)
+    #expect(held == 9 * 1408)
+  }
+}
+
 @Suite struct PeerTests {
   /// A handle names its slot, and is another when the slot has another generation.
   @Test func aHandleIsSlotAndGeneration() {

@@ -1,0 +1,36 @@
+// Segments that come in pieces. Their cells are charged to the peer with those of its receive window.
+
+extension Flow {
+  /// Takes one piece of a segment.
+  package mutating func reassemble(
+    _ number: UInt32, offset: Int, total: Int, _ bytes: RawSpan, pool: inout ReceivePool
+  ) -> Reassembly.Outcome {
+    if reassembly == nil { reassembly = Reassembly() }
+    let isNext = number == receive.next
+    // So that of the cells that are kept for the next segment it has one.
+    if isNext { forgetPieces(pool: &pool) }
+    defer { receive.pieceCells = reassembly?.count ?? 0 }
+    return reassembly!.insert(
+      number, isNext: isNext, holding: receive.held(pool), offset: offset, total: total, bytes, pool: &pool)
+  }
+
+  /// Gives back the pieces of segments that have come by another way.
+  package mutating func forgetPieces(pool: inout ReceivePool) {
+    guard reassembly != nil else { return }
+    reassembly?.forget(before: receive.next, pool: &pool)
+    receive.pieceCells = reassembly?.count ?? 0
+  }
+
+  /// Gives back all of them. They count as never received.
+  package mutating func releasePieces(to pool: inout ReceivePool) {
+    reassembly?.releaseAll(to: &pool)
+    receive.pieceCells = 0
+  }
+
+  /// Gives back a cell that was kept for the next segment, if its pieces have one.
+  /// - Returns: whether they had.
+  mutating func releaseKeptCell(to pool: inout ReceivePool) -> Bool {
+    defer { receive.pieceCells = reassembly?.count ?? 0 }
+    return reassembly?.releaseKept(to: &pool) ?? false
+  }
+}
