@@ -158,7 +158,8 @@ extension Engine {
       if oldest < 0 || peers.handshakes[slot].started < peers.handshakes[oldest].started { oldest = slot }
     }
     guard count >= Self.attemptsKept else { return .kept }
-    guard isProved else { return .unlinked }
+    // Below the mark, where strangers are answered, no attempt ends another, whatever it shows.
+    guard isProved, peers.halfOpenCount >= halfOpenMark else { return .unlinked }
     guard peers.handshakes[oldest].started + Self.attemptKept <= now else {
       counters.attemptsRefused &+= 1
       return .none

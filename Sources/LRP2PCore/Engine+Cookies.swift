@@ -8,8 +8,8 @@ extension Engine {
   // MARK: Responder
 
   /// Whether to work on a new message 1: below the mark always, beyond it only with a cookie. If not, it may be told one.
-  /// - Returns: whether its address has been proved; `nil` when it is not worked on.
-  mutating func admitsMessage1(_ datagram: RawSpan, id: UInt64, from address: Address) -> Bool? {
+  /// - Returns: what its address has proved; `nil` when it is not worked on.
+  mutating func admitsMessage1(_ datagram: RawSpan, id: UInt64, from address: Address) -> AddressProof? {
     // Connections have all slots: there is nothing to ask for.
     guard peers.room > 0 else {
       counters.handshakesOverPeerLimit &+= 1
@@ -17,10 +17,11 @@ extension Engine {
     }
     guard isWithinNetworkLimit(address) else { return nil }
     // Also below the mark: should the table fill before message 3 comes, those without proof give way first.
-    if showsCookie(datagram, from: address) {
+    let proof = proof(in: datagram, of: address)
+    if proof != .none {
       guard admitsProved(address) else { return nil }
       counters.cookiesAccepted &+= 1
-      return true
+      return proof
     }
     if now != unprovedTurn {
       unprovedTurn = now
@@ -28,7 +29,7 @@ extension Engine {
     }
     if unprovedInTurn < Self.unprovedPerTurn, admitsUnproved(address) {
       unprovedInTurn += 1
-      return false
+      return AddressProof.none
     }
     counters.handshakesWithoutCookie &+= 1
     guard cookieReplies.mayAppend(now: now) else { return nil }
@@ -41,12 +42,14 @@ extension Engine {
     return nil
   }
 
-  private mutating func showsCookie(_ datagram: RawSpan, from address: Address) -> Bool {
-    guard let cookie = HandshakeParameters.cookie(ofMessage1: datagram) else { return false }
+  private mutating func proof(in datagram: RawSpan, of address: Address) -> AddressProof {
+    guard let cookie = HandshakeParameters.cookie(ofMessage1: datagram) else { return .none }
     let token = HandshakeParameters.token(ofMessage1: datagram)
-    if cookieKeys.accepts(cookie, from: address, token: token, now: now, suite: suite) { return true }
+    if cookieKeys.accepts(cookie, from: address, token: token, now: now, suite: suite) {
+      return cookie.isLasting ? .earlier : .recent
+    }
     counters.cookiesInvalid &+= 1
-    return false
+    return .none
   }
 
   /// The same for a message 1 of the original peer, which knows no cookies: beyond the mark so many a second for all.

@@ -72,7 +72,7 @@ extension Flow {
     waitForReader(patience: patience, now: now)
     send.restart(from: SendWindow.Rest())
     replay.restart(from: replay.rest)
-    rate.restart(bytesPerSecond: 0)
+    rate.restart(bytesPerSecond: rate.bytesPerSecond)
     epochs.wipePrevious()
     tail = TailRepetition()
     owesPing = false

@@ -54,7 +54,9 @@ extension Engine {
       // Only a dial's first attempt has a clock.
       if peers.handshakes[slot].leader != 0 { return }
       if peers.handshakes[slot].deadline(configuration.handshakeTimeout) <= now {
-        end(slot, peers.handshakes[slot].doubt ?? .handshakeTimeout, &handler)
+        let reason = peers.handshakes[slot].doubt ?? .handshakeTimeout
+        // Or closed, and about to be told of that.
+        end(slot, peers.flows[slot].isClosedByUser ? .local(code: peers.flows[slot].closeCode) : reason, &handler)
       } else if peers.handshakes[slot].nextAttempt <= now {
         startNextAttempt(slot)
       }

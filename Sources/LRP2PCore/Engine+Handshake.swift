@@ -62,8 +62,8 @@ extension Engine {
         receiveMessage3(datagram, slot, &handler)
       }
     } else if configuration.acceptsConnections, HandshakeParameters.isMessage1(datagram) {
-      guard let isProved = admitsMessage1(datagram, id: id, from: address) else { return }
-      receiveMessage1(datagram, id: id, hash: hash, from: address, isProved: isProved)
+      guard let proof = admitsMessage1(datagram, id: id, from: address) else { return }
+      receiveMessage1(datagram, id: id, hash: hash, from: address, proof)
     } else if configuration.acceptsConnections, configuration.acceptsOriginal, OriginalPeer.isMessage1(datagram) {
       receiveOriginalMessage1(datagram, id: id, hash: hash, from: address)
     } else {
@@ -73,7 +73,7 @@ extension Engine {
 
   /// A new incoming connection: answers with message 2, which is shorter than a third of message 1.
   private mutating func receiveMessage1(
-    _ datagram: RawSpan, id: UInt64, hash: UInt64, from address: Address, isProved: Bool
+    _ datagram: RawSpan, id: UInt64, hash: UInt64, from address: Address, _ proof: AddressProof
   ) {
     let message = datagram.extracting(Self.headerLength..<datagram.byteCount)
     // The payload is in the clear: whatever speaks against the message is found before any cryptography.
@@ -89,7 +89,7 @@ extension Engine {
     var attemptHash: UInt64 = 0
     if parameters.hasAttemptToken {
       attemptHash = self.attemptHash(parameters.attemptToken, address)
-      switch roomForAttempt(parameters.attemptToken, attemptHash, from: address, isProved: isProved) {
+      switch roomForAttempt(parameters.attemptToken, attemptHash, from: address, isProved: proof != .none) {
       case .kept: break
       case .unlinked: attemptHash = 0
       case .none: return
@@ -101,7 +101,8 @@ extension Engine {
       counters.handshakesMalformed &+= 1
       return
     }
-    guard let slot = admit(noise, message, id: id, hash: hash, from: address, isProved: isProved) else { return }
+    guard let slot = admit(noise, message, id: id, hash: hash, from: address, isProved: proof != .none) else { return }
+    peers.handshakes[slot].receivesNow = proof == .recent
     if attemptHash != 0 {
       peers.handshakes[slot].token = parameters.attemptToken
       peers.handshakes[slot].attemptHash = attemptHash

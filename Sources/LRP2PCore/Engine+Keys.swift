@@ -28,7 +28,7 @@ extension Engine {
 
   /// A datagram opened under the key in scratch row `row`: a newer epoch's key is taken into use.
   mutating func adoptKey(_ slot: Int, epoch: UInt64, row: Int) {
-    guard epoch > peers.flows[slot].epochs.receiving else { return }
+    guard epoch > peers.flows[slot].epochs.receiving, peers.rows[slot].phase == .established else { return }
     hasHandledSecrets = true
     let current = peers.keys[PeerTable.openingRow(slot)]
     guard let before = peers.flows[slot].epochs.openingKey(epoch - 1, current: current, suite: suite) else { return }

@@ -130,14 +130,17 @@ extension Engine {
       counters.beyondWindow &+= 1
       return
     }
+    peers.flows[slot].forgetPieces(pool: &pool)
     if peers.flows[slot].reassembly?.givesWay(to: number) ?? false { counters.piecesEvicted &+= 1 }
     var outcome = peers.flows[slot].reassemble(number, offset: offset, total: total, payload, pool: &pool)
-    if case .poolExhausted = outcome, number == peers.flows[slot].receive.next, reclaimKeptCell() {
+    if case .poolExhausted = outcome, peers.flows[slot].receive.takesDirectly,
+      number == peers.flows[slot].receive.next, reclaimKeptCell()
+    {
       outcome = peers.flows[slot].reassemble(number, offset: offset, total: total, payload, pool: &pool)
     }
     switch outcome {
     case .incomplete: break
-    case .incompleteInKept: keptCellHolders.note(peers.rows[slot].connectionID)
+    case .incompleteInKept: keptCellHolders.note(peers.rows[slot].connectionID, now: now)
     case .malformed: counters.malformed &+= 1
     case .poolExhausted: refuse(number, slot)
     case .complete(let cell):

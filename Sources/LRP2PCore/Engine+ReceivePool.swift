@@ -31,7 +31,7 @@ extension Engine {
   /// have taken one lately, the first that has it still gives way. What it loses was not acknowledged, and comes again.
   /// - Returns: whether one did.
   mutating func reclaimKeptCell() -> Bool {
-    while let id = keptCellHolders.next() {
+    while let id = keptCellHolders.next(now: now) {
       guard let slot = peers.slot(of: id), peers.flows.contains(slot) else { continue }
       guard peers.flows[slot].releaseKeptCell(to: &pool) else { continue }
       counters.piecesEvicted &+= 1

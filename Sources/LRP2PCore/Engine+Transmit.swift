@@ -328,7 +328,7 @@ extension Engine {
     let id = peers.rows[slot].isIncoming ? peers.rows[slot].remoteID : peers.rows[slot].connectionID
     let address = peers.rows[slot].address
     let place =
-      peers.rows[slot].phase == .answering && !peers.handshakes[slot].isProved
+      peers.rows[slot].phase == .answering && !peers.handshakes[slot].receivesNow
       ? batch.placeUnproved(length, for: address, group: id) : batch.place(length, for: address, group: id)
     guard let place else { return false }
     var bytes = batch.arena.mutableBytes(place, length)

@@ -185,6 +185,27 @@ import Testing
     finish(&world, peer, bytes: 10_000)
   }
 
+  /// Nor when the dial shows a cookie from an earlier one, which nobody has asked for, and its first answer is lost.
+  @Test func whatACookieProvesBelowTheMarkEndsNoDial() throws {
+    var link = Link()
+    link.delay = .milliseconds(50)
+    var world = LifecycleTests.world(link: link, sends: nil)
+    _ = try world.first.connect(to: StreamWorld.secondAddress)
+    _ = world.run(for: .seconds(1))
+    _ = try world.first.connect(to: StreamWorld.secondAddress)
+    world.back.isDown = true
+    _ = world.run(for: .milliseconds(51))
+    #expect(world.second.statistics.cookiesAccepted == 1)
+    let message = Self.newestMessage1(world)
+    for round in 0..<5 {
+      for number in 1...60 { world.inject(Self.forged(message, round * 100 + number), from: StreamWorld.firstAddress) }
+      _ = world.run(for: .milliseconds(100))
+    }
+    world.back.isDown = false
+    #expect(world.run(for: .milliseconds(1000)) { $0.secondHandler.peers.count == 2 })
+    #expect(world.second.statistics.attemptsRefused == 0)
+  }
+
   /// The first answer is lost: a later attempt is answered whatever was forged meanwhile.
   @Test(arguments: [false, true]) func aLaterAttemptIsAnsweredAllTheSame(asksForCookies: Bool) throws {
     var link = Link()

@@ -241,8 +241,12 @@ import Testing
       }
       _ = world.run(for: .milliseconds(1))
     }
-    for peer in dialled[8..<15] { world.injectSealed(piece(0, offset: 0), fromFirst: true, peer: peer) }
-    _ = world.run(for: .milliseconds(1))
+    // Again and again, in turn.
+    for _ in 0..<20 {
+      for peer in dialled[8..<15] { world.injectSealed(piece(0, offset: 0), fromFirst: true, peer: peer) }
+      _ = world.run(for: .milliseconds(1))
+    }
+    _ = world.run(for: .milliseconds(100))
     let before = world.secondHandler.peers.values.reduce(0) { $0 + $1.received }
     world.injectSealed(piece(0, offset: 0), fromFirst: true, peer: dialled[15])
     world.injectSealed(piece(0, offset: 64), fromFirst: true, peer: dialled[15])

@@ -97,6 +97,20 @@ import Testing
     #expect(world.second.statistics.cookiesAccepted == 1)
   }
 
+  /// A cookie from an earlier dial may be a day old, and its host gone: where it was, the kernel may wait for an answer to ARP.
+  @Test func answersBehindAnOldCookieAreMarked() throws {
+    var world = LifecycleTests.world(sends: nil)
+    _ = try world.first.connect(to: StreamWorld.secondAddress)
+    _ = world.run(for: .seconds(1))
+    var (dialler, listener) = (world.firstHandler, world.secondHandler)
+    _ = try world.first.connect(to: StreamWorld.secondAddress)
+    let now = world.now
+    let message1 = Self.compose(&world.first, &dialler, now: now)
+    Self.receive(message1, from: StreamWorld.firstAddress, &world.second, &listener, now: now)
+    #expect(world.second.statistics.cookiesAccepted == 1)
+    #expect(Self.compose(&world.second, &listener, now: now).map(\.isUnproved) == [true])
+  }
+
   @Test func cookieRepliesAreMarked() throws {
     var world = LifecycleTests.world(link: Link(), sends: nil) { $0.halfOpenMark = 0 }
     var (dialler, listener) = (world.firstHandler, world.secondHandler)

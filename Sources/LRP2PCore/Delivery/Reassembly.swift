@@ -23,7 +23,7 @@ package struct Reassembly: ~Copyable {
 
   package enum Outcome {
     case incomplete
-    /// The same, and the segment has taken one of the cells that are kept for what a reader waits for.
+    /// The same, and the segment has just taken one of the cells that are kept for what a reader waits for.
     case incompleteInKept
     /// Whole: `cell` holds the segment and is the caller's to release.
     case complete(cell: UInt32)
@@ -42,6 +42,7 @@ package struct Reassembly: ~Copyable {
     guard total <= pool.cellBytes, total <= Datagram.maximumLength, bytes.byteCount > 0, end <= total,
       offset % Self.unit == 0, end == total || end % Self.unit == 0
     else { return .malformed }
+    let before = count
     guard let index = find(number, isNext: isNext, holding: held, total: total, &pool) else { return .poolExhausted }
     guard partials[index].total == total else { return .malformed }
     for unit in offset / Self.unit..<(end + Self.unit - 1) / Self.unit {
@@ -51,7 +52,9 @@ package struct Reassembly: ~Copyable {
       partials[index].unitsLeft -= 1
     }
     pool.write(bytes, to: partials[index].cell, at: offset)
-    guard partials[index].unitsLeft == 0 else { return partials[index].isKept ? .incompleteInKept : .incomplete }
+    guard partials[index].unitsLeft == 0 else {
+      return count > before && partials[index].isKept ? .incompleteInKept : .incomplete
+    }
     let cell = partials[index].cell
     remove(index)
     return .complete(cell: cell)
@@ -97,9 +100,11 @@ package struct Reassembly: ~Copyable {
     _ number: UInt32, isNext: Bool, holding held: Int, total: Int, _ pool: inout ReceivePool
   ) -> Int? {
     for index in 0..<count where partials[index].number == number { return index }
+    var held = held
     if count == Self.maximumSegments {
       pool.release(partials[0].cell)
       remove(0)
+      held -= pool.cellBytes
     }
     let isAdmitted = pool.admits(pool.cellBytes, holding: held)
     guard isNext || isAdmitted, let cell = pool.reserve(isNext: isNext) else { return nil }

@@ -61,3 +61,12 @@ package struct CookieReply: BitwiseCopyable {
     return Cookie(datagram.extracting(8..<32))
   }
 }
+
+/// What the address of a message 1 has shown.
+package enum AddressProof: UInt8, BitwiseCopyable {
+  case none
+  /// It has received a cookie for later dials, within a day. There may be nobody any more.
+  case earlier
+  /// It has received one for this very dial, within two minutes.
+  case recent
+}

@@ -6,9 +6,8 @@ extension Flow {
     _ number: UInt32, offset: Int, total: Int, _ bytes: RawSpan, pool: inout ReceivePool
   ) -> Reassembly.Outcome {
     if reassembly == nil { reassembly = Reassembly() }
-    let isNext = number == receive.next
-    // So that of the cells that are kept for the next segment it has one.
-    if isNext { forgetPieces(pool: &pool) }
+    // For whoever has stopped reading nothing is urgent.
+    let isNext = number == receive.next && receive.takesDirectly
     defer { receive.pieceCells = reassembly?.count ?? 0 }
     return reassembly!.insert(
       number, isNext: isNext, holding: receive.held(pool), offset: offset, total: total, bytes, pool: &pool)

@@ -70,6 +70,7 @@ extension Flow {
   /// The connection is over: nothing is sent or taken again, and what remembers it is given back.
   package mutating func abandon() {
     send.abandon()
+    epochs.wipePrevious()
     replay.restart(from: replay.rest)
     rate.restart(bytesPerSecond: 0)
     reassembly = nil

@@ -150,9 +150,10 @@ package struct Flow: ~Copyable {
   @inline(__always)
   private var asksForWindowOnly: Bool { send.packetsInFlight == 0 && !awaitsPing }
 
-  /// Many whose windows closed together do not ask together: each leaves out a part of its own of every wait, up to half.
+  /// Many whose windows closed together do not ask together: each leaves out a part of its own of every wait but the first, up to
+  /// half.
   private func spread(_ wait: Nanoseconds) -> Nanoseconds {
-    max(wait - wait / 128 * UInt64(truncatingIfNeeded: place & 63), probeTimeout)
+    max(wait - wait / 128 * UInt64(truncatingIfNeeded: place & 63), min(wait, probeTimeout))
   }
 
   /// The first probe of a silence need not wait for the longest delay that the peer may make, only for what it makes: a window

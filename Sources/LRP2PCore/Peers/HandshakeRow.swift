@@ -34,6 +34,8 @@ package struct HandshakeRow: ~Copyable {
   /// Of a responder: whether the row is in a list of half-open handshakes, in that of proved addresses, and its neighbours there.
   package internal(set) var isHalfOpen = false
   package internal(set) var isProved = false
+  /// Its address has shown within minutes that it receives; one that was shown a cookie hours ago may have nobody any more.
+  package var receivesNow = false
   var older = -1
   var newer = -1
   /// What was judged: the initiator's pin, if any.

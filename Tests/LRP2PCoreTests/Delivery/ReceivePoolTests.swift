@@ -109,3 +109,23 @@ import Testing
     #expect(wrong == 0)
   }
 }
+
+/// Who gives way where the last cells of the pool are taken by segments in pieces.
+@Suite struct KeptCellHoldersTests {
+  @Test func theLatestAreKnownAndTheOldestGivesWay() {
+    var holders = KeptCellHolders()
+    #expect(holders.next(now: .seconds(9)) == nil)
+    for id in 1...20 as ClosedRange<UInt64> { holders.note(id, now: .milliseconds(id)) }
+    let now: Instant = .milliseconds(20) + KeptCellHolders.patience
+    for id in 5...20 as ClosedRange<UInt64> { #expect(holders.next(now: now) == id) }
+    #expect(holders.next(now: now) == nil)
+  }
+
+  /// The pieces of a segment are sent side by side: those that are on their way are waited for.
+  @Test func whoeverHasJustTakenACellKeepsIt() {
+    var holders = KeptCellHolders()
+    holders.note(1, now: .seconds(1))
+    #expect(holders.next(now: .seconds(1) + KeptCellHolders.patience - 1) == nil)
+    #expect(holders.next(now: .seconds(1) + KeptCellHolders.patience) == 1)
+  }
+}
