@@ -152,6 +152,7 @@ package struct Flow: ~Copyable {
 
   /// Many whose windows closed together do not ask together: each leaves out a part of its own of every wait but the first, up to
   /// half.
+  @inline(__always)
   private func spread(_ wait: Nanoseconds) -> Nanoseconds {
     max(wait - wait / 128 * UInt64(truncatingIfNeeded: place & 63), min(wait, probeTimeout))
   }
