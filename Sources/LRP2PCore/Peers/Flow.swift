@@ -160,6 +160,7 @@ package struct Flow: ~Copyable {
   /// The first probe of a silence need not wait for the longest delay that the peer may make, only for what it makes: a window
   /// whose one ACK was lost would else stand for a thousand short round trips. As RFC 8985's tail loss probe it changes nothing
   /// beside.
+  @inline(__always)
   private var earlyProbeTimeout: Nanoseconds? {
     guard !hasProbedEarly, probeCount == 0, roundTrip.hasSample, send.packetsInFlight > 0 else { return nil }
     let delay = max(toldAckDelay, roundTrip.smoothed / 4, .milliseconds(1))
