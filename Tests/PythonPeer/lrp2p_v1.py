@@ -4,8 +4,10 @@ section of that document; "(own choice)" marks what the document leaves open.  I
 
     lrp2p_v1.py listen PORT BYTES [--seed N] [--drop P] ...     the responder
     lrp2p_v1.py send HOST PORT BYTES [--seed N] [--drop P] ...  the initiator
+    lrp2p_v1.py pipe --listen HOST:PORT | --connect HOST:PORT   one of them: input to the peer, the peer to output
 
-Both send BYTES pseudo-random bytes and FIN, receive the peer's stream up to its FIN, print the SHA-256 of both, linger, and exit 0.
+The first two send BYTES pseudo-random bytes and FIN, receive the peer's stream up to its FIN, and print the SHA-256 of both.  All
+linger, and exit 0 if it has finished.
 """
 
 import argparse
@@ -33,11 +35,15 @@ REPLAY_BITS = 8192        # larger than 1024 from the start, so that it never ne
 EPOCH_BITS = 24
 
 ACK, SYN, FIN, RTO, ACK_NOW, CONTROL = 1, 2, 4, 8, 32, 64                   # flags (section 2)
+CRITICAL_FLAG, IGNORABLE_FLAG = 16, 128                                     # those that mean nothing yet
 PING, PONG, CHALLENGE, RESPONSE, CLOSE = 1, 2, 3, 4, 5                      # kinds of CONTROL (section 2.2)
-VIOLATION = 0xFFFFFF01
+VIOLATION, NO_VERSION, UNKNOWN_CRITICAL = 0xFFFFFF01, 0xFFFFFF03, 0xFFFFFF04  # codes of CLOSE
 MAGIC = b"LRP2"
-(P_ID, P_VERSIONS, P_LARGEST, P_WINDOW, P_AEADS, P_TOKEN, P_PADDING, P_IDLE, P_DELAY, P_RATIO, P_LENGTH3) = 1, 2, 3, 4, 5, 7, 8, 10, 11, 12, 13
-P_LENGTHS = {P_ID: 8, P_LARGEST: 2, P_WINDOW: 4, P_TOKEN: 16, P_IDLE: 4, P_DELAY: 4, P_RATIO: 2, P_LENGTH3: 2}
+P_ID, P_VERSIONS, P_LARGEST, P_WINDOW, P_AEADS, P_COOKIE, P_TOKEN, P_PADDING = 1, 2, 3, 4, 5, 6, 7, 8
+P_IDLE, P_DELAY, P_RATIO, P_MERGED = 10, 11, 12, 14
+P_LENGTHS = {P_ID: 8, P_LARGEST: 2, P_WINDOW: 4, P_TOKEN: 16, P_IDLE: 4, P_DELAY: 4, P_RATIO: 2, P_MERGED: 0}
+AEADS_THAT_COUNT = 8
+NOISE, COOKIE_REPLY = (b"\xff" * 7 + bytes([kind]) for kind in (1, 2))       # instead of a packet number (section 1)
 
 
 class Malformed(Exception):
@@ -46,6 +52,10 @@ class Malformed(Exception):
 
 class Violation(Exception):
     """Well formed, but no honest peer sends it: CLOSE 0xFFFFFF01 (section 2)."""
+
+
+class Critical(Exception):
+    """Unknown, and not to be skipped: CLOSE 0xFFFFFF04, whose reason is the text."""
 
 
 def unwrap(number, near):
@@ -93,7 +103,7 @@ class Ack:
             runs, at = read_varint(block, at)
             received, runs, position, interval = bool(runs & 1), runs >> 1, start, []
             total += runs
-            if start > 0xFFFFFF or total > 512:
+            if start > 0xFFFFFF or runs < 1 or total > 512:
                 raise Malformed("interval")
             for _ in range(runs):
                 length, at = read_varint(block, at)
@@ -124,6 +134,8 @@ class Segment:
         if len(data) < 6:
             raise Malformed("short")
         offset, self.flags = data[0], data[1]
+        if self.flags & CRITICAL_FLAG:  # first of all: it may give another meaning to what follows
+            raise Critical("flag %d" % CRITICAL_FLAG)
         self.ack = self.piece = self.kind = self.sequence = None
         self.is_control = bool(self.flags & CONTROL)  # whatever ACK says
         self.is_ack = bool(self.flags & ACK) and not self.is_control
@@ -149,27 +161,36 @@ class Segment:
                     raise Malformed("piece option")
                 self.piece = struct.unpack(">HH", value)
             elif kind & 1:
-                raise Malformed("unknown odd option")
+                raise Critical("option %d" % kind)
         self.payload = data[offset:]
         if self.is_control:
             self.kind, self.token = struct.unpack_from(">HH", data, 2)
-            shortest = {CHALLENGE: 8, RESPONSE: 8, CLOSE: 4}.get(self.kind, 0)
-            if len(self.payload) < shortest or (self.kind == CLOSE and len(self.payload) > 1004):
-                raise Malformed("CONTROL body")
+            if self.kind >= 0x8000:
+                raise Critical("control 0x%04x" % self.kind)
         elif self.is_ack:
             self.ack = Ack(int.from_bytes(data[2:6], "big"), int.from_bytes(data[6:9], "big"), self.payload)
         else:
             self.sequence = int.from_bytes(data[2:6], "big")
-            if self.piece is not None:  # offsets and lengths are multiples of 64 (section 4.1)
-                start, total = self.piece
-                end = start + len(self.payload)
-                if start >= total or end > total or start % 64 or not self.payload or (end != total and end % 64):
-                    raise Malformed("piece")
+            if self.piece is not None and self.piece[0] >= self.piece[1]:
+                raise Malformed("piece option")
 
     @property
     def eliciting(self):
         """PONG, RESPONSE, CLOSE and ACK segments are not ack-eliciting; everything else is (section 2.2)."""
         return not self.is_ack and self.kind not in (PONG, RESPONSE, CLOSE)
+
+    @property
+    def is_sound(self):
+        """Whether what is behind fields and options can be used.  If not, it is dropped, but the segment counts as received
+        (section 2)."""
+        if self.is_control:
+            shortest = {CHALLENGE: 8, RESPONSE: 8, CLOSE: 4}.get(self.kind, 0)
+            return len(self.payload) >= shortest and (self.kind != CLOSE or len(self.payload) <= 1004)
+        if self.piece is None:
+            return True
+        start, total = self.piece  # offsets and lengths are multiples of 64 (section 4.1)
+        end = start + len(self.payload)
+        return end <= total and not start % 64 and len(self.payload) > 0 and (end == total or not end % 64)
 
 
 def data_segment(flags, sequence, options, payload):
@@ -187,23 +208,26 @@ def parameter(kind, value):
     return struct.pack(">HH", kind, len(value)) + value
 
 
-def payload(message, receive_id, pad_to=None):
-    """The payload of a handshake message.  `pad_to` is the length that message 1 or 3 shall have as a datagram."""
+def payload(message, receive_id, grease, pad_to=None, token=None, cookie=None):
+    """The payload of a handshake message.  `pad_to` is the length that message 1 shall have as a datagram."""
     out = MAGIC + parameter(P_ID, receive_id)  # first in message 1
     parameters = [parameter(P_VERSIONS, b"\x01"), parameter(P_LARGEST, struct.pack(">H", LARGEST)),
                   parameter(P_WINDOW, struct.pack(">I", WINDOW)), parameter(P_AEADS, b"\x01")]
     if message == 1:
-        parameters.append(parameter(P_TOKEN, os.urandom(16)))
+        parameters.append(parameter(P_TOKEN, token))
     else:
         parameters += [parameter(P_IDLE, struct.pack(">I", int(IDLE * 1000))),
                        parameter(P_DELAY, struct.pack(">I", int(ACK_DELAY * 1e6))),
                        parameter(P_RATIO, struct.pack(">H", ACK_RATIO))]
-    if random.random() < 0.5:  # types from 0x8000 on mean nothing for ever
-        parameters.append(parameter(random.randrange(0x8000, 0x10000), os.urandom(random.randrange(8))))
-    random.shuffle(parameters)
+    unknown = grease.parameter()
+    if unknown is not None:
+        parameters.append(parameter(*unknown))
+    grease.dice.shuffle(parameters)
+    if cookie is not None:  # right behind the id
+        out += parameter(P_COOKIE, cookie)
     out += b"".join(parameters)
     if pad_to is not None:
-        out += parameter(P_PADDING, bytes(pad_to - (40 if message == 1 else 72) - len(out) - 4))
+        out += parameter(P_PADDING, bytes(pad_to - 40 - len(out) - 4))
     return out
 
 
@@ -217,22 +241,67 @@ def read_payload(message, data):
             raise Malformed("parameter")
         kind, length = struct.unpack_from(">HH", data, at)
         value = data[at + 4:at + 4 + length]
-        if len(value) != length or P_LENGTHS.get(kind, length) != length:
-            raise Malformed("length of a parameter")
-        found.setdefault(kind, value)  # (own choice) the first of two counts
         at += 4 + length
-    # (own choice) Only these must be there; for the others see Connection.  In message 3 nothing is left to say about AEADs: the
-    # project's tool sends an empty list there.
-    if found.get(P_ID, bytes(8)) == bytes(8) or 1 not in found.get(P_VERSIONS, b"") or (message < 3 and 1 not in found.get(P_AEADS, b"")):
-        raise Malformed("no common ground: %s" % {k: v.hex()[:64] for k, v in found.items()})
+        if len(value) != length or length < P_LENGTHS.get(kind, 0):
+            raise Malformed("length of a parameter")
+        if kind in found:
+            raise Malformed("parameter %d twice" % kind)
+        found[kind] = value[:P_LENGTHS.get(kind, length)]  # a later version may have made it longer
     if P_LARGEST in found and int.from_bytes(found[P_LARGEST], "big") < SMALLEST:
         raise Malformed("largest datagram")
+    if message == 3:
+        return found  # its id is ignored, and there is nothing left to say about AEADs; for the others see `objection`
+    if found.get(P_ID, bytes(8)) == bytes(8) or 1 not in found.get(P_AEADS, b"")[:AEADS_THAT_COUNT]:
+        raise Malformed("no common ground: %s" % {k: v.hex()[:64] for k, v in found.items()})
+    reason = objection(found)
+    if reason is not None:
+        raise Malformed("%#x %s" % reason)
     return found
 
 
+def objection(parameters):
+    """What makes a connection with such parameters impossible, as code and reason of a CLOSE; None if nothing does."""
+    if 1 not in parameters.get(P_VERSIONS, b""):
+        return NO_VERSION, "version"
+    for kind in parameters:
+        if 0x4000 <= kind < 0x8000:  # none of these is known
+            return UNKNOWN_CRITICAL, "parameter 0x%04x" % kind
+    return None
+
+
+class Grease:
+    """What means nothing, sent now and then at random, so that whoever shall skip it does: otherwise it could never be used."""
+
+    def __init__(self, seed, share):
+        self.dice, self.share = random.Random(seed ^ 0x6EA5E), share
+
+    def now(self):
+        return self.dice.random() < self.share
+
+    def parameter(self):
+        """In every second message: there are only two of them."""
+        if self.share and self.dice.random() < 0.5:
+            return self.dice.randrange(0x8000, 0x10000), self.dice.randbytes(self.dice.randrange(8))
+        return None
+
+    def flag(self):
+        return IGNORABLE_FLAG if self.now() else 0
+
+    def option(self, room):
+        """An even type that ends in A."""
+        length = self.dice.randrange(5)
+        if room < 2 + length or not self.now():
+            return b""
+        return bytes([self.dice.randrange(16) << 4 | 0x0A, length]) + self.dice.randbytes(length)
+
+    def kind(self):
+        """0x0A0A, 0x1A1A and so on up to 0x7A7A."""
+        return (self.dice.randrange(8) << 4 | 0x0A) * 0x101
+
+
 def new_id():
-    """A slot in the low 24 bits, here always 0, and 40 random bits above; never 0 (section 1)."""
-    return random.SystemRandom().randrange(1, 1 << 40).to_bytes(5, "big") + bytes(3)
+    """The first byte is 4 to 15 (section 1); all others are random (own choice)."""
+    return bytes([random.SystemRandom().randrange(4, 16)]) + os.urandom(7)
 
 
 # --- Keys (section 3.1)
@@ -309,8 +378,8 @@ class Outgoing:
 
 
 class Connection:
-    def __init__(self, endpoint, initiator, noise, my_id, parameters, address, stream, options, now, message3=None):
-        self.endpoint, self.initiator, self.options = endpoint, initiator, options
+    def __init__(self, endpoint, initiator, noise, my_id, parameters, address, now, message3=None):
+        self.endpoint, self.initiator, self.options, self.grease = endpoint, initiator, endpoint.options, endpoint.grease
         self.my_id, self.peer_id, self.address = my_id, parameters[P_ID], address
         keys = [first_key(key, direction, noise.h) for direction, key in enumerate(noise.split())]
         self.send_keys, self.receive_keys = SendKeys(keys[not initiator]), ReceiveKeys(keys[initiator])
@@ -324,8 +393,8 @@ class Connection:
         self.base_size = min(LARGEST, number(P_LARGEST, SMALLEST))
         self.edge = min(number(P_WINDOW, 0), 0xFFFFFF) - 1      # the highest sequence number that the peer allows
         # Sending
-        self.stream, self.stream_at = stream, 0
-        self.next_number, self.next_sequence = options.start_number, 0
+        self.stream_at = 0
+        self.next_number, self.next_sequence = self.options.start_number, 0
         self.outstanding, self.acknowledged, self.fin_sent = {}, -1, False
         self.sent_at = {}                                       # ack-eliciting packet number -> time, for RTT samples
         self.largest_acked = -1
@@ -350,7 +419,7 @@ class Connection:
         self.close_datagram, self.heard_since_close, self.repeat_close_at = None, 0, 1
         self.error = None
         self.stats = dict.fromkeys(("sent", "received", "retransmitted", "pieces sent", "pieces received", "probes", "acks", "malformed",
-                                    "refused", "replayed", "challenges answered", "moves", "option acks"), 0)
+                                    "refused", "replayed", "challenges answered", "moves", "option acks", "dropped"), 0)
 
     def reset_path(self):
         """Congestion, round trip and path size start (again)."""
@@ -407,14 +476,20 @@ class Connection:
         self.stats["received"] += 1
         if ecn:
             self.counts[{2: 1, 1: 2, 3: 3}[ecn]] += 1
-        if self.state == "closing":
-            self.repeat_close(now)
-            return
         try:
             segment = Segment(text)
+        except Critical as reason:
+            if self.state == "closing":
+                self.repeat_close(now)
+            self.close(UNKNOWN_CRITICAL, str(reason), now)
+            return
         except Malformed as reason:
             self.stats["malformed"] += 1
             self.endpoint.log("malformed segment: %s" % reason)
+            return
+        if self.state == "closing":
+            if segment.kind != CLOSE:  # two that close at once would answer each other for ever
+                self.repeat_close(now)
             return
         try:
             self.check_address(address, newest, len(datagram), now)
@@ -428,11 +503,9 @@ class Connection:
                 at_once |= self.on_data(segment, now)
             if segment.eliciting and self.state in ("open", "finished"):
                 self.acknowledge(number, at_once, now)
-        except Malformed as reason:
-            self.stats["malformed"] += 1
-            self.endpoint.log("malformed segment: %s" % reason)
         except Violation as reason:
-            self.close(VIOLATION, str(reason), now)
+            self.endpoint.log("violation: %s" % reason)
+            self.close(VIOLATION, "", now)
 
     # Receiving and acknowledging (section 4)
 
@@ -465,7 +538,15 @@ class Connection:
         fields = self.ack_fields(now)
         self.acknowledged_now()
         self.stats["acks"] += 1
-        self.transmit(struct.pack(">BB", 9, ACK) + fields, now, eliciting=False)
+        option = self.grease.option(64)
+        head = struct.pack(">BB", 9 + len(option), ACK | self.grease.flag())
+        self.transmit(head + fields[:7] + option + fields[7:], now, eliciting=False)
+
+    def send_control(self, kind, now, token=0, body=b"", flags=0, eliciting=True, address=None):
+        option = self.grease.option(64) if len(body) < 256 else b""
+        if eliciting and address is None:
+            option += self.ack_option(now, 240 - len(option))
+        self.transmit(control_segment(kind, token, body, flags | self.grease.flag(), option), now, eliciting, address)
 
     def ack_option(self, now, room):
         """Option 2, if an ACK is waiting and there is room for it (data offsets end at 255)."""
@@ -480,22 +561,21 @@ class Connection:
     def on_data(self, segment, now):
         """Returns whether it is to be acknowledged at once."""
         number = unwrap(segment.sequence, self.in_order)
-        if number < 0:
-            raise Malformed("sequence number before the first")
         at_once = bool(segment.flags & FIN)
-        if segment.flags & FIN:
-            if (self.peer_fin is not None and number != self.peer_fin) or number < max(self.highest, self.in_order):
-                raise Violation("FIN")
-            self.peer_fin = number
-        elif self.peer_fin is not None and number > self.peer_fin:
-            raise Violation("data behind FIN")
+        if number < 0 or number > self.in_order + WINDOW or not segment.is_sound:
+            self.stats["dropped"] += 1  # its packet number is acknowledged, what it carries is not
+            return at_once
         if self.state == "finished" and segment.flags & FIN:  # section 5: a repeated FIN extends the wait
             self.forget_at = max(self.forget_at, self.over_at + 3 * (now - self.over_at))
-        if number <= self.in_order or number in self.early:
+        if number <= self.in_order or number in self.early:  # with or without FIN: no violation
             self.counts[0] += 1
             return at_once
-        if number > self.in_order + WINDOW:
-            return at_once  # more than we allowed: dropped unacknowledged
+        if self.peer_fin is not None and (number > self.peer_fin or (segment.flags & FIN and number != self.peer_fin)):
+            raise Violation("data behind FIN, or a second FIN")
+        if segment.flags & FIN:
+            if number < self.highest:
+                raise Violation("data behind FIN")
+            self.peer_fin = number
         data = segment.payload
         if segment.piece is not None:
             data = self.assemble(number, segment)
@@ -510,28 +590,33 @@ class Connection:
             data = self.early.pop(self.in_order)
             self.received.update(data)
             self.received_bytes += len(data)
+            self.endpoint.deliver(data)
         return at_once
 
     def assemble(self, number, segment):
         """Pieces (section 4.1): the whole segment once all of it is there, else None.  One bit for each 64 bytes."""
         self.stats["pieces received"] += 1
         start, total = segment.piece
-        if number not in self.partial or len(self.partial[number][0]) != total:  # (own choice) another total begins anew
-            self.partial[number] = [bytearray(total), (1 << (total + 63) // 64) - 1]
-        kept = self.partial[number]
+        kept = self.partial.setdefault(number, [bytearray(total), (1 << (total + 63) // 64) - 1])
+        if len(kept[0]) != total:
+            self.stats["dropped"] += 1
+            return None
         kept[0][start:start + len(segment.payload)] = segment.payload
         kept[1] &= ~(((1 << (len(segment.payload) + 63) // 64) - 1) << start // 64)
         return None if kept[1] else bytes(kept[0])
 
     def on_control(self, segment, address, now):
-        """(section 2.2)"""
-        if segment.kind == PING and segment.token:
-            self.transmit(control_segment(PONG, segment.token), now, eliciting=False)
+        """(section 2.2)  An unknown kind that is not critical is ignored, and acknowledged like a PING."""
+        if not segment.is_sound:
+            self.stats["dropped"] += 1
+        elif segment.kind == PING and segment.token:
+            # Each at once, so that no number of them in a burst is too many
+            self.send_control(PONG, now, segment.token, eliciting=False)
         elif segment.kind == CHALLENGE:
             self.stats["challenges answered"] += 1
-            self.transmit(control_segment(RESPONSE, segment.token, segment.payload[:8]), now, eliciting=False, address=address)
+            self.send_control(RESPONSE, now, body=segment.payload[:8], eliciting=False, address=address)
         elif segment.kind == RESPONSE and self.validation is not None:
-            self.validation.answered(segment.payload[:8], address)
+            self.validation.answered(segment.payload[:8])
         elif segment.kind == CLOSE:
             code = int.from_bytes(segment.payload[:4], "big")
             if self.state == "open":
@@ -548,7 +633,7 @@ class Connection:
         for interval in ack.intervals:
             for is_received, start, length in interval:
                 start += last + 1
-                if is_received and start + length > self.next_sequence:
+                if start + length > self.next_sequence:
                     raise Violation("ACK of a number never sent")
                 target = received if is_received else missing
                 target += range(max(start, self.acknowledged + 1), min(start + length, self.next_sequence))
@@ -632,6 +717,8 @@ class Connection:
     # Sending (section 4)
 
     def send_segment(self, segment, now, flags=0):
+        if self.grease.now():
+            self.send_control(self.grease.kind(), now, body=self.grease.dice.randbytes(self.grease.dice.randrange(16)))
         flags |= segment.flags | (RTO if segment.sends else 0)
         segment.sends += 1
         segment.lost = False
@@ -639,7 +726,9 @@ class Connection:
         if flags & RTO:
             self.stats["retransmitted"] += 1
         if self.needs(segment) <= self.size:
-            option = self.ack_option(now, self.size - self.needs(segment))
+            room = self.size - self.needs(segment)
+            option = self.ack_option(now, room)
+            option += self.grease.option(min(room, 249) - len(option))
             segment.number, datagram = self.transmit(data_segment(flags, segment.sequence, option, segment.payload), now)
             segment.size = len(datagram)
         else:  # pieces: offsets are multiples of 64; the number of the last piece is that of the transmission
@@ -654,10 +743,10 @@ class Connection:
         self.allowance -= segment.size
 
     def next_segment(self):
-        room = self.size - OVERHEAD - (64 if self.options.ack_option else 0)
-        payload = self.stream[self.stream_at:self.stream_at + room]
+        room = self.size - OVERHEAD - (64 if self.options.ack_option else 8 if self.grease.now() else 0)
+        payload = bytes(self.endpoint.stream[self.stream_at:self.stream_at + room])
         self.stream_at += len(payload)
-        self.fin_sent = self.stream_at == len(self.stream)
+        self.fin_sent = self.endpoint.stream_ended and self.stream_at == len(self.endpoint.stream)
         segment = Outgoing(self.next_sequence, (SYN if self.next_sequence == 0 else 0) | (FIN if self.fin_sent else 0), payload)
         self.outstanding[self.next_sequence] = segment
         self.next_sequence += 1
@@ -672,8 +761,12 @@ class Connection:
             self.allowance = 10.0 * self.size
         self.allowance_at = now
 
+    def has_more(self):
+        """Whether there is something new to send, or the end of it to tell."""
+        return not self.fin_sent and (self.endpoint.stream_ended or self.stream_at < len(self.endpoint.stream))
+
     def blocked_by_peer(self):
-        return not self.fin_sent and self.next_sequence > self.edge
+        return self.has_more() and self.next_sequence > self.edge
 
     def flush(self, now):
         if self.state != "open":
@@ -689,7 +782,7 @@ class Connection:
             self.send_segment(segment, now)  # ignores the peer's window
             flight += segment.size
         else:
-            while not self.fin_sent and self.next_sequence <= self.edge and flight < self.window:
+            while self.has_more() and self.next_sequence <= self.edge and flight < self.window:
                 if self.allowance <= 0:
                     self.want_to_send = True
                     break
@@ -723,7 +816,7 @@ class Connection:
 
     def ping(self, now, flags=0):
         self.pings = True
-        self.transmit(control_segment(PING, 0, flags=flags, options=self.ack_option(now, 240)), now)
+        self.send_control(PING, now, flags=flags)
 
     # The address (section 4.1)
 
@@ -731,20 +824,25 @@ class Connection:
         v = self.validation
         if v is not None and address == v.new:
             v.heard += length
-        elif v is None and newest and address != self.address and now >= self.validation_allowed_at and self.state == "open":
+            return
+        if not newest or address == self.address or self.state != "open":
+            return
+        # While one goes on, another address has its turn once the first was asked twice
+        if v.asked > 1 if v is not None else now >= self.validation_allowed_at:
             self.endpoint.log("validating %s:%d" % address)
             self.validation = Validation(address, self.address, length, now, self.pto())
 
     def validate(self, now):
         v = self.validation
-        if v.repeats and now >= v.repeats[0]:
-            v.repeats.pop(0)
+        if now >= v.next:
+            v.next += v.pto * 2 ** v.asked
+            v.asked += 1
             shortest = OVERHEAD + 8  # of a CHALLENGE as a datagram
             room = min(SMALLEST, 3 * v.heard - v.spent)
             if room >= shortest:
                 v.spent += room
                 self.transmit(control_segment(CHALLENGE, 0, v.new_bytes + bytes(room - shortest)), now, address=v.new)
-            self.transmit(control_segment(CHALLENGE, 0, v.old_bytes), now, address=v.old)
+            self.send_control(CHALLENGE, now, body=v.old_bytes, address=v.old)
         if not v.old_answered and v.new_answered and now >= v.start + v.pto:
             self.endpoint.log("the peer is now at %s:%d" % v.new)
             self.stats["moves"] += 1
@@ -768,13 +866,13 @@ class Connection:
             self.forget_at = now + max(7 * self.pto(), 7.0)
 
     def close(self, code, reason, now):
-        self.endpoint.log("closing: %s" % reason)
-        if self.state == "gone":
+        if self.state in ("gone", "closing"):
             return
-        self.error = self.error or reason
+        self.endpoint.log("closing: %#x %s" % (code, reason))
+        self.error = self.error or "closed with %#x %s" % (code, reason)
         self.state, self.over_at, self.ack_at = "closing", now, None
         self.forget_at = now + max(7 * self.pto(), 0.25)
-        self.close_segment = control_segment(CLOSE, 0, struct.pack(">I", code) + reason.encode()[:1000])
+        self.close_segment = control_segment(CLOSE, 0, struct.pack(">I", code) + reason.encode()[:1000], self.grease.flag())
         self.transmit(self.close_segment, now, eliciting=False)
 
     def repeat_close(self, now):
@@ -832,18 +930,19 @@ class Validation:
 
     def __init__(self, new, old, heard, now, pto):
         self.new, self.old, self.heard, self.spent = new, old, heard, 0
-        self.start, self.pto = now, pto
+        self.start, self.pto = now, min(pto, 3.0)
         self.new_bytes, self.old_bytes = os.urandom(8), os.urandom(8)
         self.new_answered = self.old_answered = False
-        self.repeats = [now, now + pto, now + 3 * pto]  # "repeated after one and two further PTO"
-        self.end = now + 4 * pto                        # (own choice) when it has failed
+        self.next, self.asked = now, 0               # repeated one, three, seven ... PTO after the start
+        self.end = now + max(7 * self.pto, 1.0)      # when it has failed
 
-    def answered(self, body, address):
-        self.new_answered |= body == self.new_bytes and address == self.new
-        self.old_answered |= body == self.old_bytes and address == self.old
+    def answered(self, body):
+        """Wherever it came from."""
+        self.new_answered |= body == self.new_bytes
+        self.old_answered |= body == self.old_bytes
 
     def times(self):
-        return self.repeats[:1] + [self.end] + ([self.start + self.pto] if self.new_answered else [])
+        return [self.next, self.end] + ([self.start + self.pto] if self.new_answered else [])
 
 
 # --- The two roles: sockets and handshakes
@@ -852,7 +951,10 @@ class Validation:
 class Endpoint:
     def __init__(self, options, address):
         self.options, self.connection = options, None
-        self.stream = random.Random(options.seed).randbytes(options.bytes)
+        self.is_pipe = options.role == "pipe"
+        self.stream = bytearray() if self.is_pipe else random.Random(options.seed).randbytes(options.bytes)
+        self.stream_ended = not self.is_pipe
+        self.grease = Grease(options.seed, options.grease)
         self.dice = random.Random(options.seed ^ 0x5DEECE66D)
         self.identity = crypto.keypair()
         self.socket = None
@@ -893,8 +995,15 @@ class Endpoint:
             pass  # as good as lost
 
     def turn(self, deadline):
-        """Waits for datagrams until `deadline`, and hands over at most 32."""
-        select.select([self.socket], [], [], max(0.0, deadline - time.monotonic()))
+        """Waits for datagrams until `deadline`, and hands over at most 32; of a pipe also for its input."""
+        c, wanted = self.connection, [self.socket]
+        if c is not None and not self.stream_ended and c.state == "open" and len(self.stream) - c.stream_at < 1 << 20:
+            wanted.append(sys.stdin)
+        ready = select.select(wanted, [], [], max(0.0, deadline - time.monotonic()))[0]
+        if sys.stdin in ready:
+            more = os.read(sys.stdin.fileno(), 1 << 16)
+            self.stream += more
+            self.stream_ended = not more
         for _ in range(32):
             try:
                 datagram, control, _, address = self.socket.recvmsg(65535, 64)
@@ -906,6 +1015,11 @@ class Endpoint:
             if 38 <= len(datagram) <= 16384 and not self.lose(datagram):
                 self.handle(datagram, address, ecn, time.monotonic())
 
+    def deliver(self, data):
+        if self.is_pipe:
+            sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
+
     def run(self):
         if not self.handshake():
             return 1
@@ -915,9 +1029,10 @@ class Endpoint:
             c.tick(now)
             if c.state == "finished" and not reported:
                 reported = True
-                print("sent %d sha256 %s" % (len(self.stream), hashlib.sha256(self.stream).hexdigest()))
-                print("received %d sha256 %s" % (c.received_bytes, c.received.hexdigest()))
-                print("seconds %.2f" % (now - began), flush=True)
+                if not self.is_pipe:
+                    print("sent %d sha256 %s" % (len(self.stream), hashlib.sha256(self.stream).hexdigest()))
+                    print("received %d sha256 %s" % (c.received_bytes, c.received.hexdigest()))
+                    print("seconds %.2f" % (now - began), flush=True)
                 if self.options.no_linger:
                     break
             if c.state != "gone":
@@ -933,21 +1048,30 @@ class Endpoint:
         return self.options.peer is None or key == self.options.peer
 
 
+class Attempt:
+    """One message 1 of a dial, under an id and an ephemeral key of its own (section 3, Attempts)."""
+
+    def __init__(self, identity, grease, token, length, cookie):
+        self.id, self.noise, self.has_cookie_reply = new_id(), crypto.NoiseXX(True, identity), False
+        self.message1 = self.id + self.noise.write(1, payload(1, self.id, grease, length, token, cookie))
+
+
 class Initiator(Endpoint):
     def __init__(self, options):
         super().__init__(options, ("", 0))
         self.address = (socket.gethostbyname(options.host), options.port)
-        self.my_id = new_id()
-        self.noise = crypto.NoiseXX(True, self.identity)
-        # Message 1: padded to the smaller of 1400 and the largest datagram (section 3)
-        self.message1 = self.my_id + self.noise.write(1, payload(1, self.my_id, min(1400, LARGEST)))
-        self.message2 = self.message3 = None
+        self.token, self.cookie, self.attempts = os.urandom(16), None, []
+        self.my_id = self.ephemeral2 = self.message3 = None
+
+    def attempt(self, length):
+        self.attempts.append(Attempt(self.identity, self.grease, self.token, length, self.cookie))
+        self.transmit(self.attempts[-1].message1, self.address)
 
     def handshake(self):
-        """Message 1, byte for byte, at 0, 1, 3, 7 and 15 s; given up at 16 s (section 3, Repeats)."""
+        """Attempts at 0, 1, 3, 7 and 15 s, the later ones shorter; given up at 16 s (section 3, Attempts)."""
         start = time.monotonic()
         for at, until in ((0, 1), (1, 3), (3, 7), (7, 15), (15, 16)):
-            self.transmit(self.message1, self.address)
+            self.attempt(min(1400, LARGEST) if at == 0 else SMALLEST)
             while self.handshaking and time.monotonic() < start + until:
                 self.turn(start + until)
             if not self.handshaking:
@@ -956,24 +1080,35 @@ class Initiator(Endpoint):
         return False
 
     def handle(self, datagram, address, ecn, now):
-        if datagram[:8] != self.my_id:
-            return
         if self.handshaking:
-            self.on_message2(datagram, address, now)
-        elif self.connection is not None:
-            # One of our ids is data or message 2 (section 1); a repeated message 2 is recognised by its bytes (own choice)
-            if datagram == self.message2:
-                if not self.connection.confirmed:
+            for attempt in self.attempts:
+                if datagram[:8] == attempt.id and address == self.address:
+                    if datagram[8:16] == COOKIE_REPLY:
+                        self.on_cookie_reply(attempt, datagram)
+                    elif datagram[8:16] == NOISE:
+                        self.on_message2(attempt, datagram, address, now)
+                    return
+        elif self.connection is not None and datagram[:8] == self.my_id:
+            if datagram[8:16] == NOISE:
+                # Told by the ephemeral key that it begins with (section 3, Confirmation)
+                if datagram[16:48] == self.ephemeral2 and not self.connection.confirmed:
                     self.transmit(self.message3, self.address)
-            else:
+            elif datagram[8:15] != NOISE[:7]:
                 self.connection.receive(datagram, address, ecn, now)
 
-    def on_message2(self, datagram, address, now):
-        if address != self.address:
+    def on_cookie_reply(self, attempt, datagram):
+        """A cookie of any length up to 128, for one more attempt (section 3.2)."""
+        if not 40 <= len(datagram) <= 160 or datagram[16:32] != attempt.message1[8:24]:
             return
-        trial = copy.copy(self.noise)
+        self.cookie = datagram[32:]
+        if not attempt.has_cookie_reply and len(self.attempts) < 10:
+            attempt.has_cookie_reply = True
+            self.attempt(len(attempt.message1))
+
+    def on_message2(self, attempt, datagram, address, now):
+        trial = copy.copy(attempt.noise)
         try:
-            parameters = read_payload(2, trial.read(2, datagram[8:]))
+            parameters = read_payload(2, trial.read(2, datagram[16:]))
             if parameters[P_AEADS] != b"\x01":
                 raise Malformed("AEADs")
         except (crypto.Failed, Malformed) as reason:  # a message that does not authenticate changes nothing
@@ -983,21 +1118,19 @@ class Initiator(Endpoint):
         if not self.trusts(trial.rs):  # goes silent
             print("failed: the peer has another key", file=sys.stderr)
             return
-        self.message2 = datagram
-        asked = parameters.get(P_LENGTH3)
-        pad_to = struct.unpack(">H", asked)[0] if asked is not None else None
-        self.message3 = self.my_id + trial.write(3, payload(3, self.my_id, pad_to))
+        self.my_id, self.ephemeral2 = attempt.id, datagram[16:48]
+        self.message3 = parameters[P_ID] + NOISE + trial.write(3, payload(3, self.my_id, self.grease))  # under the responder's id
         self.transmit(self.message3, address)
-        self.connection = Connection(self, True, trial, self.my_id, parameters, address, self.stream, self.options, now, self.message3)
+        self.connection = Connection(self, True, trial, self.my_id, parameters, address, now, self.message3)
 
 
 class Responder(Endpoint):
     def __init__(self, options):
-        super().__init__(options, ("127.0.0.1", options.port))
+        super().__init__(options, (options.host, options.port))
         self.my_id = new_id()
-        self.open_handshakes = {}  # (initiator's id, address) -> [ephemeral key, noise, message 2, our id, time]
-        self.message3 = None
-        print("listening on %s:%d key %s" % (*self.socket.getsockname(), self.identity[1].hex()), flush=True)
+        self.open_handshakes = {}  # (initiator's id, address) -> [ephemeral key, noise, message 2, our id, time, early data]
+        print("listening on %s:%d key %s" % (*self.socket.getsockname(), self.identity[1].hex()), flush=True,
+              file=sys.stderr if self.is_pipe else sys.stdout)
 
     def handshake(self):
         while self.connection is None:
@@ -1005,16 +1138,23 @@ class Responder(Endpoint):
         return True
 
     def handle(self, datagram, address, ecn, now):
-        key = (datagram[:8], address)
         if self.connection is not None:
             if datagram[:8] == self.my_id:
-                self.connection.receive(datagram, address, ecn, now)
-            elif datagram == self.message3 and self.connection.state in ("open", "finished"):
-                self.connection.send_ack(now)  # every message 3 is answered with a sealed ACK (section 3, Confirmation)
+                if datagram[8:16] == NOISE:
+                    if self.connection.seen_top < 0:  # nothing sealed has opened yet
+                        self.connection.send_ack(now)  # every message 3 is answered with a sealed ACK (section 3, Confirmation)
+                elif datagram[8:15] != NOISE[:7]:
+                    self.connection.receive(datagram, address, ecn, now)
         elif self.is_message1(datagram):
-            self.on_message1(datagram, key, now)
-        elif key in self.open_handshakes:
-            self.on_message3(datagram, key, now)
+            self.on_message1(datagram, (datagram[:8], address), now)
+        else:
+            for key, known in list(self.open_handshakes.items()):
+                if known[3] == datagram[:8]:
+                    if datagram[8:16] == NOISE:
+                        self.on_message3(datagram, key, address, now)
+                    elif datagram[8:15] != NOISE[:7] and len(known[5]) < 10:  # held until message 3 comes (section 3, Early data)
+                        known[5].append((datagram, address, ecn))
+                    return
 
     @staticmethod
     def is_message1(d):
@@ -1027,7 +1167,7 @@ class Responder(Endpoint):
             try:
                 read_payload(1, noise.read(1, datagram[8:]))
                 my_id = new_id()
-                message2 = key[0] + noise.write(2, payload(2, my_id))
+                message2 = key[0] + NOISE + noise.write(2, payload(2, my_id, self.grease))
             except (crypto.Failed, Malformed) as reason:
                 self.log("message 1 dropped: %s" % reason)
                 return
@@ -1036,37 +1176,48 @@ class Responder(Endpoint):
                 del self.open_handshakes[old]
             if len(self.open_handshakes) >= 64:
                 return
-            known = self.open_handshakes[key] = [datagram[8:40], noise, message2, my_id, now]
+            known = self.open_handshakes[key] = [datagram[8:40], noise, message2, my_id, now, []]
         if known[0] == datagram[8:40]:  # one with another ephemeral key is dropped while the handshake is open
             self.transmit(known[2], key[1])
 
-    def on_message3(self, datagram, key, now):
-        _, noise, _, my_id, _ = self.open_handshakes[key]
+    def on_message3(self, datagram, key, address, now):
+        _, noise, _, my_id, _, early = self.open_handshakes[key]
         trial = copy.copy(noise)
         try:
-            parameters = read_payload(3, trial.read(3, datagram[8:]))
-            if parameters[P_ID] != key[0]:
-                raise Malformed("another id")
+            parameters = read_payload(3, trial.read(3, datagram[16:]))
         except (crypto.Failed, Malformed) as reason:
             self.log("message 3 dropped: %s" % reason)
             return
         if not self.trusts(trial.rs):  # the user is not told
             del self.open_handshakes[key]
             return
-        self.my_id, self.message3, self.handshaking = my_id, datagram, False
-        self.connection = Connection(self, False, trial, my_id, parameters, key[1], self.stream, self.options, now)
+        parameters[P_ID] = key[0]  # that of message 3 is ignored
+        self.my_id, self.handshaking = my_id, False
+        self.connection = Connection(self, False, trial, my_id, parameters, key[1], now)
+        reason = objection(parameters)
+        if reason is not None:  # now there are keys to say why under
+            self.connection.close(*reason, now)
+        elif address != key[1]:  # it has moved since message 1
+            self.connection.check_address(address, True, len(datagram), now)
+        for held, source, ecn in early:
+            self.connection.receive(held, source, ecn, now)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     roles = parser.add_subparsers(dest="role", required=True)
-    for role in ("send", "listen"):
+    for role in ("send", "listen", "pipe"):
         sub = roles.add_parser(role)
-        if role == "send":
-            sub.add_argument("host")
-        sub.add_argument("port", type=int)
-        sub.add_argument("bytes", type=int)
-        sub.add_argument("--seed", type=int, default=1, help="of the bytes sent and of the losses")
+        if role == "pipe":
+            way = sub.add_mutually_exclusive_group(required=True)
+            way.add_argument("--listen", metavar="HOST:PORT")
+            way.add_argument("--connect", metavar="HOST:PORT")
+        else:
+            sub.add_argument("host") if role == "send" else sub.set_defaults(host="127.0.0.1")
+            sub.add_argument("port", type=int)
+            sub.add_argument("bytes", type=int)
+        sub.add_argument("--seed", type=int, default=1, help="of the bytes sent, of the losses, and of what means nothing")
+        sub.add_argument("--grease", type=float, default=1 / 16, help="the share of segments with something that means nothing")
         sub.add_argument("--drop", type=float, default=0.0, help="probability that a datagram is dropped, in both directions")
         sub.add_argument("--peer", type=bytes.fromhex, help="the peer's static key in hexadecimal; without it any")
         sub.add_argument("--no-linger", action="store_true", help="exit as soon as the connection has finished")
@@ -1077,8 +1228,13 @@ def main():
         sub.add_argument("--mtu", type=int, default=0, help="after the handshake longer datagrams vanish, in both directions")
         sub.add_argument("--rebind", type=int, default=0, help="change our port when so many datagrams were sent")
     options = parser.parse_args()
+    if options.role == "pipe":
+        host, port = (options.listen or options.connect).rsplit(":", 1)
+        options.host, options.port = host, int(port)
+    else:
+        options.connect = None
     try:
-        return (Initiator if options.role == "send" else Responder)(options).run()
+        return (Initiator if options.role == "send" or options.connect else Responder)(options).run()
     except KeyboardInterrupt:
         return 130
 
