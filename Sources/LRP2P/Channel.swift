@@ -78,7 +78,7 @@ final class Channel: @unchecked Sendable {
       if orders.resume { engine.resume(peer) }
       if let close = orders.close, !hasSentClose {
         hasSentClose = true
-        engine.close(peer, code: close.code, reason: close.reason)
+        engine.close(peer, anyCode: close.code, reason: close.reason)
       }
       if orders.linger { engine.setTimer(at: engine.now + core.configuration.lingerInterval, token: peer.connectionID) }
     }

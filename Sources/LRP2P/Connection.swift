@@ -100,10 +100,14 @@ public final class Connection: Sendable {
   /// Ends the connection now, both ways; what is under way may be lost. All who wait get `closed(.local(code))`.
   ///
   /// - Parameters:
-  ///   - code: for the peer's program, which gets `CloseReason.remote`.
+  ///   - code: for the peer's program, which gets `CloseReason.remote`. Those from `CloseCode.firstOwn` on are the protocol's own.
   ///   - reason: for people, at most 1,000 bytes of UTF-8; the rest is cut off.
-  public func close(code: UInt32 = 0, reason: String = "") {
+  /// - Returns: `refused`, and nothing has changed, for one of the protocol's codes; else `done`.
+  @discardableResult
+  public func close(code: UInt32 = 0, reason: String = "") -> CommandResult {
+    guard code < CloseCode.firstOwn else { return .refused }
     if !channel.core.isForked { channel.close(code: code, reason: reason) }
+    return .done
   }
 
   /// Waits until the connection is over.

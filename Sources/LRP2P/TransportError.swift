@@ -66,6 +66,7 @@ extension CloseReason {
     case .keyRefused: "the peer has another key than expected"
     case .handshakeFailed: "no common version or cipher"
     case .protocolViolation: "the peer broke the protocol"
+    case .unsupported: "the peer uses something that this version does not know"
     case .keyExhausted: "too many forged datagrams"
     case .sequenceExhausted: "the peer cannot number more data in one connection"
     }

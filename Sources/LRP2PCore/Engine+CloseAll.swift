@@ -14,9 +14,11 @@ extension Engine {
   /// `local(code)`, and no other callback. A connection that begins while these leave may be closed with them.
   ///
   /// - Parameters:
-  ///   - code: for the peers' programs.
+  ///   - code: for the peers' programs; below `CloseCode.firstOwn`, or `CloseCode.goingAway`: `refused` for any other.
   ///   - reason: for people, at most 1,000 bytes of UTF-8; the rest is cut off.
-  public mutating func closeAll(code: UInt32, reason: String = "") {
+  @discardableResult
+  public mutating func closeAll(code: UInt32 = CloseCode.goingAway, reason: String = "") -> CommandResult {
+    guard code < CloseCode.firstOwn || code == CloseCode.goingAway else { return .refused }
     for slot in 0..<peers.slots where peers.flows.contains(slot) {
       switch peers.rows[slot].phase {
       case .established, .draining: close(slot, code: code, reason: reason)
@@ -26,6 +28,7 @@ extension Engine {
       }
     }
     closeOfResting = CloseOfResting(code: code, reason: reason, slots: 0..<peers.slots)
+    return .done
   }
 
   private static var mostReady: Int { 256 }

@@ -7,10 +7,7 @@ extension Engine {
     switch kind {
     case Control.ping:
       // Token 0 asks for an ACK only.
-      if token != 0 {
-        peers.flows[slot].owesPong = true
-        peers.flows[slot].pongToken = token
-      }
+      if token != 0 { peers.flows[slot].pongs.owe(token) }
     case Control.pong:
       if token != 0 { handler.pong(peer(slot), token: token, engine: &self) }
     case Control.challenge:
@@ -43,7 +40,8 @@ extension Engine {
     guard peers.rows[slot].phase != .draining, let segment = try? Segment.parse(plaintext) else { return }
     if peers.flows[slot].isClosedByUser {
       peers.flows[slot].lingerReceived += 1
-      if peers.flows[slot].lingerReceived >= peers.flows[slot].lingerAnswerAt, segment.kind != .control {
+      // Not to a CLOSE: two who have closed would have no end of it.
+      if peers.flows[slot].lingerReceived >= peers.flows[slot].lingerAnswerAt, segment.controlKind != Control.close {
         peers.flows[slot].lingerAnswerAt *= 2
         peers.flows[slot].owesClose = true
         makeReady(slot)

@@ -33,10 +33,7 @@ extension Engine {
     }
     counters.handshakesWithoutCookie &+= 1
     guard cookieReplies.mayAppend(now: now) else { return nil }
-    var reply = CookieReply()
-    reply.address = address
-    reply.id = id
-    reply.echo = (datagram.bigEndian64(8), datagram.bigEndian64(16))
+    var reply = CookieReply(to: address, answering: datagram)
     reply.attemptToken = HandshakeParameters.token(ofMessage1: datagram)
     cookieReplies.append(reply)
     return nil
@@ -60,19 +57,34 @@ extension Engine {
     return false
   }
 
+  /// A message 1 has none of our versions: its sender is told which there are, if that is paid for.
+  mutating func tellVersions(_ datagram: RawSpan, to address: Address) {
+    guard cookieReplies.mayAppend(now: now) else { return }
+    var reply = CookieReply(to: address, answering: datagram)
+    reply.tellsVersions = true
+    cookieReplies.append(reply)
+  }
+
   /// Writes replies into up to half of an outgoing batch: the rest is for peers.
   mutating func sendCookieReplies(into batch: inout DatagramBatch) {
     let limit = batch.count + max(batch.messages.count / 2, 1)
     while batch.count < limit, let reply = cookieReplies.first {
-      guard let place = batch.placeUnproved(CookieReply.length, for: reply.address, group: reply.id) else { return }
-      let cookie = cookieKeys.issue(
-        isLasting: false, to: reply.address, token: reply.attemptToken, now: now, suite: suite)
-      var bytes = batch.arena.mutableBytes(place, CookieReply.length)
-      reply.write(cookie, into: &bytes)
+      let length = reply.tellsVersions ? CookieReply.versionsLength : CookieReply.length
+      guard let place = batch.placeUnproved(length, for: reply.address, group: reply.id) else { return }
+      if reply.tellsVersions {
+        let random = randomWord()
+        var bytes = batch.arena.mutableBytes(place, length)
+        reply.writeVersions(meaningless: UInt8(truncatingIfNeeded: random), into: &bytes)
+      } else {
+        let cookie = cookieKeys.issue(
+          isLasting: false, to: reply.address, token: reply.attemptToken, now: now, suite: suite)
+        var bytes = batch.arena.mutableBytes(place, length)
+        reply.write(cookie, into: &bytes)
+        counters.cookieRepliesSent &+= 1
+      }
       cookieReplies.removeFirst()
-      counters.cookieRepliesSent &+= 1
       counters.datagramsSent &+= 1
-      counters.bytesSent &+= UInt64(CookieReply.length)
+      counters.bytesSent &+= UInt64(length)
     }
   }
 

@@ -7,7 +7,8 @@ extension Engine {
     guard peers.rows[slot].phase == .established, peers.flows[slot].receive.packetsUnread > 0 else { return false }
     switch reason {
     case .idleTimeout, .remote, .keyExhausted, .sequenceExhausted: return true
-    case .finished, .local, .handshakeTimeout, .keyRefused, .handshakeFailed, .protocolViolation, .unreadTimeout:
+    case .finished, .local, .handshakeTimeout, .keyRefused, .handshakeFailed, .protocolViolation, .unsupported,
+      .unreadTimeout:
       return false
     }
   }
@@ -76,7 +77,7 @@ extension Flow {
     epochs.wipePrevious()
     tail = TailRepetition()
     owesPing = false
-    owesPong = false
+    pongs = Pongs()
     pingToken = 0
     owesFirstAck = false
     probesOwed = 0

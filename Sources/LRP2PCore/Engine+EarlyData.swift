@@ -3,7 +3,8 @@
 
 extension Engine {
   mutating func hold(_ datagram: RawSpan, _ slot: Int, from address: Address) {
-    guard address == peers.rows[slot].address, peers.handshakes[slot].held < HeldDatagrams.maximumPerHandshake,
+    guard address == peers.rows[slot].address, !peers.handshakes[slot].isTurnedAway,
+      peers.handshakes[slot].held < HeldDatagrams.maximumPerHandshake,
       held.hold(datagram, connectionID: peers.rows[slot].connectionID, from: address, pool: &pool)
     else {
       counters.earlyDataRefused &+= 1

@@ -45,7 +45,7 @@ extension Engine {
       }
     case .answering:
       if peers.handshakes[slot].nextAttempt <= now {
-        counters.handshakesFailed &+= 1
+        if !peers.handshakes[slot].isTurnedAway { counters.handshakesFailed &+= 1 }
         move(slot, .abandoned)
         free(slot)
         return

@@ -1,7 +1,7 @@
 // The Noise XX handshake, in the order of its messages. A message that fails changes nothing but a counter.
 
 extension Engine {
-  private static var headerLength: Int { Datagram.handshakeHeaderLength }
+  private static var headerLength: Int { Datagram.message1HeaderLength }
 
   // MARK: Message 1
 
@@ -16,7 +16,8 @@ extension Engine {
 
   /// - Parameter length: of the datagram; what parameters do not need is padding.
   mutating func writeMessage1(
-    _ slot: Int, pinned: PublicKey?, versions: ProtocolVersions, token: (UInt64, UInt64), cookie: Cookie?, length: Int
+    _ slot: Int, pinned: PublicKey?, versions: ProtocolVersions, token: (UInt64, UInt64), cookie: ShownCookie?,
+    length: Int
   ) {
     var noise = newNoise(initiator: true)
     // Who dials between two turns knows no time; the next `transmit` does.
@@ -29,7 +30,7 @@ extension Engine {
 
     let written: Bool
     if versions == .original {
-      written = writeMessage(slot, payloadLength: 0, id: peers.rows[slot].connectionID)
+      written = writeMessage(slot, payloadLength: 0, id: peers.rows[slot].connectionID, kind: nil)
     } else {
       var parameters = ownParameters(slot)
       parameters.isPublic = true
@@ -38,13 +39,13 @@ extension Engine {
       parameters.hasAttemptToken = true
       parameters.cookie = cookie
       written = write(
-        parameters, slot, id: peers.rows[slot].connectionID,
+        parameters, slot, id: peers.rows[slot].connectionID, kind: nil,
         paddedTo: length - Self.headerLength - NoiseHandshake.message1Overhead)
     }
     precondition(written, "message 1 needs no key agreement")
   }
 
-  /// A handshake message, or a late one, for none of our ids.
+  /// What comes for none of our ids: message 1, or a handshake message of the original.
   mutating func receiveHandshake<H: Handler>(
     _ datagram: RawSpan, id: UInt64, from address: Address, _ handler: inout H
   ) {
@@ -59,7 +60,7 @@ extension Engine {
       } else if peers.rows[slot].isOriginal {
         receiveOriginalMessage3(datagram, slot, &handler)
       } else {
-        receiveMessage3(datagram, slot, &handler)
+        counters.unknownConnection &+= 1
       }
     } else if configuration.acceptsConnections, HandshakeParameters.isMessage1(datagram) {
       guard let proof = admitsMessage1(datagram, id: id, from: address) else { return }
@@ -82,7 +83,12 @@ extension Engine {
       counters.handshakesMalformed &+= 1
       return
     }
-    guard parameters.offersVersion1, let aead = choose(parameters) else {
+    guard parameters.offersVersion1 else {
+      counters.handshakesIncompatible &+= 1
+      tellVersions(datagram, to: address)
+      return
+    }
+    guard parameters.unknownCritical == nil, let aead = choose(parameters) else {
       counters.handshakesIncompatible &+= 1
       return
     }
@@ -113,9 +119,8 @@ extension Engine {
     peers.rows[slot].takesMerged = parameters.takesMerged
     var parametersOfOurs = ownParameters(slot)
     parametersOfOurs.offer(aead)
-    if let mark = ids.mark { parametersOfOurs.message3Length = UInt16(mark.message3Length(id)) }
-    parametersOfOurs.cookie = lastingCookie(for: address)
-    answer(slot, payloadLength: writePayload(parametersOfOurs))
+    parametersOfOurs.cookie = ShownCookie(lastingCookie(for: address))
+    answer(slot, payloadLength: writePayload(parametersOfOurs), kind: .noise)
   }
 
   /// Takes a slot for a connection whose message 1 was read; `nil` when there is none.
@@ -140,8 +145,8 @@ extension Engine {
   }
 
   /// Writes message 2 around the payload in `scratch`; frees the slot when the initiator's key is of low order.
-  mutating func answer(_ slot: Int, payloadLength: Int) {
-    guard writeMessage(slot, payloadLength: payloadLength, id: peers.rows[slot].remoteID) else {
+  mutating func answer(_ slot: Int, payloadLength: Int, kind: HandshakeKind?) {
+    guard writeMessage(slot, payloadLength: payloadLength, id: peers.rows[slot].remoteID, kind: kind) else {
       counters.authenticationFailures &+= 1
       move(slot, .refused)
       free(slot)
@@ -180,7 +185,8 @@ extension Engine {
 
   // MARK: Message 2
 
-  mutating func receiveMessage2<H: Handler>(
+  /// What comes for an id that was dialled with.
+  mutating func receiveAnswer<H: Handler>(
     _ datagram: RawSpan, _ slot: Int, from address: Address, _ handler: inout H
   ) {
     guard peers.rows[slot].address == address else {
@@ -191,12 +197,34 @@ extension Engine {
       counters.late &+= 1
       return
     }
-    if datagram.byteCount == CookieReply.length {
-      receiveCookieReply(datagram, slot)
-      return
+    switch Datagram.handshakeKind(datagram) {
+    case .cookieReply: receiveCookieReply(datagram, slot)
+    case .versions:
+      if CookieReply.lacksVersion1(
+        datagram, answering: peers.handshakes[slot].datagram.bytes(0, peers.handshakes[slot].length))
+      {
+        counters.datagramsAccepted &+= 1
+        doubt(slot, .handshakeFailed)
+      } else {
+        counters.handshakesMalformed &+= 1
+      }
+    case .noise:
+      receiveMessage2(
+        datagram.extracting(Datagram.handshakeHeaderLength..<datagram.byteCount), slot, from: address, &handler)
+    case nil:
+      guard peers.handshakes[slot].versions != .version1 else {
+        counters.handshakesMalformed &+= 1
+        return
+      }
+      receiveOriginalMessage2(
+        datagram.extracting(Self.headerLength..<datagram.byteCount), slot, from: address, &handler)
     }
-    let message = datagram.extracting(Self.headerLength..<datagram.byteCount)
-    guard message.byteCount >= NoiseHandshake.message2Overhead else {
+  }
+
+  private mutating func receiveMessage2<H: Handler>(
+    _ message: RawSpan, _ slot: Int, from address: Address, _ handler: inout H
+  ) {
+    guard peers.handshakes[slot].versions != .original, message.byteCount >= NoiseHandshake.message2Overhead else {
       counters.handshakesMalformed &+= 1
       return
     }
@@ -206,13 +234,10 @@ extension Engine {
       counters.authenticationFailures &+= 1
       return
     }
-    if length == 0 {
-      receiveOriginalMessage2(noise, slot, from: address, &handler)
-      return
-    }
-    guard peers.handshakes[slot].versions != .original,
+    guard
       let parameters = try? HandshakeParameters.parse(scratch.bytes(0, length)), parameters.offersVersion1,
-      parameters.hasReceiveID, parameters.aeadCount == 1, let aead = choose(parameters)
+      parameters.unknownCritical == nil, parameters.hasReceiveID, parameters.aeadCount == 1,
+      let aead = choose(parameters)
     else {
       counters.handshakesIncompatible &+= 1
       doubt(slot, .handshakeFailed)
@@ -238,14 +263,8 @@ extension Engine {
     if let cookie = parameters.cookie { rememberedCookies[address] = cookie }
     if !peers.handshakes[slot].isRepeated { sampleHandshake(slot) }
 
-    // Message 3 travels under the initiator's id, as the whole handshake does, and is as long as the responder asks.
-    let asked = min(Int(parameters.message3Length), Datagram.smallestPath)
     let parametersOfOurs = ownParameters(slot)
-    guard
-      write(
-        parametersOfOurs, slot, id: peers.rows[slot].connectionID,
-        paddedTo: asked - Self.headerLength - NoiseHandshake.message3Overhead)
-    else {
+    guard write(parametersOfOurs, slot, id: peers.rows[slot].remoteID, kind: .noise) else {
       counters.authenticationFailures &+= 1
       end(slot, .handshakeFailed, &handler)
       return
@@ -276,33 +295,52 @@ extension Engine {
     !peers.rows[slot].isConfirmed && !peers.rows[slot].isIncoming && peers.handshakes.contains(slot)
   }
 
-  /// Message 3 went missing: until a sealed datagram has opened, message 2 may come again.
-  mutating func repeatsMessage2(_ datagram: RawSpan, _ slot: Int) -> Bool {
-    guard awaitsConfirmation(slot),
-      datagram.byteCount >= Self.headerLength + NoiseHandshake.message2Overhead,
-      PublicKey(bytes: datagram.extracting(8..<40)) == peers.handshakes[slot].answeredKey
-    else { return false }
-    peers.rows[slot].owesHandshake = true
+  /// A handshake message has come for a connection that has its keys. Until a sealed datagram has opened, the other side may lack our
+  /// last one: the initiator repeats message 3 for a repeated message 2, the responder answers a repeated message 3 with an ACK.
+  mutating func receiveRepeated(_ datagram: RawSpan, _ slot: Int, from address: Address) {
+    guard Datagram.handshakeKind(datagram) == .noise, !peers.rows[slot].isConfirmed,
+      peers.rows[slot].isIncoming ? repeatsMessage3(slot, from: address) : repeatsMessage2(datagram, slot)
+    else {
+      counters.late &+= 1
+      return
+    }
+    counters.datagramsAccepted &+= 1
+    if peers.rows[slot].isIncoming {
+      wake(slot)
+      peers.flows[slot].owesFirstAck = true
+    } else {
+      peers.rows[slot].owesHandshake = true
+    }
     makeReady(slot)
-    return true
+  }
+
+  private func repeatsMessage2(_ datagram: RawSpan, _ slot: Int) -> Bool {
+    let start = Datagram.handshakeHeaderLength
+    return awaitsConfirmation(slot) && datagram.byteCount >= start + NoiseHandshake.message2Overhead
+      && PublicKey(bytes: datagram.extracting(start..<start + 32)) == peers.handshakes[slot].answeredKey
+  }
+
+  private func repeatsMessage3(_ slot: Int, from address: Address) -> Bool {
+    peers.rows[slot].phase == .established && peers.rows[slot].address == address
   }
 
   // MARK: Message 3
 
-  private mutating func receiveMessage3<H: Handler>(_ datagram: RawSpan, _ slot: Int, _ handler: inout H) {
-    let message = datagram.extracting(Self.headerLength..<datagram.byteCount)
-    guard peers.rows[slot].phase == .answering else {
-      // Repeated: what the initiator lacks is a sealed datagram of ours.
-      guard peers.rows[slot].phase == .established, !peers.rows[slot].isConfirmed else {
-        counters.late &+= 1
-        return
-      }
+  /// A handshake message for an id that message 2 has told.
+  mutating func receiveMessage3<H: Handler>(
+    _ datagram: RawSpan, _ slot: Int, from address: Address, _ handler: inout H
+  ) {
+    guard Datagram.handshakeKind(datagram) == .noise, !peers.rows[slot].isOriginal else {
+      counters.handshakesOutOfPlace &+= 1
+      return
+    }
+    if peers.handshakes[slot].isTurnedAway {
       counters.datagramsAccepted &+= 1
-      wake(slot)
-      peers.flows[slot].owesFirstAck = true
+      peers.rows[slot].owesHandshake = true
       makeReady(slot)
       return
     }
+    let message = datagram.extracting(Datagram.handshakeHeaderLength..<datagram.byteCount)
     var noise = peers.handshakes[slot].noise
     defer { noise.wipe() }
     guard let length = readPayload(message, with: &noise) else {
@@ -310,14 +348,28 @@ extension Engine {
       return
     }
     let key = noise.remoteStatic
-    let parameters = try? HandshakeParameters.parse(scratch.bytes(0, length))
-    guard parameters == nil || isWithinLimits(key, peers.rows[slot].address) else {
+    guard let parameters = try? HandshakeParameters.parse(scratch.bytes(0, length)) else {
+      counters.handshakesMalformed &+= 1
       refuse(slot)
       return
     }
-    guard let parameters, handler.accepts(key: key, from: peers.rows[slot].address) else {
-      if parameters == nil { counters.handshakesMalformed &+= 1 } else { counters.keysRefused &+= 1 }
-      refuse(slot)
+    if let unknown = parameters.unknownCritical {
+      counters.handshakesIncompatible &+= 1
+      turnAway(slot, noise, CloseCode.unknownCritical, unknown.text)
+      return
+    }
+    guard parameters.offersVersion1 else {
+      counters.handshakesIncompatible &+= 1
+      turnAway(slot, noise, CloseCode.noCommonProtocol, "no common version")
+      return
+    }
+    guard isWithinLimits(key, peers.rows[slot].address) else {
+      turnAway(slot, noise, CloseCode.resources, "too many connections")
+      return
+    }
+    guard handler.accepts(key: key, from: peers.rows[slot].address) else {
+      counters.keysRefused &+= 1
+      turnAway(slot, noise, CloseCode.keyRefused, "key refused")
       return
     }
     peers.handshakes[slot].noise = noise
@@ -332,13 +384,10 @@ extension Engine {
     dropOtherAttempts(of: slot)
     peers.dropHandshakeRow(slot)
     begin(slot, .message3, &handler)
-  }
-
-  /// Silently: what has come authentically is not wanted.
-  mutating func refuse(_ slot: Int) {
-    counters.handshakesFailed &+= 1
-    move(slot, .refused)
-    free(slot)
+    // It has got another address since message 1, and is asked there.
+    if address != peers.rows[slot].address, peers.rows[slot].phase == .established {
+      beginValidation(slot, of: address, bytes: datagram.byteCount)
+    }
   }
 
   // MARK: Shared steps
@@ -357,6 +406,7 @@ extension Engine {
     // Now and then a parameter that means nothing, so that skipping unknown ones stays true of every peer.
     let random = randomWord()
     if random & 3 == 0 { parameters.reservedType = UInt16(truncatingIfNeeded: random >> 32) | 0x8000 }
+    if random & 12 == 0 { parameters.reservedVersion = UInt8(truncatingIfNeeded: random >> 48) | 1 }
     return parameters
   }
 
@@ -374,17 +424,19 @@ extension Engine {
     return parameters.write(into: &payload, paddedTo: paddedTo)
   }
 
-  private mutating func write(_ parameters: HandshakeParameters, _ slot: Int, id: UInt64, paddedTo: Int = 0) -> Bool {
+  private mutating func write(
+    _ parameters: HandshakeParameters, _ slot: Int, id: UInt64, kind: HandshakeKind?, paddedTo: Int = 0
+  ) -> Bool {
     let length = writePayload(parameters, paddedTo: paddedTo)
-    return writeMessage(slot, payloadLength: length, id: id)
+    return writeMessage(slot, payloadLength: length, id: id, kind: kind)
   }
 
   /// Writes the next handshake message into the row's datagram, around the payload at the start of `scratch`; `false`
   /// when the key agreement gives zero.
-  mutating func writeMessage(_ slot: Int, payloadLength: Int, id: UInt64) -> Bool {
+  mutating func writeMessage(_ slot: Int, payloadLength: Int, id: UInt64, kind: HandshakeKind?) -> Bool {
     let suite = self.suite
     hasHandledSecrets = true
-    return peers.handshakes[slot].write(scratch, payloadLength, id: id, secrets: secrets, suite: suite)
+    return peers.handshakes[slot].write(scratch, payloadLength, id: id, kind: kind, secrets: secrets, suite: suite)
   }
 
   /// Reads a handshake message; its payload stands at the start of `scratch`.
@@ -402,7 +454,7 @@ extension Engine {
     peers.flows[slot].roundTrip.update(sample: now - sent, acknowledgementDelay: 0)
   }
 
-  private mutating func agreeKeys(_ slot: Int, _ aead: AEAD) {
+  mutating func agreeKeys(_ slot: Int, _ aead: AEAD) {
     let isInitiator = !peers.rows[slot].isIncoming
     var secrets = peers.handshakes[slot].noise.split(suite: suite)
     let hash = peers.handshakes[slot].noise.handshakeHash

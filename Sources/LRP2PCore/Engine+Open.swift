@@ -73,13 +73,13 @@ extension Engine {
     }
     switch peers.rows[slot].phase {
     case .dialling:
-      receiveMessage2(batch.arena.bytes(offset, length), slot, from: message.address, &handler)
+      receiveAnswer(batch.arena.bytes(offset, length), slot, from: message.address, &handler)
     case .established, .closing, .draining, .lingering:
-      if !peers.rows[slot].isConfirmed, repeatsMessage2(batch.arena.bytes(offset, length), slot) {
-        counters.datagramsAccepted &+= 1
+      let packetNumber = batch.arena.bytes(offset + 8, 8).bigEndian64(0)
+      if Datagram.isHandshake(packetNumber) {
+        receiveRepeated(batch.arena.bytes(offset, length), slot, from: message.address)
         return
       }
-      let packetNumber = batch.arena.bytes(offset + 8, 8).bigEndian64(0)
       // A dial that has failed has none.
       guard peers.keys[PeerTable.openingRow(slot)].aead != 0 else {
         counters.late &+= 1
@@ -116,8 +116,12 @@ extension Engine {
         connectionID: peers.rows[slot].connectionID, slot: Int32(slot), message: Int32(index), ecn: message.ecn)
       openCount += 1
     case .answering:
-      // Data that has overtaken message 3.
-      hold(batch.arena.bytes(offset, length), slot, from: message.address)
+      if Datagram.isHandshake(batch.arena.bytes(offset + 8, 8).bigEndian64(0)) {
+        receiveMessage3(batch.arena.bytes(offset, length), slot, from: message.address, &handler)
+      } else {
+        // Data that has overtaken message 3.
+        hold(batch.arena.bytes(offset, length), slot, from: message.address)
+      }
     case .free, .forwarding:
       counters.late &+= 1
     }

@@ -7,14 +7,18 @@ extension Engine {
     guard peers.rows[slot].phase == .established, !peers.rows[slot].isOriginal else { return }
     let isNewest = peers.flows[slot].replay.highest == packetNumber
     if peers.flows[slot].path.heard(from: address, bytes: bytes, isNewest: isNewest, now: now) {
-      counters.pathValidations &+= 1
-      peers.flows[slot].path.begin(
-        address, bytes: bytes, challenges: (randomWord(), randomWord()),
-        probeTimeout: min(peers.flows[slot].probeTimeout, .seconds(3)), now: now)
+      beginValidation(slot, of: address, bytes: bytes)
     } else if isNewest, peers.flows[slot].path.putsOff(now: now) {
       counters.pathValidationsPutOff &+= 1
     }
     touch(slot)
+  }
+
+  mutating func beginValidation(_ slot: Int, of address: Address, bytes: Int) {
+    counters.pathValidations &+= 1
+    peers.flows[slot].path.begin(
+      address, bytes: bytes, challenges: (randomWord(), randomWord()),
+      probeTimeout: min(peers.flows[slot].probeTimeout, .seconds(3)), now: now)
   }
 
   /// RESPONSE: of the candidate, of the old address, or of a probe for the path's size.

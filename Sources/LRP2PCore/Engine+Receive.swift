@@ -52,26 +52,46 @@ extension Engine {
       counters.malformed &+= 1
       return
     }
+    if let unknown = segment.unknownCritical {
+      counters.unknownCritical &+= 1
+      end(slot, .unsupported, telling: unknown.text, &handler)
+      return
+    }
+    let payload = plaintext.extracting(segment.payloadOffset..<plaintext.byteCount)
+    // A segment is taken as a whole or not at all.
+    var block: AckBlock?
+    if segment.kind == .ack || segment.ackOptionLength > 0 {
+      let bytes =
+        segment.kind == .ack
+        ? payload
+        : plaintext.extracting(segment.ackOptionOffset + 7..<segment.ackOptionOffset + segment.ackOptionLength)
+      do throws(Malformed) { block = try AckBlock.parse(bytes) } catch {
+        counters.acksMalformed &+= 1
+        return
+      }
+    }
     if segment.isAckEliciting {
       peers.flows[slot].owesAck(
         packetNumber, ecn: ecn, atOnce: segment.has(SegmentFlag.ackNow) || segment.has(SegmentFlag.fin),
         maximumDelay: configuration.maximumAckDelay, now: now)
     }
-    let payload = plaintext.extracting(segment.payloadOffset..<plaintext.byteCount)
     switch segment.kind {
     case .data:
       receiveData(segment, payload, slot, &handler)
     case .ack:
-      receiveAck(lastInOrder: segment.number, window: segment.window, payload, slot, &handler)
+      if let block {
+        receiveAck(block, lastInOrder: segment.number, window: segment.window, payload, slot, &handler)
+      }
     case .control:
       receiveControl(segment.controlKind, token: segment.token, payload, slot, from: source, &handler)
     }
-    if segment.ackOptionLength > 0, peers.rows[slot].phase == .established {
+    if let block, segment.kind != .ack, peers.rows[slot].phase == .established {
       let option = plaintext.extracting(
         segment.ackOptionOffset..<segment.ackOptionOffset + segment.ackOptionLength)
       let window = UInt32(option.bigEndian16(4)) << 8 | UInt32(option.byte(6))
       receiveAck(
-        lastInOrder: option.bigEndian32(0), window: window, option.extracting(7..<option.byteCount), slot, &handler)
+        block, lastInOrder: option.bigEndian32(0), window: window, option.extracting(7..<option.byteCount), slot,
+        &handler)
     }
   }
 
@@ -198,14 +218,10 @@ extension Engine {
 
   // MARK: ACK
 
+  /// - Parameter bytes: those that `block` was read from.
   private mutating func receiveAck<H: Handler>(
-    lastInOrder: UInt32, window: UInt32, _ bytes: RawSpan, _ slot: Int, _ handler: inout H
+    _ block: AckBlock, lastInOrder: UInt32, window: UInt32, _ bytes: RawSpan, _ slot: Int, _ handler: inout H
   ) {
-    let block: AckBlock
-    do throws(Malformed) { block = try AckBlock.parse(bytes) } catch {
-      counters.acksMalformed &+= 1
-      return
-    }
     // 0 also stands for "none yet".
     guard block.largestPacketNumber == 0 || block.largestPacketNumber < peers.rows[slot].sendPacketNumber else {
       counters.acksOfUnsent &+= 1
@@ -298,7 +314,9 @@ extension Engine {
   }
 
   /// The connection is over for its user, at once or as soon as the reader has had what was acknowledged; then the slot lingers.
-  mutating func end<H: Handler>(_ slot: Int, _ reason: CloseReason, _ handler: inout H) {
+  ///
+  /// - Parameter text: for people at the peer, where it is told.
+  mutating func end<H: Handler>(_ slot: Int, _ reason: CloseReason, telling text: String = "", _ handler: inout H) {
     if isUnread(slot, reason) {
       drain(slot, reason)
       handler.draining(peer(slot), reason: reason, engine: &self)
@@ -308,16 +326,19 @@ extension Engine {
       switch reason {
       case .handshakeTimeout, .idleTimeout: .abandoned
       case .keyRefused, .handshakeFailed: .refused
-      case .finished, .local, .remote, .protocolViolation, .keyExhausted, .sequenceExhausted, .unreadTimeout: .closed
+      case .finished, .local, .remote, .protocolViolation, .unsupported, .keyExhausted, .sequenceExhausted,
+        .unreadTimeout:
+        .closed
       }
     let wasDialling = peers.rows[slot].phase == .dialling
     if wasDialling { dropFollowers(of: slot, but: slot) }
     move(slot, event)
-    if reason == .protocolViolation, !peers.rows[slot].isOriginal {
+    if let code = reason.toldCode, !peers.rows[slot].isOriginal {
       // Told to the peer like a close of our own.
       peers.flows[slot].isClosedByUser = true
       peers.flows[slot].owesClose = true
-      peers.flows[slot].closeCode = Control.protocolViolationCode
+      peers.flows[slot].closeCode = code
+      peers.flows[slot].closeReason = text
       makeReady(slot)
     }
     releaseCells(slot)
@@ -327,5 +348,19 @@ extension Engine {
     if wasDialling { counters.handshakesFailed &+= 1 }
     touch(slot)
     handler.closed(peer(slot), reason: reason, engine: &self)
+  }
+}
+
+extension CloseReason {
+  /// The code that tells the peer of an end which it does not know of.
+  fileprivate var toldCode: UInt32? {
+    switch self {
+    case .protocolViolation: CloseCode.violation
+    case .unsupported: CloseCode.unknownCritical
+    case .keyExhausted: CloseCode.exhausted
+    case .finished, .local, .remote, .handshakeTimeout, .idleTimeout, .unreadTimeout, .keyRefused, .handshakeFailed,
+      .sequenceExhausted:
+      nil
+    }
   }
 }

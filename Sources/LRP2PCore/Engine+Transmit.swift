@@ -280,11 +280,9 @@ extension Engine {
       else { return false }
       peers.flows[slot].pingToken = 0
     }
-    if peers.flows[slot].owesPong {
-      guard sendControl(slot, Control.pong, token: peers.flows[slot].pongToken, flags: 0, into: &batch) else {
-        return false
-      }
-      peers.flows[slot].owesPong = false
+    while let token = peers.flows[slot].pongs.first {
+      guard sendControl(slot, Control.pong, token: token, flags: 0, into: &batch) else { return false }
+      peers.flows[slot].pongs.removeFirst()
     }
     return true
   }
@@ -292,30 +290,35 @@ extension Engine {
   private mutating func sendControl(
     _ slot: Int, _ kind: UInt16, token: UInt16, flags: UInt8, into batch: inout DatagramBatch
   ) -> Bool {
-    let length = Datagram.headerLength + Segment.controlLength + Datagram.tagLength
+    // Now and then with a flag and an option that mean nothing, so that skipping what is unknown stays true of every peer.
+    let random = randomWord()
+    let optionLength = random & 3 == 0 ? 2 + Int(random >> 8 & 7) : 0
+    let length = Datagram.headerLength + Segment.controlLength + optionLength + Datagram.tagLength
     guard let place = append(length, slot, &batch) else { return false }
     _ = begin(slot, place, length, &batch)
-    var bytes = batch.arena.mutableBytes(place + Datagram.headerLength, Segment.controlLength)
-    Segment.writeControl(flags: flags, kind: kind, token: token, into: &bytes)
+    var bytes = batch.arena.mutableBytes(place + Datagram.headerLength, Segment.controlLength + optionLength)
+    Segment.writeControl(
+      flags: flags | (optionLength > 0 ? SegmentFlag.ignored : 0), kind: kind, token: token, into: &bytes)
+    if optionLength > 0 {
+      bytes.setByte(0, UInt8(Segment.controlLength + optionLength))
+      bytes.setByte(Segment.controlLength, SegmentOption.meaningless(random >> 16))
+      bytes.setByte(Segment.controlLength + 1, UInt8(optionLength - 2))
+      for index in 2..<optionLength {
+        bytes.setByte(Segment.controlLength + index, UInt8(truncatingIfNeeded: random >> (24 + 5 * UInt64(index))))
+      }
+    }
     return true
   }
 
   private mutating func sendClose(_ slot: Int, into batch: inout DatagramBatch) -> Bool {
     let reason = peers.flows[slot].closeReason
-    let reasonLength = min(reason.utf8.count, Control.longestReason)
-    let length =
-      Datagram.headerLength + Segment.controlLength + 4 + reasonLength + Datagram.tagLength
+    let bodyLength = Control.closeLength(reason)
+    let length = Datagram.headerLength + Segment.controlLength + bodyLength + Datagram.tagLength
     guard let place = append(length, slot, &batch) else { return false }
     _ = begin(slot, place, length, &batch)
-    var bytes = batch.arena.mutableBytes(
-      place + Datagram.headerLength, Segment.controlLength + 4 + reasonLength)
+    var bytes = batch.arena.mutableBytes(place + Datagram.headerLength, Segment.controlLength + bodyLength)
     Segment.writeControl(flags: 0, kind: Control.close, token: 0, into: &bytes)
-    bytes.setBigEndian32(Segment.controlLength, peers.flows[slot].closeCode)
-    var at = Segment.controlLength + 4
-    for byte in reason.utf8.prefix(reasonLength) {
-      bytes.setByte(at, byte)
-      at += 1
-    }
+    Control.writeClose(peers.flows[slot].closeCode, reason, at: Segment.controlLength, into: &bytes)
     peers.flows[slot].owesClose = false
     return true
   }
@@ -324,8 +327,7 @@ extension Engine {
 
   private mutating func sendHandshake(_ slot: Int, into batch: inout DatagramBatch) -> Bool {
     let length = peers.handshakes[slot].length
-    // A dial's messages travel under its own id, not under the one that its data goes to.
-    let id = peers.rows[slot].isIncoming ? peers.rows[slot].remoteID : peers.rows[slot].connectionID
+    let id = peers.rows[slot].remoteID
     let address = peers.rows[slot].address
     let place =
       peers.rows[slot].phase == .answering && !peers.handshakes[slot].receivesNow

@@ -84,7 +84,7 @@ public struct Engine: ~Copyable {
     self.ids = ids
     self.configuration = configuration
     self.suite = suite
-    secrets = EngineSecrets(staticKey: secretKey, memory: memory)
+    secrets = EngineSecrets(staticKey: secretKey, suite: suite, memory: memory)
     publicKey = suite.publicKey(of: secretKey)
     identities = ConnectionCounter(seed: seed &+ 1)
     networks = ConnectionCounter(seed: seed &+ 2)
@@ -168,10 +168,17 @@ public struct Engine: ~Copyable {
   /// follows with `local(code)`, and no other callback before it.
   ///
   /// - Parameters:
-  ///   - code: for the peer's program.
+  ///   - code: for the peer's program. Those from `CloseCode.firstOwn` on are the protocol's own: `refused`.
   ///   - reason: for people, at most 1,000 bytes of UTF-8; the rest is cut off.
   @discardableResult
   public mutating func close(_ peer: Peer, code: UInt32, reason: String = "") -> CommandResult {
+    guard code < CloseCode.firstOwn else { return .refused }
+    return close(peer, anyCode: code, reason: reason)
+  }
+
+  /// The same for the library's own reasons.
+  @discardableResult
+  package mutating func close(_ peer: Peer, anyCode code: UInt32, reason: String = "") -> CommandResult {
     guard let slot = readable(peer) else { return .ended }
     close(slot, code: code, reason: reason)
     return .done

@@ -16,7 +16,7 @@ public struct EngineConfiguration: Sendable {
   /// strangers have to prove their address, of which so many are answered, too: 1 … 16,777,216.
   public var maximumHalfOpenPerPrefix = 2048
   /// Incoming connections of one key at the same time, from message 3 until the slot is free, a few seconds after the end; a further
-  /// one is refused like a key, in silence: 1 … 16,777,216, or 0 for no limit.
+  /// one is refused like a key: 1 … 16,777,216, or 0 for no limit.
   public var maximumConnectionsPerIdentity = 0
   /// The same for those from one network (IPv4 /24, IPv6 /48), whoever they are. One that moves there is not refused, and counts.
   public var maximumConnectionsPerPrefix = 0
@@ -59,6 +59,9 @@ public struct EngineConfiguration: Sendable {
   public var aeads: [AEAD] = [.aes256GCM, .chacha20Poly1305]
   /// Whether connections from others are accepted.
   public var acceptsConnections = true
+  /// Whether a peer that is refused after its handshake is told why (`CloseCode.keyRefused`, `resources`, `noCommonProtocol`), and need
+  /// not find out by silence. Whoever dials then learns whether his key is wanted.
+  public var tellsRefusals = true
   /// Whether a listener also takes connections of the original peer (version 0). Its static keys are throw-away, so
   /// `Handler.accepts` sees a key that it has never seen, and anyone in the middle can read along.
   public var acceptsOriginal = false

@@ -82,6 +82,8 @@ public struct EngineStatistics: Sendable, BitwiseCopyable {
   public var piecesEvicted: UInt64 = 0
   /// CONTROL segments of a kind that this version does not know: ignored.
   public var unknownControl: UInt64 = 0
+  /// Flags, options and kinds that this version does not know and must not ignore. This ends the connection.
+  public var unknownCritical: UInt64 = 0
   /// CHALLENGEs that went unanswered, as two others of the connection still waited for their answer.
   public var challengesOverLimit: UInt64 = 0
   /// RESPONSEs to no question that waits for one: late, repeated or made up.

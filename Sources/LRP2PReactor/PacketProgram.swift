@@ -93,7 +93,7 @@ package struct PacketProgram: Sendable {
     computeWithIndex(BPF_XOR)
   }
 
-  /// Accepts the packet when the eight bytes at `offset` are an id with the mark.
+  /// Accepts the packet when the eight bytes at `offset` are an id with the tag.
   mutating func acceptMarked(_ tag: IDHash, at offset: Int) {
     loadWord(offset)
     compute(BPF_RSH, 16)
@@ -109,11 +109,10 @@ extension PacketProgram {
   /// What a program attached to a UDP socket sees in front of the datagram.
   package static var udpHeaderLength: Int { 8 }
 
-  /// Lets pass what may be for this socket: datagrams for ids with the mark, and the handshake messages that come under
-  /// foreign ids, as docs/protocol.md has their shapes. Message 3 has the length that message 2 has asked for.
+  /// Lets pass what may be for this socket: datagrams for ids with the tag, and what has the shape of message 1.
   ///
   /// What receive offload has merged is judged by its first datagram; the engine looks at each.
-  package static func filter(_ mark: IDMark, acceptsConnections: Bool, acceptsOriginal: Bool) -> PacketProgram {
+  package static func filter(_ tag: IDHash, acceptsConnections: Bool, acceptsOriginal: Bool) -> PacketProgram {
     let start = udpHeaderLength
     var program = PacketProgram()
     program.loadLength()
@@ -124,25 +123,14 @@ extension PacketProgram {
       program.end()
       return program
     }
-    program.acceptMarked(mark.tag, at: start)
+    program.acceptMarked(tag, at: start)
     if acceptsConnections {
-      program.acceptMessage3(mark.lengths, at: start)
       program.acceptMessage1(at: start)
     } else {
       program.append(BPF_RET | BPF_K, 0)
     }
     program.end()
     return program
-  }
-
-  private mutating func acceptMessage3(_ lengths: IDHash, at start: Int) {
-    loadWord(start)
-    hash(lengths, low: start + 4)
-    compute(BPF_AND, IDMark.message3Mask)
-    compute(BPF_ADD, UInt32(start + IDMark.shortestMessage3))
-    copyToIndex()
-    loadLength()
-    branchOnIndex(yes: .accept, no: .next)
   }
 
   private mutating func acceptMessage1(at start: Int) {

@@ -59,14 +59,12 @@ public struct Reactor: ~Copyable {
   ) throws(ReactorError) {
     var ids = ids
     if configuration.socketFilter {
-      let mark = IDMark(
-        tag: IDHash(key: (Self.random(suite), Self.random(suite))),
-        lengths: IDHash(key: (Self.random(suite), Self.random(suite))))
+      let tag = IDHash(key: (Self.random(suite), Self.random(suite)))
       sockets.main.attach(
         filter: .filter(
-          mark, acceptsConnections: configuration.engine.acceptsConnections,
+          tag, acceptsConnections: configuration.engine.acceptsConnections,
           acceptsOriginal: configuration.engine.acceptsOriginal))
-      ids.mark(with: mark)
+      ids.mark(with: tag)
     }
     let incoming = SelectedBackend.incomingBatch(
       configuration, messageCapacity: ReactorConfiguration.receiveMessageCapacity)

@@ -278,7 +278,8 @@ struct ChurnHandler: Handler {
     case .handshakeTimeout:
       isRight = !record.isIncoming && record.received == 0 && now >= record.begunAt + handshakeTimeout
       ends.unanswered += 1
-    case .keyRefused, .handshakeFailed, .protocolViolation, .keyExhausted, .sequenceExhausted, .unreadTimeout:
+    case .keyRefused, .handshakeFailed, .protocolViolation, .unsupported, .keyExhausted, .sequenceExhausted,
+      .unreadTimeout:
       isRight = false
     }
     if !isRight { violate("connection \(record.number) (\(plan.shape)) ended with \(reason)") }

@@ -34,7 +34,8 @@ package struct Footprint: Equatable {
   private mutating func addFlow(_ engine: borrowing Engine, _ slot: Int) {
     let flags = [
       engine.peers.flows[slot].isClosedByUser, engine.peers.flows[slot].owesClose, engine.peers.flows[slot].owesPing,
-      engine.peers.flows[slot].owesPong, engine.peers.flows[slot].owesFirstAck, engine.peers.flows[slot].awaitsPing,
+      engine.peers.flows[slot].pongs.first != nil, engine.peers.flows[slot].owesFirstAck,
+      engine.peers.flows[slot].awaitsPing,
       engine.peers.flows[slot].receive.isPaused, engine.peers.flows[slot].receive.isFinDelivered,
       engine.peers.flows[slot].send.finRequested, engine.peers.flows[slot].send.finSent,
       engine.peers.flows[slot].send.finAcknowledged, engine.peers.flows[slot].congestion.algorithm == .bbr,

@@ -105,9 +105,8 @@ package struct Doctor {
 
   private static func filter(_ configuration: ReactorConfiguration) -> Finding {
     let hash = IDHash(key: (0, 0))
-    let mark = IDMark(tag: hash, lengths: hash)
     var socket = try? UDPSocket(bind: loopback, configuration: configuration)
-    socket?.attach(filter: .filter(mark, acceptsConnections: true, acceptsOriginal: false))
+    socket?.attach(filter: .filter(hash, acceptsConnections: true, acceptsOriginal: false))
     return socket?.isFiltered == true
       ? Finding(
         check: "socket_filter", status: .good, found: "SO_ATTACH_FILTER",

@@ -24,6 +24,7 @@ struct Failure: Error, CustomStringConvertible {
       case .keyRefused: "\(peer) has another key than the one given with --peer"
       case .handshakeFailed: "\(peer) speaks no common version or cipher"
       case .protocolViolation: "\(peer) broke the protocol"
+      case .unsupported: "\(peer) uses something that this version does not know"
       case .keyExhausted: "too many forged datagrams from \(peer)"
       case .sequenceExhausted: "\(peer) cannot number more data in one connection"
       }

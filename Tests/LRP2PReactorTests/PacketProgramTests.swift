@@ -7,24 +7,22 @@ import Testing
 struct Shapes {
   var random = SystemRandomNumberGenerator()
   let tag: IDHash
-  let mark: IDMark
   let ids: ConnectionIDs
 
   init() {
     tag = IDHash(key: (random.next(), random.next()))
     var ids = ConnectionIDs()
-    mark = IDMark(tag: tag, lengths: IDHash(key: (random.next(), random.next())))
-    ids.mark(with: mark)
+    ids.mark(with: tag)
     self.ids = ids
   }
 
   mutating func ownID() -> UInt64 { ids.draw(slot: Int(random.next() & 0xFF_FFFF), random: random.next()) }
 
-  /// An id without the mark, under which message 3 has none of the lengths that are used here for others.
+  /// An id without the mark.
   mutating func foreignID() -> UInt64 {
     while true {
       let id = random.next()
-      if !ids.isMarked(id), mark.message3Length(id) != 300 { return id }
+      if !ids.isMarked(id) { return id }
     }
   }
 
@@ -40,8 +38,6 @@ struct Shapes {
     Self.write(id, at: 48, &bytes)
     return bytes
   }
-
-  mutating func message3(_ id: UInt64) -> [UInt8] { datagram(id, mark.message3Length(id)) }
 
   static func write(_ id: UInt64, at offset: Int, _ bytes: inout [UInt8]) {
     for index in 0..<min(8, bytes.count - offset) {
@@ -62,7 +58,7 @@ struct Shapes {
     let shapes = Shapes()
     for connections in [true, false] {
       for original in [true, false] {
-        #expect(PacketMachine(.filter(shapes.mark, acceptsConnections: connections, acceptsOriginal: original)).isValid)
+        #expect(PacketMachine(.filter(shapes.tag, acceptsConnections: connections, acceptsOriginal: original)).isValid)
       }
     }
     for count in [1, 2, 256] { #expect(PacketMachine(.steering(shapes.tag, count: count)).isValid) }
@@ -71,7 +67,7 @@ struct Shapes {
   @Test func ownIDsPass() {
     var shapes = Shapes()
     for connections in [true, false] {
-      let filter = PacketProgram.filter(shapes.mark, acceptsConnections: connections, acceptsOriginal: false)
+      let filter = PacketProgram.filter(shapes.tag, acceptsConnections: connections, acceptsOriginal: false)
       for _ in 0..<1000 {
         let id = shapes.ownID()
         #expect(Self.accepts(filter, shapes.datagram(id, 38)))
@@ -84,15 +80,15 @@ struct Shapes {
   @Test func whatIsTooShortIsDropped() {
     var shapes = Shapes()
     for original in [true, false] {
-      let filter = PacketProgram.filter(shapes.mark, acceptsConnections: true, acceptsOriginal: original)
+      let filter = PacketProgram.filter(shapes.tag, acceptsConnections: true, acceptsOriginal: original)
       for length in 0..<38 { #expect(!Self.accepts(filter, shapes.datagram(shapes.ownID(), length))) }
     }
   }
 
   @Test func message1PassesWhereItIsExpected() {
     var shapes = Shapes()
-    let listener = PacketProgram.filter(shapes.mark, acceptsConnections: true, acceptsOriginal: false)
-    let dialler = PacketProgram.filter(shapes.mark, acceptsConnections: false, acceptsOriginal: false)
+    let listener = PacketProgram.filter(shapes.tag, acceptsConnections: true, acceptsOriginal: false)
+    let dialler = PacketProgram.filter(shapes.tag, acceptsConnections: false, acceptsOriginal: false)
     for length in [1200, 1400, 16_384] {
       #expect(Self.accepts(listener, shapes.message1(shapes.foreignID(), length: length)))
       #expect(!Self.accepts(dialler, shapes.message1(shapes.foreignID(), length: length)))
@@ -103,7 +99,7 @@ struct Shapes {
   /// Each byte of the shape counts, and both agree on it: what the filter lets pass is what the engine takes for one.
   @Test func aWrongByteOfMessage1IsDropped() {
     var shapes = Shapes()
-    let filter = PacketProgram.filter(shapes.mark, acceptsConnections: true, acceptsOriginal: false)
+    let filter = PacketProgram.filter(shapes.tag, acceptsConnections: true, acceptsOriginal: false)
     let good = shapes.message1(shapes.foreignID())
     for index in 0..<64 {
       var bad = good
@@ -117,25 +113,10 @@ struct Shapes {
     }
   }
 
-  @Test func message3PassesByItsLength() {
-    var shapes = Shapes()
-    let listener = PacketProgram.filter(shapes.mark, acceptsConnections: true, acceptsOriginal: false)
-    let dialler = PacketProgram.filter(shapes.mark, acceptsConnections: false, acceptsOriginal: false)
-    for _ in 0..<1000 {
-      let id = shapes.foreignID()
-      let message = shapes.message3(id)
-      #expect((256..<768).contains(message.count))
-      #expect(Self.accepts(listener, message))
-      #expect(!Self.accepts(dialler, message))
-      #expect(!Self.accepts(listener, shapes.datagram(id, message.count + 1)))
-      #expect(!Self.accepts(listener, shapes.datagram(id, message.count - 1)))
-    }
-  }
-
-  /// Whatever its length, a forged id passes once in 65,536 times as an own one, and once in 512 as that of a message 3.
+  /// Whatever its length, a forged id passes once in 65,536 times.
   @Test(arguments: [100, 300, 600]) func garbageAndForgedIDsPassByChanceOnly(length: Int) {
     var shapes = Shapes()
-    let filter = PacketProgram.filter(shapes.mark, acceptsConnections: true, acceptsOriginal: false)
+    let filter = PacketProgram.filter(shapes.tag, acceptsConnections: true, acceptsOriginal: false)
     var passed = 0
     var expected = 0
     var packet = Array(repeating: UInt8(0), count: length)
@@ -143,19 +124,18 @@ struct Shapes {
       let id = shapes.random.next()
       Shapes.write(id, at: 0, &packet)
       if Self.accepts(filter, packet) { passed += 1 }
-      if shapes.ids.isMarked(id) || shapes.mark.message3Length(id) == length { expected += 1 }
+      if shapes.ids.isMarked(id) { expected += 1 }
     }
-    // Two, and 256 more where message 3 may be so long.
-    #expect(passed == expected && passed < (length == 100 ? 20 : 400))
+    #expect(passed == expected && passed < 20)
   }
 
   /// All ids of connections with the original peer are its own.
   @Test func withOriginalsOnlyTheLengthCounts() {
     var shapes = Shapes()
-    let filter = PacketProgram.filter(shapes.mark, acceptsConnections: true, acceptsOriginal: true)
+    let filter = PacketProgram.filter(shapes.tag, acceptsConnections: true, acceptsOriginal: true)
     for length in [38, 40, 72, 1400] { #expect(Self.accepts(filter, shapes.datagram(shapes.foreignID(), length))) }
     // Who takes no connections has no such ids.
-    let dialler = PacketProgram.filter(shapes.mark, acceptsConnections: false, acceptsOriginal: true)
+    let dialler = PacketProgram.filter(shapes.tag, acceptsConnections: false, acceptsOriginal: true)
     #expect(!Self.accepts(dialler, shapes.datagram(shapes.foreignID(), 40)))
   }
 

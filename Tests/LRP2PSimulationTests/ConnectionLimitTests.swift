@@ -15,12 +15,15 @@ import Testing
   }
 
   @Test func anIdentityHasSoMany() throws {
-    var world = LifecycleTests.world(sends: nil) { $0.maximumConnectionsPerIdentity = 3 }
+    var world = LifecycleTests.world(sends: nil) {
+      $0.maximumConnectionsPerIdentity = 3
+      $0.tellsRefusals = false
+    }
     let peers = try Self.dial(&world, 5)
     #expect(world.secondHandler.peers.count == 3 && world.second.statistics.peers == 3)
     #expect(world.second.statistics.connectionsOverIdentityLimit == 2 && world.second.statistics.isBalanced)
     #expect(world.second.identities.inUse == 1)
-    // Like a key that is refused: those learn of it by their timeout.
+    // Those learn of it by their timeout.
     _ = world.run(for: .seconds(20))
     #expect(world.firstHandler.peers.values.filter { $0.closed == .handshakeTimeout }.count == 2)
     // One that is over makes room once its slot is free.
@@ -69,7 +72,10 @@ import Testing
 
   /// Several are half-open when the last place is taken.
   @Test func halfOpenOnesAreJudgedAgain() throws {
-    var world = LifecycleTests.world(sends: nil) { $0.maximumConnectionsPerPrefix = 3 }
+    var world = LifecycleTests.world(sends: nil) {
+      $0.maximumConnectionsPerPrefix = 3
+      $0.tellsRefusals = false
+    }
     _ = try Self.dial(&world, 5)
     #expect(world.secondHandler.peers.count == 3 && world.second.statistics.peers == 3)
     #expect(world.second.statistics.connectionsOverPrefixLimit == 2 && world.second.statistics.isBalanced)

@@ -9,12 +9,16 @@ import Testing
   private let address = Address(ipv4: 0x0A00_0001, port: 7)
   private let token: (UInt64, UInt64) = (1, 2)
 
+  private func keys(_ identity: UInt8 = 1) -> CookieKeys {
+    CookieKeys(identity: SecretKey(repeating: identity), suite: ClearSuite(seed: 1))
+  }
+
   @Test(arguments: [false, true]) func aCookieHoldsForTwoPeriods(isLasting: Bool) {
     let suite = ClearSuite(seed: 1)
-    var keys = CookieKeys()
+    var keys = keys()
     let period = isLasting ? CookieKeys.lastingPeriod : CookieKeys.period
-    let start: Instant = .seconds(100)
-    // The secret is new at the first cookie; the second is issued just before it is replaced.
+    let start = 7 * period
+    // The second is issued just before the secret is replaced.
     let first = keys.issue(isLasting: isLasting, to: address, token: token, now: start, suite: suite)
     let second = keys.issue(isLasting: isLasting, to: address, token: token, now: start + period - 1, suite: suite)
     #expect(first == second && first.isLasting == isLasting)
@@ -26,15 +30,23 @@ import Testing
     #expect(third != first)
     #expect(accepts(first, at: start + 2 * period - 1) && accepts(third, at: start + 2 * period - 1))
     #expect(!accepts(first, at: start + 2 * period) && accepts(third, at: start + 2 * period))
-    // Nobody has asked for long: all secrets are new.
-    #expect(!accepts(third, at: start + 20 * period))
-    let fourth = keys.issue(isLasting: isLasting, to: address, token: token, now: start + 20 * period, suite: suite)
-    #expect(accepts(fourth, at: start + 20 * period) && !accepts(first, at: start + 20 * period))
+    #expect(!accepts(third, at: start + 20 * period) && !accepts(third, at: start))
+  }
+
+  /// Whoever has the same identity and clock takes each other's: reactors that share a port, and a program that was started anew.
+  @Test(arguments: [false, true]) func reactorsOfOneIdentityTakeEachOthersCookies(isLasting: Bool) {
+    let suite = ClearSuite(seed: 1)
+    var (one, same, other) = (keys(), keys(), keys(2))
+    let now: Instant = .seconds(100_000)
+    let cookie = one.issue(isLasting: isLasting, to: address, token: token, now: now, suite: suite)
+    let isTaken = same.accepts(cookie, from: address, token: token, now: now + .seconds(1), suite: suite)
+    let isTakenElsewhere = other.accepts(cookie, from: address, token: token, now: now, suite: suite)
+    #expect(isTaken && !isTakenElsewhere)
   }
 
   @Test func aCookieHoldsForOneAddressAndDial() {
     let suite = ClearSuite(seed: 1)
-    var keys = CookieKeys()
+    var keys = keys()
     let now: Instant = .seconds(1)
     let brief = keys.issue(isLasting: false, to: address, token: token, now: now, suite: suite)
     let lasting = keys.issue(isLasting: true, to: address, token: token, now: now, suite: suite)
@@ -58,10 +70,6 @@ import Testing
       #expect(!accepts(forged, address, token))
     }
     #expect(!accepts(Cookie(), address, token))
-    // Another responder's.
-    var others = CookieKeys()
-    let isAccepted = others.accepts(brief, from: address, token: token, now: now, suite: ClearSuite(seed: 2))
-    #expect(!isAccepted)
   }
 
   @Test func beyondTheMarkADialTakesARoundTripMore() throws {
@@ -120,7 +128,8 @@ import Testing
   /// The message 1 that a dial has sent last, and what would answer it with `cookie`.
   private func forgedReply(_ world: borrowing StreamWorld, _ peer: Peer, echoes: Bool) -> [UInt8] {
     let message = world.handshakeDatagram(ofFirst: peer)
-    return message[0..<8] + [UInt8](repeating: 0xC0, count: 24) + message[8..<24].map { $0 ^ (echoes ? 0 : 1) }
+    return message[0..<8] + [UInt8](repeating: 0xFF, count: 7) + [2] + message[8..<24].map { $0 ^ (echoes ? 0 : 1) }
+      + [UInt8](repeating: 0xC0, count: 24)
   }
 
   @Test func aForgedReplyCostsNothing() throws {

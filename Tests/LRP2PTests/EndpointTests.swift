@@ -176,9 +176,9 @@ import Testing
       refused.increment()
       return false
     }
-    // The refusal is silent: whoever is refused has a connection until its time is over.
+    // Whoever is refused has a connection until it is told.
     let connection = try await pair.client.connect(to: pair.server.localAddress)
-    #expect(try await connection.closed() == .handshakeTimeout)
+    #expect(try await connection.closed() == .remote(code: CloseCode.keyRefused, reason: "key refused"))
     #expect(refused.value > 0)
     await #expect(throws: TransportError.closed(.keyRefused)) {
       _ = try await pair.client.connect(to: pair.server.localAddress, pinned: Identity().publicKey)

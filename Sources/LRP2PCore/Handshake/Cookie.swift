@@ -31,34 +31,79 @@ package struct Cookie: BitwiseCopyable, Equatable {
 
 /// The answer to a message 1 without a valid cookie, when there are too many:
 ///
-///     initiator's id 8 ‖ cookie 24 ‖ first 16 bytes of the message's ephemeral key
+///     initiator's id 8 ‖ kind 8 ‖ first 16 bytes of the message's ephemeral key ‖ cookie, the rest
 ///
-/// The echo shows that the sender has seen the message, so that nobody off the path can forge one. Told from message 2 by its length.
+/// The echo shows that the sender has seen the message, so that nobody off the path can forge one.
 package struct CookieReply: BitwiseCopyable {
-  package static let length = 48
+  private static var echoLength: Int { 16 }
+  private static var cookieOffset: Int { Datagram.handshakeHeaderLength + echoLength }
+  /// Of a reply with a cookie that this side has made.
+  package static var length: Int { cookieOffset + Cookie.length }
 
   package var address: Address = .none
   package var id: UInt64 = 0
   package var echo: (UInt64, UInt64) = (0, 0)
   /// What the cookie is bound to beside the address.
   package var attemptToken: (UInt64, UInt64) = (0, 0)
+  /// Instead of a cookie it tells which versions there are, a byte each.
+  package var tellsVersions = false
 
   package init() {}
 
-  @_lifetime(bytes: copy bytes)
-  package func write(_ cookie: Cookie, into bytes: inout MutableRawSpan) {
-    bytes.setBigEndian64(0, id)
-    cookie.write(into: &bytes, at: 8)
-    bytes.setBigEndian64(32, echo.0)
-    bytes.setBigEndian64(40, echo.1)
+  /// To `message1`, which has been recognised as one.
+  package init(to address: Address, answering message1: RawSpan) {
+    self.address = address
+    id = message1.bigEndian64(0)
+    echo = (message1.bigEndian64(8), message1.bigEndian64(16))
   }
 
-  /// The cookie of a reply to `message1`; `nil` when it is no reply to that.
-  package static func cookie(_ datagram: RawSpan, answering message1: RawSpan) -> Cookie? {
-    guard datagram.byteCount == length, message1.byteCount >= 24, datagram.bigEndian64(0) == message1.bigEndian64(0),
-      datagram.bigEndian64(32) == message1.bigEndian64(8), datagram.bigEndian64(40) == message1.bigEndian64(16)
+  @_lifetime(bytes: copy bytes)
+  package func write(_ cookie: Cookie, into bytes: inout MutableRawSpan) {
+    writeHead(.cookieReply, into: &bytes)
+    cookie.write(into: &bytes, at: Self.cookieOffset)
+  }
+
+  /// A reply that tells the versions is so long.
+  package static var versionsLength: Int { cookieOffset + 8 }
+
+  /// - Parameter meaningless: a version that nobody has, so that all skip it.
+  @_lifetime(bytes: copy bytes)
+  package func writeVersions(meaningless: UInt8, into bytes: inout MutableRawSpan) {
+    writeHead(.versions, into: &bytes)
+    bytes.setBigEndian64(Self.cookieOffset, 0)
+    bytes.setByte(Self.cookieOffset, HandshakeParameters.version)
+    bytes.setByte(Self.cookieOffset + 1, meaningless & 0xF0 | 0x0A)
+  }
+
+  @_lifetime(bytes: copy bytes)
+  private func writeHead(_ kind: HandshakeKind, into bytes: inout MutableRawSpan) {
+    bytes.setBigEndian64(0, id)
+    bytes.setBigEndian64(8, kind.word)
+    bytes.setBigEndian64(16, echo.0)
+    bytes.setBigEndian64(24, echo.1)
+  }
+
+  /// What a reply of this kind to `message1` says, anyone's; `nil` when it is none.
+  @_lifetime(copy datagram)
+  private static func body(_ datagram: RawSpan, _ kind: HandshakeKind, answering message1: RawSpan) -> RawSpan? {
+    guard Datagram.handshakeKind(datagram) == kind, datagram.byteCount > cookieOffset,
+      message1.byteCount >= Datagram.message1HeaderLength + echoLength,
+      datagram.bigEndian64(0) == message1.bigEndian64(0), datagram.bigEndian64(16) == message1.bigEndian64(8),
+      datagram.bigEndian64(24) == message1.bigEndian64(16)
     else { return nil }
-    return Cookie(datagram.extracting(8..<32))
+    return datagram.extracting(cookieOffset..<datagram.byteCount)
+  }
+
+  package static func cookie(_ datagram: RawSpan, answering message1: RawSpan) -> ShownCookie? {
+    guard let body = body(datagram, .cookieReply, answering: message1) else { return nil }
+    return ShownCookie(body)
+  }
+
+  /// Whether a reply tells versions to `message1`, and not ours.
+  package static func lacksVersion1(_ datagram: RawSpan, answering message1: RawSpan) -> Bool {
+    guard let body = body(datagram, .versions, answering: message1) else { return false }
+    for index in 0..<body.byteCount where body.byte(index) == HandshakeParameters.version { return false }
+    return true
   }
 }
 

@@ -1,29 +1,34 @@
 /// What a responder makes cookies with: secrets that change, each also accepted for as long again as it was in use. Nothing is kept
-/// of a cookie that was issued.
+/// of a cookie that was issued. A secret follows from the identity and from the clock, so that all reactors of a host that have the
+/// same identity take each other's cookies, and those from before a restart.
 package struct CookieKeys: BitwiseCopyable {
   /// One for a dial that is under way.
   package static var period: Nanoseconds { .seconds(60) }
   /// One for later dials from the same host.
   package static var lastingPeriod: Nanoseconds { .seconds(12 * 3600) }
 
+  /// Two generations in a row.
   private struct Secrets: BitwiseCopyable {
     var current = SecretKey(repeating: 0)
     var previous = SecretKey(repeating: 0)
-    var generation: UInt64 = 0
-    /// When the current secret came into use; `.never` while there is none.
-    var since: Instant = .never
+    var generation: UInt64 = .max
   }
 
+  private var root: SecretKey
   private var brief = Secrets()
   private var lasting = Secrets()
 
-  package init() {}
+  package init(identity: SecretKey, suite: any CipherSuite) {
+    var input = InlineArray<13, UInt8>(repeating: 0)
+    for (index, byte) in "lrp2p cookies".utf8.enumerated() { input[index] = byte }
+    root = suite.keyedHash(key: identity.bytes, input.bytes)
+  }
 
   /// - Parameter token: of the dial; for a lasting cookie it does not count, and neither does the address's port.
   package mutating func issue(
     isLasting: Bool, to address: Address, token: (UInt64, UInt64), now: Instant, suite: any CipherSuite
   ) -> Cookie {
-    rotate(isLasting: isLasting, now: now, suite: suite)
+    follow(isLasting: isLasting, now: now, suite: suite)
     let secrets = isLasting ? lasting : brief
     var cookie = Cookie()
     cookie.generation = secrets.generation << 1 | (isLasting ? 1 : 0)
@@ -35,40 +40,48 @@ package struct CookieKeys: BitwiseCopyable {
   package mutating func accepts(
     _ cookie: Cookie, from address: Address, token: (UInt64, UInt64), now: Instant, suite: any CipherSuite
   ) -> Bool {
-    rotate(isLasting: cookie.isLasting, now: now, suite: suite)
+    follow(isLasting: cookie.isLasting, now: now, suite: suite)
     let secrets = cookie.isLasting ? lasting : brief
     let age = secrets.generation &- cookie.generation >> 1
-    guard age <= 1, age <= secrets.generation else { return false }
+    guard age <= 1 else { return false }
     let tag = Self.tag(age == 0 ? secrets.current : secrets.previous, cookie, address, token, suite)
     // In a time that does not depend on where they differ.
     return isZero((tag.0 ^ cookie.tag.0) | (tag.1 ^ cookie.tag.1))
   }
 
   package mutating func wipe() {
+    root.wipe()
     brief.current.wipe()
     brief.previous.wipe()
     lasting.current.wipe()
     lasting.previous.wipe()
   }
 
-  private mutating func rotate(isLasting: Bool, now: Instant, suite: any CipherSuite) {
-    let period = isLasting ? Self.lastingPeriod : Self.period
-    let since = isLasting ? lasting.since : brief.since
-    guard since == .never || now >= since + period else { return }
+  /// The secrets of this moment.
+  private mutating func follow(isLasting: Bool, now: Instant, suite: any CipherSuite) {
     if isLasting {
-      Self.rotate(&lasting, period: period, now: now, suite)
+      let generation = now / Self.lastingPeriod
+      if lasting.generation != generation { lasting = secrets(generation, isLasting, suite) }
     } else {
-      Self.rotate(&brief, period: period, now: now, suite)
+      let generation = now / Self.period
+      if brief.generation != generation { brief = secrets(generation, isLasting, suite) }
     }
   }
 
-  private static func rotate(_ secrets: inout Secrets, period: Nanoseconds, now: Instant, _ suite: any CipherSuite) {
-    let isPreviousCurrent = secrets.since != .never && now < secrets.since + 2 * period
-    // A generation that was left out had no cookies: its secret was never known to anyone.
-    secrets.previous = isPreviousCurrent ? secrets.current : suite.randomKey()
-    secrets.current = suite.randomKey()
-    secrets.generation += 1
-    secrets.since = isPreviousCurrent ? secrets.since + period : now
+  private func secrets(_ generation: UInt64, _ isLasting: Bool, _ suite: any CipherSuite) -> Secrets {
+    var secrets = Secrets()
+    secrets.generation = generation
+    secrets.current = secret(generation, isLasting, suite)
+    secrets.previous = secret(generation &- 1, isLasting, suite)
+    return secrets
+  }
+
+  private func secret(_ generation: UInt64, _ isLasting: Bool, _ suite: any CipherSuite) -> SecretKey {
+    var input = InlineArray<9, UInt8>(repeating: isLasting ? 1 : 0)
+    var elements = input.mutableSpan
+    var bytes = unsafe elements.mutableBytes
+    bytes.setBigEndian64(0, generation)
+    return suite.keyedHash(key: root.bytes, bytes.bytes)
   }
 
   /// The first half of keyed BLAKE2b-32 of `generation 8 ‖ address 16 ‖ scope 4 ‖ port 2 ‖ token 16`.

@@ -4,7 +4,7 @@ package struct RememberedCookies: ~Copyable {
   // Not private: a debug build fails on private types in generic storage (Swift 6.3).
   package struct Entry: BitwiseCopyable {
     var address: Address = .none
-    var cookie = Cookie()
+    var cookie = ShownCookie(Cookie())
   }
 
   private static var places: Int { 64 }
@@ -13,7 +13,7 @@ package struct RememberedCookies: ~Copyable {
 
   package init() {}
 
-  package subscript(address: Address) -> Cookie? {
+  package subscript(address: Address) -> ShownCookie? {
     get {
       let entry = entries[Self.place(address)]
       return entry.address == address ? entry.cookie : nil

@@ -15,7 +15,7 @@ extension Engine {
   /// 40 bytes earn 104, once: a repeat that is not asked for would be more than three times as much.
   mutating func receiveOriginalMessage1(_ datagram: RawSpan, id: UInt64, hash: UInt64, from address: Address) {
     guard admitsOriginalMessage1(from: address) else { return }
-    let message = datagram.extracting(Datagram.handshakeHeaderLength..<datagram.byteCount)
+    let message = datagram.extracting(Datagram.message1HeaderLength..<datagram.byteCount)
     var noise = newNoise(initiator: false)
     defer { noise.wipe() }
     guard readPayload(message, with: &noise) != nil else {
@@ -27,11 +27,11 @@ extension Engine {
     }
     makeOriginal(slot)
     peers.originals[slot].foreignHash = hash
-    answer(slot, payloadLength: 0)
+    answer(slot, payloadLength: 0, kind: nil)
   }
 
   mutating func receiveOriginalMessage3<H: Handler>(_ datagram: RawSpan, _ slot: Int, _ handler: inout H) {
-    let message = datagram.extracting(Datagram.handshakeHeaderLength..<datagram.byteCount)
+    let message = datagram.extracting(Datagram.message1HeaderLength..<datagram.byteCount)
     var noise = peers.handshakes[slot].noise
     defer { noise.wipe() }
     guard readPayload(message, with: &noise) != nil else {
@@ -59,17 +59,23 @@ extension Engine {
 
   // MARK: Initiator
 
-  /// An authentic message 2 without a payload.
+  /// A message 2 that stands right behind the connection id. It has no payload.
   mutating func receiveOriginalMessage2<H: Handler>(
-    _ noise: NoiseHandshake, _ slot: Int, from address: Address, _ handler: inout H
+    _ message: RawSpan, _ slot: Int, from address: Address, _ handler: inout H
   ) {
-    guard peers.handshakes[slot].versions != .version1, peers.handshakes[slot].pinned == nil else {
-      if peers.handshakes[slot].pinned == nil {
-        counters.handshakesIncompatible &+= 1
-      } else {
-        counters.keysRefused &+= 1
-      }
-      doubt(slot, peers.handshakes[slot].pinned == nil ? .handshakeFailed : .keyRefused)
+    guard message.byteCount == NoiseHandshake.message2Overhead else {
+      counters.handshakesMalformed &+= 1
+      return
+    }
+    var noise = peers.handshakes[slot].noise
+    defer { noise.wipe() }
+    guard readPayload(message, with: &noise) != nil else {
+      counters.authenticationFailures &+= 1
+      return
+    }
+    guard peers.handshakes[slot].pinned == nil else {
+      counters.keysRefused &+= 1
+      doubt(slot, .keyRefused)
       return
     }
     guard handler.accepts(key: noise.remoteStatic, from: address) else {
@@ -82,7 +88,7 @@ extension Engine {
     peers.handshakes[slot].nextAttempt = .never
     peers.remoteKeys[slot] = noise.remoteStatic
     if !peers.handshakes[slot].isRepeated { sampleHandshake(slot) }
-    guard writeMessage(slot, payloadLength: 0, id: peers.rows[slot].connectionID) else {
+    guard writeMessage(slot, payloadLength: 0, id: peers.rows[slot].connectionID, kind: nil) else {
       counters.authenticationFailures &+= 1
       end(slot, .handshakeFailed, &handler)
       return

@@ -171,7 +171,7 @@ extension Flow {
 
   /// Whether there is a CONTROL to send, CLOSE aside.
   @inline(__always)
-  var owesControl: Bool { owesPing || pingToken != 0 || owesPong || path.owesAnything || mtu.owesProbe }
+  var owesControl: Bool { owesPing || pingToken != 0 || !pongs.isEmpty || path.owesAnything || mtu.owesProbe }
 
   /// Whether `transmit` would find something to send now. It changes nothing, but what only reads a flow is given a copy of it where
   /// the compiler does not inline it, as it does not here.

@@ -3,8 +3,8 @@ extension Flow {
   @inline(__always)
   package var isQuiet: Bool {
     send.isQuiet && receive.isQuiet && ack.isQuiet && path.isQuiet && mtu.isQuiet && epochs.previous.aead == 0
-      && !(owesPing || awaitsPing || owesPong || owesFirstAck || isClosedByUser || owesClose)
-      && pingToken == 0 && probesOwed == 0 && reportedOffset == send.acknowledgedOffset
+      && !(owesPing || awaitsPing || owesFirstAck || isClosedByUser || owesClose)
+      && pongs.isEmpty && pingToken == 0 && probesOwed == 0 && reportedOffset == send.acknowledgedOffset
       // What an earlier connection has learnt is for the first data; what this one has is kept.
       && (remembered == nil || hasStarted || remembered?.bytesPerSecond == rate.bytesPerSecond)
   }
@@ -118,7 +118,6 @@ extension Flow {
     probeCount = 0
     hasProbedEarly = false
     isFlushed = false
-    pongToken = 0
     isCongestionLimited = false
     highestAcknowledged = row.highestAcknowledged
     highestCE = row.highestCE
@@ -133,7 +132,7 @@ extension Flow {
   package mutating func forgetEnd() {
     owesPing = false
     awaitsPing = false
-    owesPong = false
+    pongs = Pongs()
     pingToken = 0
     owesFirstAck = false
     probesOwed = 0

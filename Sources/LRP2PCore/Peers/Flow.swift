@@ -66,8 +66,7 @@ package struct Flow: ~Copyable {
   var isFlushed = false
   /// A PING is unanswered.
   package var awaitsPing = false
-  package var owesPong = false
-  package var pongToken: UInt16 = 0
+  package var pongs = Pongs()
   /// The token of a PING that the user has asked for; 0 is none.
   package var pingToken: UInt16 = 0
   /// An ACK goes out although no packet asks for it: it answers message 3.

@@ -13,7 +13,7 @@ package struct HandshakeRow: ~Copyable {
   /// The ids of the further attempts; kept by the first.
   package var followers = InlineArray<9, UInt64>(repeating: 0)
   /// The newest cookie that the responder has asked for; kept by the first.
-  package var cookie: Cookie?
+  package var cookie: ShownCookie?
   /// A cookie was asked for in answer to this attempt.
   package var isRefused = false
   /// What a message 2 that is not wanted has spoken for, and when the dial ends with it; kept by the first.
@@ -31,6 +31,8 @@ package struct HandshakeRow: ~Copyable {
   package var answeredKey = PublicKey()
   /// Hash of the entry in the table of attempts, 0 for none; responders only.
   package var attemptHash: UInt64 = 0
+  /// What `datagram` holds is no message 2 but the refusal of message 3; responders only.
+  package var isTurnedAway = false
   /// Of a responder: whether the row is in a list of half-open handshakes, in that of proved addresses, and its neighbours there.
   package internal(set) var isHalfOpen = false
   package internal(set) var isProved = false
@@ -49,6 +51,12 @@ package struct HandshakeRow: ~Copyable {
     datagram = Arena(byteCount: byteCount)
   }
 
+  /// What is sent from here on, and sent again.
+  package mutating func replaceDatagram(_ arena: consuming Arena, length: Int) {
+    datagram = arena
+    self.length = length
+  }
+
   /// When the handshake is given up.
   @inline(__always)
   package func deadline(_ timeout: Nanoseconds) -> Instant {
@@ -57,19 +65,20 @@ package struct HandshakeRow: ~Copyable {
 }
 
 extension HandshakeRow {
-  /// Writes the next Noise message behind the connection id; `false` when the key agreement gives zero. The payload
+  /// Writes the next Noise message behind the connection id and, if `kind` is one, that; `false` when the key agreement gives zero. The payload
   /// are the first `length` bytes of `scratch`.
   package mutating func write(
-    _ scratch: borrowing Arena, _ payloadLength: Int, id: UInt64, secrets: borrowing EngineSecrets,
-    suite: any CipherSuite
+    _ scratch: borrowing Arena, _ payloadLength: Int, id: UInt64, kind: HandshakeKind?,
+    secrets: borrowing EngineSecrets, suite: any CipherSuite
   ) -> Bool {
     let payload = scratch.bytes(0, payloadLength)
     // A copy of the Noise state, as the row's datagram is being written.
     var next = noise
     defer { next.wipe() }
-    let header = Datagram.handshakeHeaderLength
+    let header = kind == nil ? Datagram.message1HeaderLength : Datagram.handshakeHeaderLength
     var out = datagram.mutableBytes(0, header + next.overhead + payload.byteCount)
     out.setBigEndian64(0, id)
+    if let kind { out.setBigEndian64(8, kind.word) }
     var message = out._mutatingExtracting(header..<out.byteCount)
     guard let written = next.write(payload: payload, into: &message, staticSecret: secrets.staticKey, suite: suite)
     else { return false }

@@ -1,7 +1,7 @@
 /// A handle to a connection: its slot in the flat arrays and the slot's generation. It becomes void when the
 /// connection is closed; calls with a void handle change nothing and say so (`CommandResult.ended`).
 public struct Peer: Hashable, Sendable, BitwiseCopyable {
-  /// The connection id this side receives data under: the slot in the low 24 bits, 40 random bits above.
+  /// The connection id this side receives data under: the slot in the low 24 bits, above it what looks random.
   public let connectionID: UInt64
 
   package init(connectionID: UInt64) { self.connectionID = connectionID }
@@ -30,6 +30,8 @@ public enum CloseReason: Error, Hashable, Sendable {
   case handshakeFailed
   /// The peer broke the protocol (an ACK for what was never sent, data behind FIN).
   case protocolViolation
+  /// The peer has sent something that must not be ignored and that this version does not know: it speaks a later one.
+  case unsupported
   /// Too many datagrams failed authentication under one key.
   case keyExhausted
   /// The original peer cannot number more segments (about 5.7 TB in one direction): dial again.

@@ -103,12 +103,12 @@ package struct ReplayWindow: ~Copyable {
 
   // MARK: Rest
 
-  /// The newest 65 to 128 numbers only: what a connection keeps of its window while nothing moves.
+  /// The newest 257 to 320 numbers only: what a connection keeps of its window while nothing moves.
   package struct Rest: BitwiseCopyable {
+    fileprivate static var blocks: Int { 5 }
     fileprivate var newest: UInt64 = 0
-    /// The block of 64 of the newest number, and the one before.
-    fileprivate var current: UInt64 = 0
-    fileprivate var previous: UInt64 = 0
+    /// The block of 64 of the newest number, and those before it.
+    fileprivate var words = InlineArray<5, UInt64>(repeating: 0)
     fileprivate var isEmpty = true
 
     package init() {}
@@ -117,8 +117,8 @@ package struct ReplayWindow: ~Copyable {
       let block = packetNumber >> 6
       let top = newest >> 6
       if isEmpty || block > top { return true }
-      if top - block > 1 { return false }
-      return (block == top ? current : previous) & 1 << (packetNumber & 63) == 0
+      if top - block >= UInt64(Self.blocks) { return false }
+      return words[Int(top - block)] & 1 << (packetNumber & 63) == 0
     }
   }
 
@@ -126,8 +126,9 @@ package struct ReplayWindow: ~Copyable {
     var rest = Rest()
     let top = newest >> 6
     rest.newest = newest
-    rest.current = words[slot(top)]
-    if top > 0 { rest.previous = words[slot(top - 1)] }
+    for age in 0..<Rest.blocks where UInt64(age) <= top && age < words.count {
+      rest.words[age] = words[slot(top - UInt64(age))]
+    }
     rest.isEmpty = isEmpty
     return rest
   }
@@ -140,8 +141,7 @@ package struct ReplayWindow: ~Copyable {
     for index in 0..<words.count { words[index] = isEmpty ? 0 : .max }
     guard !isEmpty else { return }
     let top = newest >> 6
-    words[slot(top)] = rest.current
-    if top > 0 { words[slot(top - 1)] = rest.previous }
+    for age in 0..<Rest.blocks where UInt64(age) <= top { words[slot(top - UInt64(age))] = rest.words[age] }
   }
 
   @inline(__always) private func slot(_ block: UInt64) -> Int { Int(truncatingIfNeeded: block) & (words.count - 1) }

@@ -24,7 +24,7 @@ package final class OrdinaryMemory: SecretMemory {
 package struct EngineSecrets: ~Copyable {
   private struct Content: BitwiseCopyable {
     var staticKey: SecretKey
-    var cookieKeys = CookieKeys()
+    var cookieKeys: CookieKeys
     var randomWords = RandomWords()
   }
 
@@ -32,10 +32,11 @@ package struct EngineSecrets: ~Copyable {
   private let content: UnsafeMutablePointer<Content>
   private let memory: any SecretMemory
 
-  package init(staticKey: SecretKey, memory: any SecretMemory) {
+  package init(staticKey: SecretKey, suite: any CipherSuite, memory: any SecretMemory) {
     let block = unsafe memory.allocate(byteCount: MemoryLayout<Content>.size)
     unsafe content = block.bindMemory(to: Content.self, capacity: 1)
-    unsafe content.initialize(to: Content(staticKey: staticKey))
+    unsafe content.initialize(
+      to: Content(staticKey: staticKey, cookieKeys: CookieKeys(identity: staticKey, suite: suite)))
     self.memory = memory
   }
 

@@ -28,44 +28,23 @@ package struct IDHash: BitwiseCopyable, Sendable {
   }
 }
 
-/// What a socket tells its own traffic by.
-package struct IDMark: BitwiseCopyable, Sendable {
-  /// Of own ids.
-  package let tag: IDHash
-  /// Of foreign ids: how long message 3 under one has to be.
-  package let lengths: IDHash
-
-  package init(tag: IDHash, lengths: IDHash) {
-    self.tag = tag
-    self.lengths = lengths
-  }
-
-  /// Message 3 is asked to have one of these 512 lengths; the shortest is longer than it needs.
-  package static var shortestMessage3: Int { 256 }
-  package static var message3Mask: UInt32 { 511 }
-
-  /// Bytes of the datagram with message 3 under `initiatorID`.
-  package func message3Length(_ initiatorID: UInt64) -> Int {
-    let hash = lengths.value(UInt32(truncatingIfNeeded: initiatorID >> 32), UInt32(truncatingIfNeeded: initiatorID))
-    return Self.shortestMessage3 + Int(hash & Self.message3Mask)
-  }
-}
-
 /// How the ids of one socket's connections are drawn, so that the kernel, which knows none of them, can tell whose they are.
 ///
 /// A *tag*, 16 of the 40 bits above the slot, is a keyed hash of all others: what was not drawn here has it by chance only,
-/// once in 65,536. Message 3, which comes under a foreign id, is told by its length. Of sockets that share a port each draws ids that hash to its own number.
+/// once in 65,536. Of sockets that share a port each draws ids that hash to its own number.
+///
+/// The first byte is 4 to 15, which no protocol that may share a port with this one begins with (RFC 9443).
 package struct ConnectionIDs: BitwiseCopyable, Sendable {
-  package private(set) var mark: IDMark?
+  package private(set) var tag: IDHash?
   package private(set) var steering: IDHash?
   /// Which of the sockets that share the port this is, and how many they are.
   package private(set) var index = 0
   package private(set) var count = 1
 
-  /// All 40 bits are random.
+  /// All bits above the slot are random.
   package init() {}
 
-  package mutating func mark(with mark: IDMark) { self.mark = mark }
+  package mutating func mark(with tag: IDHash) { self.tag = tag }
 
   package mutating func steer(by hash: IDHash, to index: Int, of count: Int) {
     steering = hash
@@ -77,9 +56,10 @@ package struct ConnectionIDs: BitwiseCopyable, Sendable {
   package func draw(slot: Int, random: UInt64) -> UInt64 {
     var random = random
     while true {
-      var id = random & ~0xFF_FFFF | UInt64(slot)
-      if let tag = mark?.tag { id = id & ~Self.tagMask | UInt64(Self.expected(tag, id)) << 32 }
-      if id >> 24 != 0, isSteeredHere(id) { return id }
+      let first = Self.firstBytes.lowerBound + ((random >> 56) * UInt64(Self.firstBytes.count)) >> 8
+      var id = first << 56 | random & 0x00FF_FFFF_FF00_0000 | UInt64(slot)
+      if let tag { id = id & ~Self.tagMask | UInt64(Self.expected(tag, id)) << 32 }
+      if isSteeredHere(id) { return id }
       // A step of a generator that passes through all of its states (Knuth's MMIX).
       random = random &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
     }
@@ -87,7 +67,7 @@ package struct ConnectionIDs: BitwiseCopyable, Sendable {
 
   /// Whether `id` may be one that `draw` has given.
   package func isMarked(_ id: UInt64) -> Bool {
-    guard let tag = mark?.tag else { return true }
+    guard let tag else { return true }
     return UInt32(truncatingIfNeeded: id >> 32) & 0xFFFF == Self.expected(tag, id)
   }
 
@@ -103,6 +83,7 @@ package struct ConnectionIDs: BitwiseCopyable, Sendable {
     Int(hash.value(UInt32(truncatingIfNeeded: id >> 32), UInt32(truncatingIfNeeded: id))) % count
   }
 
+  private static var firstBytes: Range<UInt64> { 4..<16 }
   private static var tagMask: UInt64 { 0xFFFF << 32 }
 
   private static func expected(_ hash: IDHash, _ id: UInt64) -> UInt32 {

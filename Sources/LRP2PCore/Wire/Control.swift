@@ -1,4 +1,4 @@
-/// CONTROL segments: unsequenced, each kind owns its reliability. An unknown kind is ignored.
+/// CONTROL segments: unsequenced, each kind owns its reliability. An unknown kind below `firstCritical` is ignored.
 package enum Control {
   package static let ping: UInt16 = 1
   package static let pong: UInt16 = 2
@@ -8,15 +8,28 @@ package enum Control {
   /// Code (4) and a reason in UTF-8.
   package static let close: UInt16 = 5
 
+  package static let firstCritical: UInt16 = 0x8000
+
   package static let challengeLength = 8
   package static let longestReason = 1000
-  /// CLOSE codes from here on are the protocol's own.
-  package static let protocolViolationCode: UInt32 = 0xFFFF_FF01
 
   /// The body of CLOSE: its code; the reason is what stands behind, cut at `longestReason`.
   package static func closeCode(_ body: RawSpan) throws(Malformed) -> UInt32 {
     guard body.byteCount >= 4 else { throw Malformed() }
     return body.bigEndian32(0)
+  }
+
+  /// Bytes of the body of CLOSE.
+  package static func closeLength(_ reason: String) -> Int { 4 + min(reason.utf8.count, longestReason) }
+
+  @_lifetime(bytes: copy bytes)
+  package static func writeClose(_ code: UInt32, _ reason: String, at offset: Int, into bytes: inout MutableRawSpan) {
+    bytes.setBigEndian32(offset, code)
+    var at = offset + 4
+    for byte in reason.utf8.prefix(longestReason) {
+      bytes.setByte(at, byte)
+      at += 1
+    }
   }
 
   package static func closeReason(_ body: RawSpan) throws(Malformed) -> String {

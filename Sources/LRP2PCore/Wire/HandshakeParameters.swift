@@ -1,6 +1,7 @@
 /// What a version 1 peer says of itself in the payloads of the handshake: a magic, then parameters as
-/// `type 2 ‖ length 2 ‖ value`. The receive id comes first. Unknown types are skipped; those with the top bit set are
-/// reserved for that purpose and mean nothing.
+/// `type 2 ‖ length 2 ‖ value`. The receive id comes first. Unknown types are skipped, but for those from 0x4000 to 0x7FFF, which are
+/// critical; those with the top bit set mean nothing for ever. No type comes twice. What a known value has behind the bytes that are
+/// known is ignored.
 package struct HandshakeParameters: BitwiseCopyable {
   /// "LRP2".
   package static let magic: UInt32 = 0x4C52_5032
@@ -18,12 +19,11 @@ package struct HandshakeParameters: BitwiseCopyable {
     static let idleTimeout: UInt16 = 10
     static let maximumAckDelay: UInt16 = 11
     static let ackRatio: UInt16 = 12
-    static let message3Length: UInt16 = 13
     static let takesMerged: UInt16 = 14
   }
 
   /// The most bytes that `write` needs without padding.
-  package static let bound = 160
+  package static let bound = 264
 
   /// The id that the sender of these parameters receives data under.
   package var receiveID: UInt64 = 0
@@ -40,14 +40,12 @@ package struct HandshakeParameters: BitwiseCopyable {
   package var attemptToken: (UInt64, UInt64) = (0, 0)
   package var hasAttemptToken = false
   /// In message 1 proof that its sender receives at its address, in message 2 one for later dials.
-  package var cookie: Cookie?
+  package var cookie: ShownCookie?
   /// 0: none.
   package var idleTimeoutMilliseconds: UInt32 = 0
   package var maximumAckDelayMicroseconds: UInt32 = 25_000
   /// The sender of these parameters wants an ACK for every so many packets.
   package var ackRatio: UInt16 = 2
-  /// How long the datagram with message 3 has to be; 0 leaves it to the initiator.
-  package var message3Length: UInt16 = 0
   /// Datagrams of several connections may come in one message of the kernel's (UDP_SEGMENT, UDP_GRO): one socket takes them
   /// all, whichever connection the first is for.
   package var takesMerged = false
@@ -55,8 +53,18 @@ package struct HandshakeParameters: BitwiseCopyable {
   package var isPublic = false
   /// Sent as a parameter that means nothing; 0 sends none.
   package var reservedType: UInt16 = 0
+  /// Sent as a version beside the own; 0 sends none.
+  package var reservedVersion: UInt8 = 0
+  /// What must not be ignored, and is not known.
+  package var unknownCritical: UnknownCritical?
+  /// The known types that have come.
+  private var seen: UInt64 = 0
 
   package init() {}
+
+  private static var critical: ClosedRange<UInt16> { 0x4000...0x7FFF }
+  /// The known types but padding: 1 to 7, 10 to 12, 14.
+  private static var once: UInt64 { 0b0101_1100_1111_1110 }
 
   package mutating func offer(_ aead: AEAD) {
     guard aeadCount < 8 else { return }
@@ -69,7 +77,7 @@ package struct HandshakeParameters: BitwiseCopyable {
     // Behind the id (8) and the ephemeral key (32): magic, then type and length of the receive id, then the id.
     guard datagram.byteCount >= Datagram.smallestPath else { return false }
     return datagram.bigEndian32(40) == magic && datagram.bigEndian32(44) == receiveIDHead
-      && datagram.bigEndian64(message1ReceiveID) == datagram.bigEndian64(0)
+      && datagram.bigEndian64(message1ReceiveID) == datagram.bigEndian64(0) && datagram.bigEndian64(0) != 0
   }
 
   /// Words that every message 1 has, and where: the magic, then type and length of the receive id.
@@ -78,7 +86,7 @@ package struct HandshakeParameters: BitwiseCopyable {
   /// Where message 1 has the receive id, which is the same as that of the datagram.
   package static var message1ReceiveID: Int { 48 }
 
-  /// The cookie of a message 1: it stands right behind the receive id, or does not count.
+  /// The cookie of a message 1, if it may be of our making: it stands right behind the receive id, or does not count.
   package static func cookie(ofMessage1 datagram: RawSpan) -> Cookie? {
     guard datagram.byteCount >= Datagram.smallestPath, datagram.bigEndian16(56) == Parameter.cookie,
       Int(datagram.bigEndian16(58)) == Cookie.length
@@ -120,13 +128,17 @@ package struct HandshakeParameters: BitwiseCopyable {
 
   private mutating func take(_ type: UInt16, _ value: RawSpan) throws(Malformed) {
     func expect(_ length: Int) throws(Malformed) {
-      guard value.byteCount == length else { throw Malformed() }
+      guard value.byteCount >= length else { throw Malformed() }
+    }
+    if type < 64, Self.once & 1 << UInt64(type) != 0 {
+      guard seen & 1 << UInt64(type) == 0 else { throw Malformed() }
+      seen |= 1 << UInt64(type)
     }
     switch type {
     case Parameter.receiveID:
       try expect(8)
       receiveID = value.bigEndian64(0)
-      hasReceiveID = true
+      hasReceiveID = receiveID != 0
     case Parameter.versions:
       for index in 0..<value.byteCount where value.byte(index) == Self.version { offersVersion1 = true }
     case Parameter.maximumDatagram:
@@ -140,8 +152,7 @@ package struct HandshakeParameters: BitwiseCopyable {
       aeadCount = min(value.byteCount, 8)
       for index in 0..<aeadCount { aeads[index] = value.byte(index) }
     case Parameter.cookie:
-      // Another length may be another implementation's, and is of use to that alone.
-      if value.byteCount == Cookie.length { cookie = Cookie(value) }
+      cookie = ShownCookie(value)
     case Parameter.attemptToken:
       try expect(16)
       attemptToken = (value.bigEndian64(0), value.bigEndian64(8))
@@ -155,14 +166,11 @@ package struct HandshakeParameters: BitwiseCopyable {
     case Parameter.ackRatio:
       try expect(2)
       ackRatio = max(value.bigEndian16(0), 1)
-    case Parameter.message3Length:
-      try expect(2)
-      message3Length = value.bigEndian16(0)
     case Parameter.takesMerged:
       try expect(0)
       takesMerged = true
     default:
-      break
+      if Self.critical.contains(type), unknownCritical == nil { unknownCritical = .parameter(type) }
     }
   }
 
@@ -177,10 +185,11 @@ package struct HandshakeParameters: BitwiseCopyable {
       bytes.setBigEndian64(at - 8, receiveID)
     }
     if let cookie {
-      begin(Parameter.cookie, Cookie.length, &bytes, &at)
-      cookie.write(into: &bytes, at: at - Cookie.length)
+      begin(Parameter.cookie, cookie.length, &bytes, &at)
+      cookie.write(into: &bytes, at: at - cookie.length)
     }
-    begin(Parameter.versions, 1, &bytes, &at)
+    begin(Parameter.versions, reservedVersion == 0 ? 1 : 2, &bytes, &at)
+    if reservedVersion != 0 { bytes.setByte(at - 2, reservedVersion & 0xF0 | 0x0A) }
     bytes.setByte(at - 1, Self.version)
     begin(Parameter.maximumDatagram, 2, &bytes, &at)
     bytes.setBigEndian16(at - 2, UInt16(truncatingIfNeeded: maximumDatagram))
@@ -201,10 +210,6 @@ package struct HandshakeParameters: BitwiseCopyable {
       begin(Parameter.ackRatio, 2, &bytes, &at)
       bytes.setBigEndian16(at - 2, ackRatio)
       if takesMerged { begin(Parameter.takesMerged, 0, &bytes, &at) }
-    }
-    if message3Length != 0 {
-      begin(Parameter.message3Length, 2, &bytes, &at)
-      bytes.setBigEndian16(at - 2, message3Length)
     }
     if reservedType != 0 {
       begin(reservedType | 0x8000, 3, &bytes, &at)

@@ -1,4 +1,5 @@
-/// The flags of a segment. The first four are the original's, the others are version 1's.
+/// The flags of a segment. The first four are the original's, the others are version 1's. Of the two that are free, 16 is critical and
+/// 128 is ignored.
 package enum SegmentFlag {
   package static let ack: UInt8 = 1
   /// First segment of a direction.
@@ -10,10 +11,12 @@ package enum SegmentFlag {
   /// Answer at once.
   package static let ackNow: UInt8 = 32
   package static let control: UInt8 = 64
+
+  package static let unknownCritical: UInt8 = 16
+  package static let ignored: UInt8 = 128
 }
 
-/// The options between the fixed fields and the payload. An unknown even type is skipped, an unknown odd one makes
-/// the segment malformed.
+/// The options between the fixed fields and the payload. An unknown even type is skipped, an unknown odd one is critical.
 package enum SegmentOption {
   /// One byte, without a length.
   package static let padding: UInt8 = 0
@@ -21,6 +24,9 @@ package enum SegmentOption {
   package static let ack: UInt8 = 2
   /// Byte offset (2) and total (2) of one piece of a segment.
   package static let fragment: UInt8 = 3
+
+  /// The types that mean nothing for ever: 0x0A, 0x1A … 0xFA.
+  package static func meaningless(_ random: UInt64) -> UInt8 { UInt8(truncatingIfNeeded: random) & 0xF0 | 0x0A }
 }
 
 /// The header of one segment, read from untrusted bytes.
@@ -48,6 +54,8 @@ package struct Segment: BitwiseCopyable {
   package var fragmentOffset: UInt16 = 0
   /// 0 when the segment is whole.
   package var fragmentTotal: UInt16 = 0
+  /// What ends the connection; the other fields count for nothing then.
+  package var unknownCritical: UnknownCritical?
 
   package init() {}
 
@@ -68,6 +76,10 @@ package struct Segment: BitwiseCopyable {
     let payload = Int(bytes.byte(0))
     segment.flags = bytes.byte(1)
     segment.payloadOffset = payload
+    if segment.has(SegmentFlag.unknownCritical) {
+      segment.unknownCritical = .flag(SegmentFlag.unknownCritical)
+      return segment
+    }
     var fixed = dataLength
     if segment.flags & (SegmentFlag.ack | SegmentFlag.control) == 0 {
       segment.number = bytes.bigEndian32(2)
@@ -75,6 +87,7 @@ package struct Segment: BitwiseCopyable {
       segment.kind = .control
       segment.controlKind = bytes.bigEndian16(2)
       segment.token = bytes.bigEndian16(4)
+      if segment.controlKind >= Control.firstCritical { segment.unknownCritical = .control(segment.controlKind) }
     } else {
       guard bytes.byteCount >= ackLength else { throw Malformed() }
       fixed = ackLength
@@ -115,12 +128,12 @@ package struct Segment: BitwiseCopyable {
         ackOptionOffset = value
         ackOptionLength = length
       case SegmentOption.fragment:
-        guard length == 4, kind == .data else { throw Malformed() }
+        guard length == 4, kind == .data, fragmentTotal == 0 else { throw Malformed() }
         fragmentOffset = bytes.bigEndian16(value)
         fragmentTotal = bytes.bigEndian16(value + 2)
         guard fragmentOffset < fragmentTotal else { throw Malformed() }
       default:
-        guard type & 1 == 0 else { throw Malformed() }
+        if type & 1 == 1, unknownCritical == nil { unknownCritical = .option(type) }
       }
       at = value + length
     }

@@ -18,28 +18,44 @@ import Testing
       + written(room: 1160) { parameters.write(into: &$0, paddedTo: 1160) }
   }
 
-  @Test func aReplyIs48Bytes() throws {
+  @Test func aReplyEchoesTheEphemeralKey() throws {
     let message = message1(HandshakeParameters())
     var reply = CookieReply()
     reply.id = 0xA1A2_A3A4_A5A6_A7A8
     reply.echo = (0x0001_0203_0405_0607, 0x0809_0A0B_0C0D_0E0F)
-    let datagram = written(room: 48) {
+    let datagram = written(room: 56) {
       reply.write(Self.cookie, into: &$0)
-      return 48
+      return 56
     }
     #expect(
       datagram
         == bytes(
-          "a1a2a3a4a5a6a7a8 0102030405060708 1112131415161718 2122232425262728 000102030405060708090a0b0c0d0e0f"))
-    #expect(CookieReply.cookie(datagram.raw, answering: message.raw) == Self.cookie)
-    // Another id, another echo, another length.
-    for index in [0, 7, 32, 39, 40, 47] {
+          """
+          a1a2a3a4a5a6a7a8 ffffffffffffff02 000102030405060708090a0b0c0d0e0f
+          0102030405060708 1112131415161718 2122232425262728
+          """))
+    #expect(CookieReply.cookie(datagram.raw, answering: message.raw) == ShownCookie(Self.cookie))
+    // Another id, another kind, another echo.
+    for index in [0, 7, 8, 14, 15, 16, 23, 24, 31] {
       var other = datagram
       other[index] ^= 1
       #expect(CookieReply.cookie(other.raw, answering: message.raw) == nil)
     }
-    #expect(CookieReply.cookie((datagram + [0]).raw, answering: message.raw) == nil)
-    #expect(CookieReply.cookie(Array(datagram.dropLast()).raw, answering: message.raw) == nil)
+  }
+
+  /// To the initiator a cookie is bytes, of which there are 8 to 128.
+  @Test(arguments: [0, 1, 7, 8, 23, 24, 25, 128, 129]) func anyLengthIsShown(length: Int) throws {
+    let message = message1(HandshakeParameters())
+    let cookie = (0..<length).map { UInt8($0) }
+    let datagram = bytes("a1a2a3a4a5a6a7a8 ffffffffffffff02 000102030405060708090a0b0c0d0e0f") + cookie
+    let found = CookieReply.cookie(datagram.raw, answering: message.raw)
+    #expect(found == ShownCookie(cookie.raw) && (found == nil) == (length < 8 || length > 128))
+    guard let found else { return }
+    var parameters = HandshakeParameters()
+    parameters.cookie = found
+    let shown = message1(parameters)
+    #expect(Array(shown[56..<60 + length]) == [0, 6, 0, UInt8(length)] + cookie)
+    #expect(try HandshakeParameters.parse(Array(shown[40...]).raw).cookie == found)
   }
 
   @Test func message1ShowsItBehindTheReceiveID() throws {
@@ -49,12 +65,12 @@ import Testing
     let without = message1(parameters)
     #expect(HandshakeParameters.isMessage1(without.raw) && HandshakeParameters.cookie(ofMessage1: without.raw) == nil)
     #expect(HandshakeParameters.token(ofMessage1: without.raw) == (7, 8))
-    parameters.cookie = Self.cookie
+    parameters.cookie = ShownCookie(Self.cookie)
     let with = message1(parameters)
     #expect(with.count == 1200 && HandshakeParameters.isMessage1(with.raw))
     #expect(HandshakeParameters.cookie(ofMessage1: with.raw) == Self.cookie)
     #expect(HandshakeParameters.token(ofMessage1: with.raw) == (7, 8))
-    #expect(try HandshakeParameters.parse(Array(with[40...]).raw).cookie == Self.cookie)
+    #expect(try HandshakeParameters.parse(Array(with[40...]).raw).cookie == ShownCookie(Self.cookie))
     // One of another length is somebody else's.
     var other = with
     other[59] = 23
@@ -65,7 +81,7 @@ import Testing
   @Test func anythingMayStandInMessage1() {
     var random = SplitMix(state: 11)
     var parameters = HandshakeParameters()
-    parameters.cookie = Self.cookie
+    parameters.cookie = ShownCookie(Self.cookie)
     parameters.hasAttemptToken = true
     let valid = message1(parameters)
     for _ in 0..<2000 {
@@ -116,10 +132,12 @@ import Testing
     var remembered = RememberedCookies()
     let address = Address(ipv4: 0x0A00_0001, port: 1)
     #expect(remembered[address] == nil)
-    remembered[address] = Self.cookie
-    #expect(remembered[address] == Self.cookie)
+    remembered[address] = ShownCookie(Self.cookie)
+    #expect(remembered[address] == ShownCookie(Self.cookie))
     #expect(remembered[Address(ipv4: 0x0A00_0001, port: 2)] == nil)
-    for number in 0..<10_000 { remembered[Address(ipv4: 0x0B00_0000 + UInt32(number), port: 1)] = Cookie() }
+    for number in 0..<10_000 {
+      remembered[Address(ipv4: 0x0B00_0000 + UInt32(number), port: 1)] = ShownCookie(Cookie())
+    }
     #expect(remembered[address] == nil, "newer ones have taken its place")
   }
 }

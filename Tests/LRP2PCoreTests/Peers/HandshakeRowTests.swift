@@ -13,21 +13,24 @@ import Testing
   }
 
   private func secrets() -> EngineSecrets {
-    EngineSecrets(staticKey: SecretKey(repeating: 1), memory: OrdinaryMemory())
+    EngineSecrets(staticKey: SecretKey(repeating: 1), suite: suite, memory: OrdinaryMemory())
   }
 
   /// Writes the next message with this payload, and has the other side read it.
   private func exchange(
-    _ payload: [UInt8], id: UInt64, from writer: inout HandshakeRow, to reader: inout HandshakeRow,
+    _ payload: [UInt8], id: UInt64, kind: HandshakeKind?, from writer: inout HandshakeRow,
+    to reader: inout HandshakeRow,
     location: SourceLocation = #_sourceLocation
   ) {
     var scratch = Arena(byteCount: 64)
     var source = scratch.mutableBytes(0, payload.count)
     for index in payload.indices { source.setByte(index, payload[index]) }
-    let isWritten = writer.write(scratch, payload.count, id: id, secrets: secrets(), suite: suite)
-    let header = Datagram.handshakeHeaderLength
+    let isWritten = writer.write(
+      scratch, payload.count, id: id, kind: kind, secrets: secrets(), suite: suite)
+    let header = kind == nil ? 8 : 16
     let found = writer.datagram.bytes(0, header).bigEndian64(0)
-    #expect(isWritten && found == id, sourceLocation: location)
+    let foundKind = Datagram.handshakeKind(writer.datagram.bytes(0, writer.length))
+    #expect(isWritten && found == id && foundKind == kind, sourceLocation: location)
     var received = [UInt8](repeating: 0, count: payload.count)
     var elements = received.mutableSpan
     var memory = unsafe elements.mutableBytes
@@ -40,9 +43,9 @@ import Testing
   @Test func messagesStandBehindTheirIDs() {
     var initiator = row(initiator: true)
     var responder = row(initiator: false)
-    exchange([1, 2, 3], id: 0x0102_0304_0506_0708, from: &initiator, to: &responder)
-    exchange([], id: .max, from: &responder, to: &initiator)
-    exchange([UInt8](repeating: 9, count: 64), id: 0, from: &initiator, to: &responder)
+    exchange([1, 2, 3], id: 0x0102_0304_0506_0708, kind: nil, from: &initiator, to: &responder)
+    exchange([], id: .max, kind: .noise, from: &responder, to: &initiator)
+    exchange([UInt8](repeating: 9, count: 64), id: 0, kind: .noise, from: &initiator, to: &responder)
     let isFinished = initiator.noise.isFinished && responder.noise.isFinished
     #expect(isFinished)
   }
@@ -57,7 +60,7 @@ import Testing
     let count = responder.noise.read(message.raw, payload: &memory, suite: suite)
     #expect(count == 0)
     let scratch = Arena(byteCount: 0)
-    let isWritten = responder.write(scratch, 0, id: 1, secrets: secrets(), suite: suite)
+    let isWritten = responder.write(scratch, 0, id: 1, kind: .noise, secrets: secrets(), suite: suite)
     let (length, step) = (responder.length, responder.noise.step)
     #expect(!isWritten && length == 0 && step == 1)
   }

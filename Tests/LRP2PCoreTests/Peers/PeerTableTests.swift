@@ -297,7 +297,7 @@ private struct Checked: ~Copyable {
       table.flows[slot].lingerAnswerAt = 4
       table.flows[slot].owesPing = true
       table.flows[slot].awaitsPing = true
-      table.flows[slot].owesPong = true
+      table.flows[slot].pongs.owe(9)
       table.flows[slot].owesFirstAck = true
       table.flows[slot].pingToken = 5
       table.flows[slot].probesOwed = 2

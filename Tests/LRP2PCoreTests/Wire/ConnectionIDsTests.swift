@@ -6,19 +6,25 @@ import Testing
 
   @Test func plainIDsAreSlotAndRandomBits() {
     let ids = ConnectionIDs()
-    #expect(ids.draw(slot: 0x12_3456, random: 0xABCD_EF01_23FF_FFFF) == 0xABCD_EF01_2312_3456)
+    #expect(ids.draw(slot: 0x12_3456, random: 0xABCD_EF01_23FF_FFFF) == 0x0CCD_EF01_2312_3456)
     #expect(ids.isMarked(1) && ids.isSteeredHere(1))
   }
 
-  /// An id with nothing but a slot could be 0, which is nobody's.
-  @Test func theRandomPartIsNeverZero() {
-    #expect(ConnectionIDs().draw(slot: 5, random: 0xFF_FFFF) >> 24 != 0)
+  /// Others on the same port tell their datagrams by the first byte; an id is never 0 either.
+  @Test func theFirstByteIsFourToFifteen() {
+    var first: Set<UInt64> = []
+    for byte in 0...255 as ClosedRange<UInt64> { first.insert(ConnectionIDs().draw(slot: 0, random: byte << 56) >> 56) }
+    #expect(first == Set(4...15))
+    var (random, ids) = (TestRandom(seed: 6), ConnectionIDs())
+    ids.mark(with: Self.hash(&random))
+    ids.steer(by: Self.hash(&random), to: 1, of: 3)
+    for _ in 0..<1000 { #expect((4...15).contains(ids.draw(slot: 7, random: random.next()) >> 56)) }
   }
 
   @Test func ownIDsAreMarked() {
     var random = TestRandom(seed: 1)
     var ids = ConnectionIDs()
-    ids.mark(with: IDMark(tag: Self.hash(&random), lengths: Self.hash(&random)))
+    ids.mark(with: Self.hash(&random))
     for slot in [0, 1, 0xFF_FFFF] {
       for _ in 0..<1000 {
         let id = ids.draw(slot: slot, random: random.next())
@@ -31,7 +37,7 @@ import Testing
   @Test func othersAreMarkedByChanceOnly() {
     var random = TestRandom(seed: 2)
     var ids = ConnectionIDs()
-    ids.mark(with: IDMark(tag: Self.hash(&random), lengths: Self.hash(&random)))
+    ids.mark(with: Self.hash(&random))
     var guessed = 0
     for _ in 0..<64 << 16 where ids.isMarked(random.next()) { guessed += 1 }
     #expect((32...128).contains(guessed))
@@ -41,7 +47,7 @@ import Testing
   @Test func aSlotsIDsDiffer() {
     var random = TestRandom(seed: 3)
     var ids = ConnectionIDs()
-    ids.mark(with: IDMark(tag: Self.hash(&random), lengths: Self.hash(&random)))
+    ids.mark(with: Self.hash(&random))
     var seen: Set<UInt64> = []
     for _ in 0..<1000 { seen.insert(ids.draw(slot: 7, random: random.next())) }
     #expect(seen.count >= 999)
@@ -50,7 +56,7 @@ import Testing
   @Test(arguments: [1, 2, 3, 8, 64]) func ownIDsComeBackToTheirReactor(count: Int) {
     var random = TestRandom(seed: 4)
     let hash = Self.hash(&random)
-    let mark = IDMark(tag: Self.hash(&random), lengths: Self.hash(&random))
+    let mark = Self.hash(&random)
     for index in 0..<count {
       var ids = ConnectionIDs()
       ids.mark(with: mark)

@@ -7,7 +7,7 @@ import Testing
 
   @Test func codeAndReason() {
     let body = bytes("ffffff01") + Array("går ikke, 再见".utf8)
-    #expect(code(body) == Control.protocolViolationCode)
+    #expect(code(body) == CloseCode.violation)
     #expect(reason(body) == "går ikke, 再见")
     #expect(code(bytes("00000000")) == 0 && reason(bytes("00000000")) == "")
     #expect(code(bytes("01020304")) == 0x0102_0304)

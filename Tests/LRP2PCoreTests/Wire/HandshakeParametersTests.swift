@@ -156,9 +156,7 @@ import Testing
     var parameters = sample
     for _ in 0..<8 { parameters.offer(.aes256GCM) }
     parameters.reservedType = 0xFFFF
-    parameters.message3Length = 1200
-    let cookie = [UInt8](repeating: 7, count: Cookie.length)
-    parameters.cookie = unsafe Cookie(cookie.span.bytes)
+    parameters.cookie = ShownCookie([UInt8](repeating: 7, count: ShownCookie.longest).raw)
     #expect(parameters.takesMerged && parameters.hasAttemptToken && parameters.hasReceiveID)
     #expect(write(parameters).count <= HandshakeParameters.bound)
   }
@@ -179,8 +177,7 @@ import Testing
       parameters.maximumAckDelayMicroseconds = UInt32(random.below(1_000_001))
       parameters.ackRatio = .random(in: 1 ... .max, using: &random)
       parameters.takesMerged = Bool.random(using: &random)
-      let cookie = (0..<Cookie.length).map { _ in UInt8.random(in: 0 ... .max, using: &random) }
-      if Bool.random(using: &random) { parameters.cookie = unsafe Cookie(cookie.span.bytes) }
+      if Bool.random(using: &random) { parameters.cookie = ShownCookie(random.bytes(8 + random.below(121)).raw) }
       parameters.reservedType = UInt16(truncatingIfNeeded: random.next())
       let read = try parse(write(parameters, paddedTo: random.below(300)))
       parameters.offersVersion1 = true
@@ -207,15 +204,16 @@ import Testing
     for count in 0...whole.count { #expect(isMalformed(Array(whole[..<count])) == !ends.contains(count)) }
   }
 
-  @Test(arguments: [(1, 8), (3, 2), (4, 4), (7, 16), (10, 4), (11, 4), (12, 2), (13, 2), (14, 0)])
+  @Test(arguments: [(1, 8), (3, 2), (4, 4), (7, 16), (10, 4), (11, 4), (12, 2), (14, 0)])
   func everyLength(type: Int, right: Int) {
     for length in 0...40 {
       let input = bytes(Self.magic) + [0, UInt8(type), 0, UInt8(length)] + [UInt8](repeating: 0x11, count: length)
-      #expect(isMalformed(input) == (length != right))
+      // What a later version has put behind the bytes that are known is ignored.
+      #expect(isMalformed(input) == (length < right))
     }
   }
 
-  @Test(arguments: [2, 5, 6, 8, 9, 15, 0, 0x7FFF, 0x8000, 0xFFFF] as [UInt16])
+  @Test(arguments: [2, 5, 6, 8, 9, 13, 15, 0, 0x7FFF, 0x8000, 0xFFFF] as [UInt16])
   func anyLength(type: UInt16) {
     for length in 0...40 {
       let head = [UInt8(type >> 8), UInt8(type & 0xFF), 0, UInt8(length)]
@@ -232,7 +230,7 @@ import Testing
     let after = bytes(Self.privateHex)
     let expected = try parse(before + after)
     var random = SplitMix(state: 10)
-    let known: Set<UInt16> = [1, 2, 3, 4, 5, 6, 7, 10, 11, 12, 13]
+    let known: Set<UInt16> = [1, 2, 3, 4, 5, 6, 7, 10, 11, 12, 14]
     var wrong = 0
     for type in UInt16.min...UInt16.max where !known.contains(type) {
       let value = random.bytes(random.below(20))
@@ -281,7 +279,6 @@ import Testing
     #expect(try parse("000c 0002 0000").ackRatio == 1)
     #expect(try parse("000c 0002 ffff").ackRatio == 65535)
     #expect(try parse("000e 0000").takesMerged)
-    #expect(isMalformed("000e 0001 00"))
     #expect(try parse("000a 0004 ffffffff").idleTimeoutMilliseconds == .max)
   }
 

@@ -33,13 +33,17 @@ import Testing
     #expect(segment.payloadOffset == 6 && segment.number == 0 && segment.window == 0)
   }
 
-  /// CONTROL comes before ACK, and flags that mean nothing change nothing.
+  /// CONTROL comes before ACK, and of the two flags that are unknown one changes nothing.
   @Test func everyFlagByte() throws {
     for flags in UInt8.min...UInt8.max {
       let expected: Segment.Kind =
         flags & SegmentFlag.control != 0 ? .control : flags & SegmentFlag.ack != 0 ? .ack : .data
       let segment = try parse([expected == .ack ? 9 : 6, flags] + bytes("00010002 000003"))
-      #expect(segment.kind == expected && segment.flags == flags)
+      if flags & SegmentFlag.unknownCritical != 0 {
+        #expect(segment.unknownCritical == .flag(16))
+        continue
+      }
+      #expect(segment.kind == expected && segment.flags == flags && segment.unknownCritical == nil)
       #expect(segment.controlKind == (expected == .control ? 1 : 0))
       #expect(segment.token == (expected == .control ? 2 : 0))
       #expect(segment.number == (expected == .control ? 0 : 0x0001_0002))
@@ -147,8 +151,8 @@ import Testing
           let option = [type, UInt8(value)] + [UInt8](repeating: 0xFF, count: value)
           let input = [UInt8(1 + head.count + option.count)] + head + option + [0xAA]
           let segment = try? parse(input)
-          #expect((segment != nil) == (type % 2 == 0))
-          #expect(segment == nil || segment!.ackOptionLength == 0 && segment!.fragmentTotal == 0)
+          #expect(segment?.unknownCritical == (type % 2 == 0 ? nil : .option(type)))
+          #expect(segment?.ackOptionLength == 0 && segment?.fragmentTotal == 0)
         }
       }
     }
@@ -192,7 +196,9 @@ import Testing
       let number = UInt32(truncatingIfNeeded: random.next())
       let window = UInt32(random.below(0x100_0000))
       let kind = UInt16(truncatingIfNeeded: random.next())
-      let flags = UInt8(truncatingIfNeeded: random.next()) & ~(SegmentFlag.ack | SegmentFlag.control)
+      let flags =
+        UInt8(truncatingIfNeeded: random.next())
+        & ~(SegmentFlag.ack | SegmentFlag.control | SegmentFlag.unknownCritical)
       let data = try parse(
         LRP2PCoreTests.written {
           Segment.writeData(flags: flags, sequence: number, into: &$0)
@@ -236,6 +242,10 @@ import Testing
         continue
       }
       parsed += 1
+      if segment.unknownCritical == .flag(16) {
+        if plainNumber != nil { wrong += 1 }
+        continue
+      }
       let isPlain =
         segment.kind == .data && segment.payloadOffset == Segment.dataLength
         && segment.flags & ~(SegmentFlag.syn | SegmentFlag.rto) == 0
