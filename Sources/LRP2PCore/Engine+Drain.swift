@@ -6,14 +6,14 @@ extension Engine {
   func isUnread(_ slot: Int, _ reason: CloseReason) -> Bool {
     guard peers.rows[slot].phase == .established, peers.flows[slot].receive.packetsUnread > 0 else { return false }
     switch reason {
-    case .idleTimeout, .remote, .keyExhausted, .sequenceExhausted: return true
-    case .finished, .local, .handshakeTimeout, .keyRefused, .handshakeFailed, .protocolViolation, .unsupported,
+    case .idleTimeout, .remote, .unsupported, .keyExhausted, .sequenceExhausted: return true
+    case .finished, .local, .handshakeTimeout, .keyRefused, .handshakeFailed, .protocolViolation,
       .unreadTimeout:
       return false
     }
   }
 
-  /// The connection is over but for its reader. It sends nothing any more, and what comes is late.
+  /// The connection is over but for its reader. It sends nothing any more but a CLOSE that the peer is owed, and what comes is late.
   mutating func drain(_ slot: Int, _ reason: CloseReason) {
     move(slot, .endedUnread)
     peers.flows[slot].beginDrain(reason, patience: configuration.unreadTimeout, now: now)

@@ -298,7 +298,7 @@ extension Engine {
   /// A handshake message has come for a connection that has its keys. Until a sealed datagram has opened, the other side may lack our
   /// last one: the initiator repeats message 3 for a repeated message 2, the responder answers a repeated message 3 with an ACK.
   mutating func receiveRepeated(_ datagram: RawSpan, _ slot: Int, from address: Address) {
-    guard Datagram.handshakeKind(datagram) == .noise, !peers.rows[slot].isConfirmed,
+    guard Datagram.handshakeKind(datagram) == .noise, !peers.rows[slot].isConfirmed, !peers.rows[slot].isOriginal,
       peers.rows[slot].isIncoming ? repeatsMessage3(slot, from: address) : repeatsMessage2(datagram, slot)
     else {
       counters.late &+= 1
@@ -334,13 +334,11 @@ extension Engine {
       counters.handshakesOutOfPlace &+= 1
       return
     }
+    let message = datagram.extracting(Datagram.handshakeHeaderLength..<datagram.byteCount)
     if peers.handshakes[slot].isTurnedAway {
-      counters.datagramsAccepted &+= 1
-      peers.rows[slot].owesHandshake = true
-      makeReady(slot)
+      repeatRefusal(message, slot, from: address)
       return
     }
-    let message = datagram.extracting(Datagram.handshakeHeaderLength..<datagram.byteCount)
     var noise = peers.handshakes[slot].noise
     defer { noise.wipe() }
     guard let length = readPayload(message, with: &noise) else {
@@ -355,21 +353,21 @@ extension Engine {
     }
     if let unknown = parameters.unknownCritical {
       counters.handshakesIncompatible &+= 1
-      turnAway(slot, noise, CloseCode.unknownCritical, unknown.text)
+      turnAway(slot, noise, message, CloseCode.unknownCritical, unknown.text)
       return
     }
     guard parameters.offersVersion1 else {
       counters.handshakesIncompatible &+= 1
-      turnAway(slot, noise, CloseCode.noCommonProtocol, "no common version")
+      turnAway(slot, noise, message, CloseCode.noCommonProtocol, "no common version")
       return
     }
     guard isWithinLimits(key, peers.rows[slot].address) else {
-      turnAway(slot, noise, CloseCode.resources, "too many connections")
+      turnAway(slot, noise, message, CloseCode.resources, "too many connections")
       return
     }
     guard handler.accepts(key: key, from: peers.rows[slot].address) else {
       counters.keysRefused &+= 1
-      turnAway(slot, noise, CloseCode.keyRefused, "key refused")
+      turnAway(slot, noise, message, CloseCode.keyRefused, "key refused")
       return
     }
     peers.handshakes[slot].noise = noise

@@ -319,6 +319,7 @@ extension Engine {
   mutating func end<H: Handler>(_ slot: Int, _ reason: CloseReason, telling text: String = "", _ handler: inout H) {
     if isUnread(slot, reason) {
       drain(slot, reason)
+      if let code = reason.toldCode { owe(slot, close: code, text) }
       handler.draining(peer(slot), reason: reason, engine: &self)
       return
     }
@@ -336,10 +337,7 @@ extension Engine {
     if let code = reason.toldCode, !peers.rows[slot].isOriginal {
       // Told to the peer like a close of our own.
       peers.flows[slot].isClosedByUser = true
-      peers.flows[slot].owesClose = true
-      peers.flows[slot].closeCode = code
-      peers.flows[slot].closeReason = text
-      makeReady(slot)
+      owe(slot, close: code, text)
     }
     releaseCells(slot)
     // Whoever has been silent for so long is told nothing more.
@@ -348,6 +346,17 @@ extension Engine {
     if wasDialling { counters.handshakesFailed &+= 1 }
     touch(slot)
     handler.closed(peer(slot), reason: reason, engine: &self)
+  }
+}
+
+extension Engine {
+  /// The peer is told of an end that it does not know of. The original knows no CLOSE.
+  private mutating func owe(_ slot: Int, close code: UInt32, _ text: String) {
+    guard !peers.rows[slot].isOriginal else { return }
+    peers.flows[slot].owesClose = true
+    peers.flows[slot].closeCode = code
+    peers.flows[slot].closeReason = text
+    makeReady(slot)
   }
 }
 

@@ -10,7 +10,9 @@ extension Engine {
 
   /// What has come authentically is not wanted, and the initiator is told why, by the one sealed segment of a connection that never
   /// begins. The slot stays half-open, and gives way like any other: a repeated message 3 is answered once more.
-  mutating func turnAway(_ slot: Int, _ noise: NoiseHandshake, _ code: UInt32, _ reason: String) {
+  mutating func turnAway(
+    _ slot: Int, _ noise: NoiseHandshake, _ message: RawSpan, _ code: UInt32, _ reason: String
+  ) {
     guard configuration.tellsRefusals else {
       refuse(slot)
       return
@@ -18,9 +20,30 @@ extension Engine {
     counters.handshakesFailed &+= 1
     peers.handshakes[slot].noise = noise
     agreeKeys(slot, peers.flows[slot].aead)
+    releaseHeld(slot)
+    peers.handshakes[slot].held = 0
     peers.handshakes[slot].isTurnedAway = true
+    peers.handshakes[slot].answeredKey = PublicKey(bytes: message.extracting(0..<32))
+    // Time for message 3 to come again, not more.
+    peers.handshakes[slot].nextAttempt = min(peers.handshakes[slot].nextAttempt, now + Self.turnedAwayFor)
+    arm(slot)
     peers.handshakes[slot].receivesNow = true
     sealRefusal(slot, code, reason)
+    peers.rows[slot].owesHandshake = true
+    makeReady(slot)
+  }
+
+  private static var turnedAwayFor: Nanoseconds { .seconds(3) }
+
+  /// Message 3 has come again: the refusal went missing.
+  mutating func repeatRefusal(_ message: RawSpan, _ slot: Int, from address: Address) {
+    guard address == peers.rows[slot].address, message.byteCount >= 32,
+      PublicKey(bytes: message.extracting(0..<32)) == peers.handshakes[slot].answeredKey
+    else {
+      counters.handshakesOutOfPlace &+= 1
+      return
+    }
+    counters.datagramsAccepted &+= 1
     peers.rows[slot].owesHandshake = true
     makeReady(slot)
   }

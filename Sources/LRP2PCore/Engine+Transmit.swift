@@ -60,8 +60,10 @@ extension Engine {
     }
     if peers.rows[slot].owesHandshake, !sendHandshake(slot, into: &batch) { return false }
     switch peers.rows[slot].phase {
-    case .free, .answering, .forwarding, .draining:
+    case .free, .answering, .forwarding:
       return true
+    case .draining:
+      return !peers.flows[slot].owesClose || sendClose(slot, into: &batch)
     case .dialling:
       if peers.flows[slot].isClosedByUser { end(slot, .local(code: peers.flows[slot].closeCode), &handler) }
       return true

@@ -74,17 +74,18 @@ public struct Engine: ~Copyable {
 
   /// - Parameters:
   ///   - seed: hashes the table of foreign ids; nobody outside may know it.
+  ///   - boot: the same for all engines of a host until its clock begins anew, and another then.
   ///   - ids: what the kernel has been told to know own ids by.
   ///   - memory: for keys.
   package init(
     configuration: EngineConfiguration, secretKey: SecretKey, suite: any CipherSuite, seed: UInt64, now: Instant,
-    ids: ConnectionIDs = ConnectionIDs(), memory: any SecretMemory = OrdinaryMemory()
+    boot: UInt64 = 0, ids: ConnectionIDs = ConnectionIDs(), memory: any SecretMemory = OrdinaryMemory()
   ) {
     self.now = now
     self.ids = ids
     self.configuration = configuration
     self.suite = suite
-    secrets = EngineSecrets(staticKey: secretKey, suite: suite, memory: memory)
+    secrets = EngineSecrets(staticKey: secretKey, boot: boot, suite: suite, memory: memory)
     publicKey = suite.publicKey(of: secretKey)
     identities = ConnectionCounter(seed: seed &+ 1)
     networks = ConnectionCounter(seed: seed &+ 2)

@@ -16,6 +16,8 @@ struct Failure: Error, CustomStringConvertible {
       switch reason {
       case .finished: "\(peer) ended the connection too early"
       case .local(let code): "connection with \(peer) closed (code \(code))"
+      case .remote(CloseCode.keyRefused, _): "\(peer) refuses this key"
+      case .remote(CloseCode.resources, _): "\(peer) takes no more connections of this key or network"
       case .remote(let code, let reason):
         reason.isEmpty ? "\(peer) closed the connection (code \(code))" : "\(peer): \(reason)"
       case .handshakeTimeout: "\(peer) does not answer, or refuses this key"

@@ -82,7 +82,7 @@ func told(_ result: Bool) -> Bool {
 
 func compare() {
   let suite = HidingSuite(SodiumSuite())
-  var keys = CookieKeys()
+  var keys = CookieKeys(identity: suite.randomKey(), boot: 1, suite: suite)
   let address = Address(ipv4: 0x7F00_0001, port: 1)
   for isLasting in [false, true] {
     var cookie = keys.issue(isLasting: isLasting, to: address, token: (1, 2), now: 0, suite: suite)

@@ -9,8 +9,8 @@ import Testing
   private let address = Address(ipv4: 0x0A00_0001, port: 7)
   private let token: (UInt64, UInt64) = (1, 2)
 
-  private func keys(_ identity: UInt8 = 1) -> CookieKeys {
-    CookieKeys(identity: SecretKey(repeating: identity), suite: ClearSuite(seed: 1))
+  private func keys(_ identity: UInt8 = 1, boot: UInt64 = 1) -> CookieKeys {
+    CookieKeys(identity: SecretKey(repeating: identity), boot: boot, suite: ClearSuite(seed: 1))
   }
 
   @Test(arguments: [false, true]) func aCookieHoldsForTwoPeriods(isLasting: Bool) {
@@ -36,12 +36,14 @@ import Testing
   /// Whoever has the same identity and clock takes each other's: reactors that share a port, and a program that was started anew.
   @Test(arguments: [false, true]) func reactorsOfOneIdentityTakeEachOthersCookies(isLasting: Bool) {
     let suite = ClearSuite(seed: 1)
-    var (one, same, other) = (keys(), keys(), keys(2))
+    var (one, same, other, later) = (keys(), keys(), keys(2), keys(boot: 2))
     let now: Instant = .seconds(100_000)
     let cookie = one.issue(isLasting: isLasting, to: address, token: token, now: now, suite: suite)
     let isTaken = same.accepts(cookie, from: address, token: token, now: now + .seconds(1), suite: suite)
     let isTakenElsewhere = other.accepts(cookie, from: address, token: token, now: now, suite: suite)
-    #expect(isTaken && !isTakenElsewhere)
+    // The clock has begun anew.
+    let isTakenLater = later.accepts(cookie, from: address, token: token, now: now, suite: suite)
+    #expect(isTaken && !isTakenElsewhere && !isTakenLater)
   }
 
   @Test func aCookieHoldsForOneAddressAndDial() {

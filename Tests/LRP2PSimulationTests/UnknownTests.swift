@@ -49,6 +49,34 @@ import Testing
     #expect(world.second.statistics.unknownControl == 1 && world.second.statistics.malformed == 0)
   }
 
+  /// What was acknowledged before is delivered all the same, and the peer is told at once.
+  @Test func whatWasAcknowledgedIsDelivered() throws {
+    var world = try Self.open()
+    let dialled = try LifecycleTests.only(world.firstHandler)
+    let accepted = try LifecycleTests.only(world.secondHandler)
+    world.second.pause(accepted)
+    world.first.offer(dialled, upTo: 5000)
+    _ = world.run(for: .milliseconds(200))
+    #expect(world.firstHandler.peers[dialled]?.acknowledged == 5000)
+    world.injectSealed([6, 16, 0, 0, 0, 0, 1], fromFirst: true, peer: dialled)
+    _ = world.run(for: .milliseconds(25))
+    let told = CloseReason.remote(code: CloseCode.unknownCritical, reason: "flag 16")
+    #expect(world.firstHandler.peers[dialled]?.closed == told && world.secondHandler.drainings == [.unsupported])
+    world.second.resume(accepted)
+    _ = world.run(for: .milliseconds(1))
+    #expect(world.secondHandler.peers[accepted]?.received == 5000)
+    #expect(world.secondHandler.peers[accepted]?.closed == .unsupported)
+  }
+
+  /// Two options that are unknown or wrong: the first decides.
+  @Test func whatStandsBehindACriticalOptionCountsForNothing() throws {
+    let segment = try Segment.parse(unsafe [10, 0, 0, 0, 0, 0, 5, 0, 3, 9].span.bytes)
+    #expect(segment.unknownCritical == .option(5))
+    #expect(throws: Malformed.self) { try Segment.parse(unsafe [10, 0, 0, 0, 0, 0, 3, 0, 5, 0].span.bytes) }
+    let control = try Segment.parse(unsafe [8, 64, 0x90, 0, 0, 0, 2, 0].span.bytes)
+    #expect(control.unknownCritical == .control(0x9000))
+  }
+
   /// An option that is whole but for its ACK block: nothing of the segment counts.
   @Test func dataWithAMalformedACKIsDropped() throws {
     var world = try Self.open()

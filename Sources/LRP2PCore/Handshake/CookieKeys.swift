@@ -1,6 +1,6 @@
 /// What a responder makes cookies with: secrets that change, each also accepted for as long again as it was in use. Nothing is kept
-/// of a cookie that was issued. A secret follows from the identity and from the clock, so that all reactors of a host that have the
-/// same identity take each other's cookies, and those from before a restart.
+/// of a cookie that was issued. A secret follows from the identity, the clock and what the clock counts from, so that all reactors of a
+/// host that have the same identity take each other's cookies, and those from before the program was started anew.
 package struct CookieKeys: BitwiseCopyable {
   /// One for a dial that is under way.
   package static var period: Nanoseconds { .seconds(60) }
@@ -18,9 +18,11 @@ package struct CookieKeys: BitwiseCopyable {
   private var brief = Secrets()
   private var lasting = Secrets()
 
-  package init(identity: SecretKey, suite: any CipherSuite) {
-    var input = InlineArray<13, UInt8>(repeating: 0)
+  /// - Parameter boot: tells this run of the clock from others.
+  package init(identity: SecretKey, boot: UInt64, suite: any CipherSuite) {
+    var input = InlineArray<21, UInt8>(repeating: 0)
     for (index, byte) in "lrp2p cookies".utf8.enumerated() { input[index] = byte }
+    for index in 0..<8 { input[13 + index] = UInt8(truncatingIfNeeded: boot >> (8 * UInt64(index))) }
     root = suite.keyedHash(key: identity.bytes, input.bytes)
   }
 

@@ -43,8 +43,10 @@ package struct OriginalPeer: ~Copyable {
     return true
   }
 
-  /// 40 bytes that may be its message 1: an ephemeral key does not begin with zeros, a packet number does.
+  /// 40 bytes that may be its message 1: an ephemeral key does not begin with zeros, a packet number does, nor with what version 1's
+  /// replies have there.
   package static func isMessage1(_ datagram: RawSpan) -> Bool {
-    datagram.byteCount == 40 && (datagram.bigEndian16(8) != 0 || datagram.byte(10) != 0)
+    datagram.byteCount == 40 && !Datagram.isHandshake(datagram.bigEndian64(8))
+      && (datagram.bigEndian16(8) != 0 || datagram.byte(10) != 0)
   }
 }

@@ -32,11 +32,11 @@ package struct EngineSecrets: ~Copyable {
   private let content: UnsafeMutablePointer<Content>
   private let memory: any SecretMemory
 
-  package init(staticKey: SecretKey, suite: any CipherSuite, memory: any SecretMemory) {
+  package init(staticKey: SecretKey, boot: UInt64 = 0, suite: any CipherSuite, memory: any SecretMemory) {
     let block = unsafe memory.allocate(byteCount: MemoryLayout<Content>.size)
     unsafe content = block.bindMemory(to: Content.self, capacity: 1)
     unsafe content.initialize(
-      to: Content(staticKey: staticKey, cookieKeys: CookieKeys(identity: staticKey, suite: suite)))
+      to: Content(staticKey: staticKey, cookieKeys: CookieKeys(identity: staticKey, boot: boot, suite: suite)))
     self.memory = memory
   }
 

@@ -138,7 +138,8 @@ package struct HandshakeParameters: BitwiseCopyable {
     case Parameter.receiveID:
       try expect(8)
       receiveID = value.bigEndian64(0)
-      hasReceiveID = receiveID != 0
+      guard receiveID != 0 else { throw Malformed() }
+      hasReceiveID = true
     case Parameter.versions:
       for index in 0..<value.byteCount where value.byte(index) == Self.version { offersVersion1 = true }
     case Parameter.maximumDatagram:

@@ -113,6 +113,8 @@ package struct Segment: BitwiseCopyable {
   private mutating func parseOptions(_ bytes: RawSpan, from start: Int) throws(Malformed) {
     var at = start
     while at < payloadOffset {
+      // What stands behind it counts for nothing, well made or not.
+      if unknownCritical != nil { return }
       let type = bytes.byte(at)
       if type == SegmentOption.padding {
         at += 1
@@ -133,7 +135,7 @@ package struct Segment: BitwiseCopyable {
         fragmentTotal = bytes.bigEndian16(value + 2)
         guard fragmentOffset < fragmentTotal else { throw Malformed() }
       default:
-        if type & 1 == 1, unknownCritical == nil { unknownCritical = .option(type) }
+        if type & 1 == 1 { unknownCritical = .option(type) }
       }
       at = value + length
     }
