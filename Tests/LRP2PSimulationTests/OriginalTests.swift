@@ -133,9 +133,11 @@ import Testing
   /// 40 bytes, as the original's message 1 has: nothing is answered by an answer.
   @Test func aReplyOfVersion1IsNoMessage1() {
     for kind in [2, 3] as [UInt8] {
-      let reply: [UInt8] = [4, 1, 2, 3, 4, 5, 6, 7] + [UInt8](repeating: 0xFF, count: 7) + [kind]
-      #expect(!OriginalPeer.isMessage1(unsafe (reply + [UInt8](repeating: 9, count: 24)).span.bytes))
+      let head: [UInt8] = [4, 1, 2, 3, 4, 5, 6, 7] + [UInt8](repeating: 0xFF, count: 7) + [kind]
+      let reply = head + [UInt8](repeating: 9, count: 24)
+      #expect(!OriginalPeer.isMessage1(unsafe reply.span.bytes))
     }
-    #expect(OriginalPeer.isMessage1(unsafe [UInt8](repeating: 9, count: 40).span.bytes))
+    let message = [UInt8](repeating: 9, count: 40)
+    #expect(OriginalPeer.isMessage1(unsafe message.span.bytes))
   }
 }

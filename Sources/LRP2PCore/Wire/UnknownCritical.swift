@@ -1,6 +1,6 @@
 /// Something in an authentic segment or handshake message that must not be ignored and is not known here: the connection ends, and
 /// the peer is told what it was (docs/protocol.md, section 2.3).
-package enum UnknownCritical: BitwiseCopyable, Equatable {
+package enum UnknownCritical: BitwiseCopyable, Equatable, Sendable {
   case flag(UInt8)
   case option(UInt8)
   case control(UInt16)
