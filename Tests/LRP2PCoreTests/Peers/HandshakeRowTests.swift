@@ -65,6 +65,17 @@ import Testing
     #expect(!isWritten && length == 0 && step == 1)
   }
 
+  /// From here on something else is sent: the refusal of message 3.
+  @Test func theDatagramIsReplaced() {
+    var row = row(initiator: false)
+    var arena = Arena(byteCount: 3)
+    var bytes = arena.mutableBytes(0, 3)
+    bytes.setByte(2, 7)
+    row.replaceDatagram(arena, length: 3)
+    let (length, last) = (row.length, row.datagram.bytes(0, 3).byte(2))
+    #expect(length == 3 && last == 7)
+  }
+
   @Test func isGivenUpFromItsFirstMessageOn() {
     var row = row(initiator: true)
     let unsent = row.deadline(.seconds(5))

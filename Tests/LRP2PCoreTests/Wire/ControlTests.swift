@@ -13,6 +13,24 @@ import Testing
     #expect(code(bytes("01020304")) == 0x0102_0304)
   }
 
+  /// What is written is read again, and a reason that is too long is cut.
+  @Test(arguments: [0, 1, 999, 1000, 1001, 3000]) func closeIsWritten(length: Int) {
+    let text = String(repeating: "x", count: length)
+    let body = written(room: 2000) {
+      Control.writeClose(CloseCode.resources, text, at: 0, into: &$0)
+      return Control.closeLength(text)
+    }
+    #expect(body.count == 4 + min(length, 1000) && code(body) == CloseCode.resources)
+    #expect(reason(body) == String(text.prefix(1000)))
+  }
+
+  /// What a peer is told of, as docs/protocol.md has it.
+  @Test func theUnknownIsNamed() {
+    #expect(UnknownCritical.flag(16).text == "flag 16" && UnknownCritical.option(255).text == "option 255")
+    #expect(UnknownCritical.control(0x8ABC).text == "control 0x8abc")
+    #expect(UnknownCritical.parameter(0x4001).text == "parameter 0x4001")
+  }
+
   @Test func tooShortForACode() {
     for count in 0..<4 {
       let body = [UInt8](repeating: 0x41, count: count)

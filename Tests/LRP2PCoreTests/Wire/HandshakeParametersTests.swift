@@ -197,6 +197,30 @@ import Testing
     }
   }
 
+  @Test(arguments: [0x3FFF, 0x4000, 0x5A5A, 0x7FFF, 0x8000] as [UInt16]) func criticalTypes(type: UInt16) throws {
+    let input = bytes(Self.magic) + [UInt8(type >> 8), UInt8(type & 255), 0, 1, 9]
+    let expected: UnknownCritical? = (0x4000...0x7FFF).contains(type) ? .parameter(type) : nil
+    #expect(try parse(input + input[4...]).unknownCritical == expected)
+  }
+
+  /// Of the known types, but for padding, none comes twice; and no id is 0.
+  @Test func twiceIsMalformed() throws {
+    for type in 0...15 as ClosedRange<UInt8> {
+      let one: [UInt8] = [0, type, 0, 20, 4, 176] + [UInt8](repeating: 1, count: 18)
+      #expect(!isMalformed(bytes(Self.magic) + one))
+      #expect(isMalformed(bytes(Self.magic) + one + one) == ![0, 8, 9, 13, 15].contains(type))
+    }
+    #expect(isMalformed("0001 0008 0000000000000000"))
+  }
+
+  @Test func aMeaninglessVersionStandsBesideTheOwn() throws {
+    var parameters = HandshakeParameters()
+    parameters.reservedVersion = 0x31
+    let output = write(parameters)
+    #expect(Array(output[4..<10]) == [0, 2, 0, 2, 0x3A, 1])
+    #expect(try parse(output).offersVersion1)
+  }
+
   /// Whole up to the end of a parameter, malformed elsewhere.
   @Test func cutAtEveryByte() throws {
     let whole = bytes(Self.publicHex + Self.privateHex)

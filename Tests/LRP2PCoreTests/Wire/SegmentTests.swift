@@ -158,6 +158,15 @@ import Testing
     }
   }
 
+  /// The first decides, whatever stands behind it.
+  @Test func whatIsCriticalEndsTheReading() throws {
+    #expect(try parse(bytes("0a 00 00000000 05 00 03 09")).unknownCritical == .option(5))
+    #expect(isMalformed(bytes("0a 00 00000000 03 00 05 00")))
+    #expect(try parse(bytes("08 40 9000 0000 02 00")).unknownCritical == .control(0x9000))
+    #expect(try parse(bytes("06 40 7fff 0000")).unknownCritical == nil)
+    #expect((0...255).allSatisfy { SegmentOption.meaningless($0) & 0x0F == 0x0A })
+  }
+
   /// An option may not reach into the payload, whatever its type says of it.
   @Test func optionsEndBeforeThePayload() {
     for type in ["02", "03", "04", "05", "fe", "ff"] {
