@@ -32,13 +32,14 @@ extension Engine {
     }
   }
 
-  /// What reaches a connection that is over: a finished one acknowledges a repeated FIN, a closed one repeats CLOSE
-  /// at most once for each doubling of what it receives.
+  /// What reaches a connection that is over: a finished one acknowledges a repeated FIN, a closed one, and one that
+  /// waits for its reader only and has told the peer so, repeats CLOSE at most once for each doubling of what it receives.
   mutating func receiveLate(_ plaintext: RawSpan, _ slot: Int, packetNumber: UInt64) {
     counters.late &+= 1
     counters.datagramsAccepted &-= 1
-    guard peers.rows[slot].phase != .draining, let segment = try? Segment.parse(plaintext) else { return }
-    if peers.flows[slot].isClosedByUser {
+    guard let segment = try? Segment.parse(plaintext) else { return }
+    let isDraining = peers.rows[slot].phase == .draining
+    if isDraining ? peers.flows[slot].closeCode != 0 : peers.flows[slot].isClosedByUser {
       peers.flows[slot].lingerReceived += 1
       // Not to a CLOSE: two who have closed would have no end of it.
       if peers.flows[slot].lingerReceived >= peers.flows[slot].lingerAnswerAt, segment.controlKind != Control.close {
@@ -46,7 +47,7 @@ extension Engine {
         peers.flows[slot].owesClose = true
         makeReady(slot)
       }
-    } else if peers.flows[slot].isFinished, segment.isAckEliciting, peers.flows[slot].answersFin {
+    } else if !isDraining, peers.flows[slot].isFinished, segment.isAckEliciting, peers.flows[slot].answersFin {
       peers.flows[slot].ack.received(
         packetNumber: packetNumber, ecn: 0, ratio: 1, maximumDelay: 0, roundTrip: 0, now: now)
       peers.flows[slot].ack.demand()

@@ -172,9 +172,15 @@ extension Engine {
 
   /// Message 2 went missing: the same message 1 has come again, and pays for the same answer.
   private mutating func repeatMessage2(_ datagram: RawSpan, _ slot: Int) {
-    guard peers.rows[slot].phase == .answering,
-      PublicKey(bytes: datagram.extracting(8..<40)) == peers.handshakes[slot].answeredKey
-    else {
+    answerAgain(
+      slot,
+      if: peers.rows[slot].phase == .answering
+        && PublicKey(bytes: datagram.extracting(8..<40)) == peers.handshakes[slot].answeredKey)
+  }
+
+  /// What was answered last has come again, if it is the same.
+  mutating func answerAgain(_ slot: Int, if isSame: Bool) {
+    guard isSame else {
       counters.handshakesOutOfPlace &+= 1
       return
     }

@@ -334,7 +334,8 @@ extension Engine {
     let wasDialling = peers.rows[slot].phase == .dialling
     if wasDialling { dropFollowers(of: slot, but: slot) }
     move(slot, event)
-    if let code = reason.toldCode, !peers.rows[slot].isOriginal {
+    // One whose reader was late has told it before.
+    if let code = reason.toldCode, !peers.rows[slot].isOriginal, !peers.flows[slot].drain.isOver {
       // Told to the peer like a close of our own.
       peers.flows[slot].isClosedByUser = true
       owe(slot, close: code, text)

@@ -37,15 +37,10 @@ extension Engine {
 
   /// Message 3 has come again: the refusal went missing.
   mutating func repeatRefusal(_ message: RawSpan, _ slot: Int, from address: Address) {
-    guard address == peers.rows[slot].address, message.byteCount >= 32,
-      PublicKey(bytes: message.extracting(0..<32)) == peers.handshakes[slot].answeredKey
-    else {
-      counters.handshakesOutOfPlace &+= 1
-      return
-    }
-    counters.datagramsAccepted &+= 1
-    peers.rows[slot].owesHandshake = true
-    makeReady(slot)
+    answerAgain(
+      slot,
+      if: address == peers.rows[slot].address && message.byteCount >= 32
+        && PublicKey(bytes: message.extracting(0..<32)) == peers.handshakes[slot].answeredKey)
   }
 
   private mutating func sealRefusal(_ slot: Int, _ code: UInt32, _ reason: String) {

@@ -9,7 +9,7 @@ public struct EngineConfiguration: Sendable {
   /// From so many half-open handshakes on, or half of the slots that connections leave, strangers have to prove their address by a
   /// cookie, which takes them one more round trip, before any work is done for them: 0 … 16,777,216.
   public var halfOpenMark = 512
-  /// Answers a second that tell strangers a cookie, at most; each is 48 bytes long, a small part of what it answers:
+  /// Answers a second that tell strangers a cookie, at most; each is 56 bytes long, a small part of what it answers:
   /// 0 … 1,000,000.
   public var cookieRepliesPerSecond = 10_000
   /// Of the half-open, from one network (IPv4 /24, IPv6 /48), and no more than half of the slots that connections leave: beyond it

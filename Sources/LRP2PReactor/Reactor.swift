@@ -95,13 +95,13 @@ public struct Reactor: ~Copyable {
       now: currentInstant(), boot: Self.boot, ids: ids, memory: SecretPages())
   }
 
-  /// What the kernel calls the time since it was started, by the first half of its name; 0 where it does not say.
+  /// A word made of the kernel's name for this boot; 0 where it does not say.
   private static var boot: UInt64 {
     var name = InlineArray<36, UInt8>(repeating: 0)
     var elements = name.mutableSpan
     var bytes = unsafe elements.mutableBytes
     guard (try? SmallFile.read("/proc/sys/kernel/random/boot_id", into: &bytes)) != nil else { return 0 }
-    // Its dashes are at known places; all that counts is that it differs.
+    // All that counts is that it differs.
     var boot: UInt64 = 0
     for index in 0..<36 { boot = (boot << 4 | boot >> 60) ^ UInt64(bytes.bytes.byte(index)) }
     return boot

@@ -66,6 +66,31 @@ import Testing
     _ = world.run(for: .milliseconds(1))
     #expect(world.secondHandler.peers[accepted]?.received == 5000)
     #expect(world.secondHandler.peers[accepted]?.closed == .unsupported)
+    let sent = world.second.statistics.datagramsSent
+    _ = world.run(for: .seconds(5))
+    #expect(world.second.statistics.datagramsSent == sent, "told once")
+  }
+
+  /// The CLOSE is lost while the reader stands still: the peer is told as soon as it says something.
+  @Test func whoWaitsForItsReaderRepeatsCLOSE() throws {
+    var world = try Self.open()
+    let dialled = try LifecycleTests.only(world.firstHandler)
+    let accepted = try LifecycleTests.only(world.secondHandler)
+    world.second.pause(accepted)
+    world.first.offer(dialled, upTo: 5000)
+    _ = world.run(for: .milliseconds(200))
+    world.back.isDown = true
+    world.injectSealed([6, 16, 0, 0, 0, 0, 1], fromFirst: true, peer: dialled)
+    _ = world.run(for: .milliseconds(25))
+    world.back.isDown = false
+    #expect(world.secondHandler.drainings == [.unsupported] && world.firstHandler.closedCount == 0)
+    world.first.ping(dialled, token: 3)
+    _ = world.run(for: .milliseconds(100))
+    let told = CloseReason.remote(code: CloseCode.unknownCritical, reason: "flag 16")
+    #expect(world.firstHandler.peers[dialled]?.closed == told)
+    world.second.resume(accepted)
+    _ = world.run(for: .milliseconds(1))
+    #expect(world.secondHandler.peers[accepted]?.received == 5000)
   }
 
   /// Two options that are unknown or wrong: the first decides.

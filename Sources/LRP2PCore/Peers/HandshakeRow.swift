@@ -27,7 +27,7 @@ package struct HandshakeRow: ~Copyable {
   package var started: Instant
   package var sentAt: Instant = 0
   package var nextAttempt: Instant = .never
-  /// The ephemeral key of the message that was answered: a repeat of it gets the same answer.
+  /// The ephemeral key of the message that was answered, of message 3 its first 32 bytes: a repeat of it gets the same answer.
   package var answeredKey = PublicKey()
   /// Hash of the entry in the table of attempts, 0 for none; responders only.
   package var attemptHash: UInt64 = 0
@@ -36,10 +36,10 @@ package struct HandshakeRow: ~Copyable {
   /// Of a responder: whether the row is in a list of half-open handshakes, in that of proved addresses, and its neighbours there.
   package internal(set) var isHalfOpen = false
   package internal(set) var isProved = false
-  /// Its address has shown within minutes that it receives; one that was shown a cookie hours ago may have nobody any more.
-  package var receivesNow = false
   var older = -1
   var newer = -1
+  /// Its address has shown within minutes that it receives; one that was told a cookie hours ago may have nobody any more.
+  package var receivesNow = false
   /// What was judged: the initiator's pin, if any.
   package var pinned: PublicKey?
   /// What a dial offers.
