@@ -65,7 +65,7 @@ private final class AEADRun {
   private let aead: AEAD
   private var arena: Arena
   private var jobs: Column<AEADJob>
-  private let keys: GrowingColumn<TrafficKey>
+  private let keys: KeyTable
   private var seals: [Double] = []
   private var opens: [Double] = []
   private var packetNumber: UInt64 = 0
@@ -85,8 +85,8 @@ private final class AEADRun {
       jobs[index].length = datagram
     }
     var random = SeededRandom(seed: 1)
-    var rows = GrowingColumn(repeating: TrafficKey(), count: keys)
-    for row in 0..<keys {
+    var rows = KeyTable(repeating: TrafficKey(), count: keys)
+    for row in KeyRow.all(keys) {
       for index in 0..<32 { rows[row].bytes[index] = UInt8(truncatingIfNeeded: random.next()) }
       rows[row].aead = aead.rawValue
     }
@@ -99,7 +99,7 @@ private final class AEADRun {
     for _ in 0..<Self.batchesPerRound {
       for index in 0..<Self.batch {
         jobs[index].packetNumber = packetNumber
-        jobs[index].key = place
+        jobs[index].key = KeyRow(place)
         packetNumber += 1
         place = place + 1 == keys.count ? 0 : place + 1
       }

@@ -16,11 +16,11 @@ enum Blast {
   static let helloLength = headerLength
 
   /// Both ends know the key: nothing here is secret, it only has to be computed.
-  static func keys(_ aead: AEAD) -> GrowingColumn<TrafficKey> {
+  static func keys(_ aead: AEAD) -> KeyTable {
     var key = TrafficKey()
     for index in 0..<32 { key.bytes[index] = UInt8(index) }
     key.aead = aead.rawValue
-    return GrowingColumn(repeating: key, count: 1)
+    return KeyTable(repeating: key, count: 1)
   }
 
   /// Fills a datagram, all but its tag.

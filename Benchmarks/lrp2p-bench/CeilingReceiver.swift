@@ -5,7 +5,7 @@ import LRP2PReactor
 struct CeilingReceiver: ~Copyable {
   private var socket: BlastSocket
   private let suite: any CipherSuite
-  private let keys: GrowingColumn<TrafficKey>
+  private let keys: KeyTable
   private var jobs: Column<AEADJob>
   private var jobCount = 0
   private let pattern = Pattern(number: 0)

@@ -7,7 +7,7 @@ struct CeilingSender: ~Copyable {
   private var socket: BlastSocket
   private let target: Address
   private let suite: any CipherSuite
-  private let keys: GrowingColumn<TrafficKey>
+  private let keys: KeyTable
   private var jobs: Column<AEADJob>
   private let pattern = Pattern(number: 0)
   private let datagram: Int

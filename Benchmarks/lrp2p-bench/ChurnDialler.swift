@@ -21,23 +21,23 @@ struct ChurnCaller: Handler {
   init(maximumPeers: Int) { streams = Array(repeating: Stream(), count: maximumPeers) }
 
   mutating func dialled(_ peer: Peer, number: Int, engine: inout Engine) {
-    streams[peer.slot] = Stream(peer: peer.connectionID, number: UInt32(number))
+    streams[peer.slot.index] = Stream(peer: peer.connectionID, number: UInt32(number))
     engine.offer(peer, upTo: ChurnPlan.bytes)
   }
 
-  private func number(_ peer: Peer) -> Int { Int(streams[peer.slot].number) }
+  private func number(_ peer: Peer) -> Int { Int(streams[peer.slot.index].number) }
 
   mutating func fill(_ peer: Peer, offset: UInt64, into bytes: inout MutableRawSpan) {
     Pattern(number: number(peer)).fill(offset: offset, into: &bytes)
   }
 
   mutating func received(_ peer: Peer, _ bytes: RawSpan, engine: inout Engine) {
-    var stream = streams[peer.slot]
+    var stream = streams[peer.slot.index]
     if stream.peer != peer.connectionID || !Pattern(number: Int(stream.number)).matches(bytes, offset: stream.offset) {
       confused += 1
     }
     stream.offset &+= UInt64(bytes.byteCount)
-    streams[peer.slot] = stream
+    streams[peer.slot.index] = stream
     if stream.offset < ChurnPlan.bytes { return }
     if stream.offset > ChurnPlan.bytes { confused += 1 }
     complete += 1
@@ -54,7 +54,7 @@ struct ChurnCaller: Handler {
       switch (ChurnPlan.ending(number(peer)), reason) {
       case (.finish, .finished), (.callerCloses, .local(code: ChurnPlan.callerCode)),
         (.responderCloses, .remote(code: ChurnPlan.responderCode, reason: _)):
-        streams[peer.slot].offset == ChurnPlan.bytes
+        streams[peer.slot.index].offset == ChurnPlan.bytes
       default: false
       }
     if !expected {

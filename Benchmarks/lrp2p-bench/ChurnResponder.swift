@@ -43,29 +43,29 @@ struct ChurnSink: Handler {
 
   mutating func connected(_ peer: Peer, incoming: Bool, engine: inout Engine) {
     connected += 1
-    streams[peer.slot] = Stream(peer: peer.connectionID)
+    streams[peer.slot.index] = Stream(peer: peer.connectionID)
   }
 
   mutating func received(_ peer: Peer, _ bytes: RawSpan, engine: inout Engine) {
-    var stream = streams[peer.slot]
+    var stream = streams[peer.slot.index]
     let isNamed = stream.content.offset >= 8
     if !stream.content.take(bytes) || stream.peer != peer.connectionID { confused += 1 }
     if !isNamed, stream.content.offset >= 8 {
       if let number = stream.content.pattern.number, seen.insert(number).inserted {} else { confused += 1 }
     }
     if stream.content.offset > ChurnPlan.bytes { confused += 1 }
-    streams[peer.slot] = stream
+    streams[peer.slot.index] = stream
     engine.offer(peer, upTo: stream.content.offset)
   }
 
   mutating func finished(_ peer: Peer, engine: inout Engine) { engine.finish(peer) }
 
   mutating func fill(_ peer: Peer, offset: UInt64, into bytes: inout MutableRawSpan) {
-    streams[peer.slot].content.pattern.fill(offset: offset, into: &bytes)
+    streams[peer.slot.index].content.pattern.fill(offset: offset, into: &bytes)
   }
 
   mutating func acknowledged(_ peer: Peer, upTo offset: UInt64, engine: inout Engine) {
-    guard offset == ChurnPlan.bytes, let number = streams[peer.slot].content.pattern.number,
+    guard offset == ChurnPlan.bytes, let number = streams[peer.slot.index].content.pattern.number,
       ChurnPlan.ending(number) == .responderCloses
     else { return }
     engine.close(peer, code: ChurnPlan.responderCode)

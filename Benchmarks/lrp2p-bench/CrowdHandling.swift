@@ -72,13 +72,13 @@ struct CrowdPresence {
   mutating func connected(_ peer: Peer) { established += 1 }
 
   mutating func answered(_ peer: Peer) {
-    while isAnswered.count <= peer.slot { isAnswered.append(false) }
-    if isAnswered[peer.slot] { return }
-    isAnswered[peer.slot] = true
+    while isAnswered.count <= peer.slot.index { isAnswered.append(false) }
+    if isAnswered[peer.slot.index] { return }
+    isAnswered[peer.slot.index] = true
     answered += 1
   }
 
-  func hasAnswered(_ peer: Peer) -> Bool { peer.slot < isAnswered.count && isAnswered[peer.slot] }
+  func hasAnswered(_ peer: Peer) -> Bool { peer.slot.index < isAnswered.count && isAnswered[peer.slot.index] }
 
   mutating func closed(_ peer: Peer, _ reason: CloseReason) {
     if peer == peers.first {
@@ -157,7 +157,6 @@ extension Job {
       configuration.sendMessages = 64
     }
     if let hugePages { configuration.hugePages = hugePages == .on }
-    if let prefetch { Knobs.setPrefetch(prefetch, &configuration) }
     return configuration
   }
 

@@ -23,9 +23,6 @@ struct FanoutCommand: ParsableCommand {
   @Option(help: ArgumentHelp("Of these, the ones that send. (default: all)", valueName: "n"))
   var active: Int?
 
-  @Option(help: "Whether rows of peers are fetched ahead. (default: as the library has it)")
-  var prefetch: Toggle?
-
   @Option(help: "Whether the tables ask for huge pages. (default: as the library has it)")
   var hugePages: Toggle?
 
@@ -41,13 +38,11 @@ struct FanoutCommand: ParsableCommand {
     var job = common.job(.fanout, aead: try common.oneAEAD())
     job.peers = peers
     job.active = active
-    job.prefetch = prefetch
     job.hugePages = hugePages
     _ = try job.crowdConfiguration(isResponder: true)
     var report = Report()
     report.add("peers", UInt64(peers))
     report.add("active", UInt64(active))
-    if let prefetch { report.add("prefetch", prefetch.rawValue) }
     if let hugePages { report.add("huge_pages", hugePages.rawValue) }
     var isVerified = true
     if !coreOnly { isVerified = try measureSockets(job, &report) }

@@ -24,18 +24,18 @@ struct FanoutSink: Handler {
 
   mutating func connected(_ peer: Peer, incoming: Bool, engine: inout Engine) {
     line.connected(peer)
-    streams[peer.slot] = PatternStream()
+    streams[peer.slot.index] = PatternStream()
   }
 
   mutating func received(_ peer: Peer, _ bytes: RawSpan, engine: inout Engine) {
     if line.received(peer, bytes.byteCount) { return }
-    if !streams[peer.slot].take(bytes) { wrongPieces += 1 }
-    let stream = streams[peer.slot]
+    if !streams[peer.slot.index].take(bytes) { wrongPieces += 1 }
+    let stream = streams[peer.slot.index]
     engine.offer(peer, upTo: stream.offset)
   }
 
   mutating func fill(_ peer: Peer, offset: UInt64, into bytes: inout MutableRawSpan) {
-    streams[peer.slot].pattern.fill(offset: offset, into: &bytes)
+    streams[peer.slot.index].pattern.fill(offset: offset, into: &bytes)
   }
 
   mutating func closed(_ peer: Peer, reason: CloseReason, engine: inout Engine) {
@@ -81,24 +81,24 @@ struct FanoutCaller: CrowdHandler {
     while outstanding < atOnce {
       // The first is the control line.
       let peer = presence.peers[1 + Int(random.below(UInt64(active)))]
-      if streams[peer.slot].asked > streams[peer.slot].answered { continue }
-      streams[peer.slot].asked &+= FanoutPlan.requestBytes
-      engine.offer(peer, upTo: streams[peer.slot].asked)
+      if streams[peer.slot.index].asked > streams[peer.slot.index].answered { continue }
+      streams[peer.slot.index].asked &+= FanoutPlan.requestBytes
+      engine.offer(peer, upTo: streams[peer.slot.index].asked)
       outstanding += 1
     }
   }
 
-  private func pattern(_ peer: Peer) -> Pattern { Pattern(number: peer.slot) }
+  private func pattern(_ peer: Peer) -> Pattern { Pattern(number: peer.slot.index) }
 
   mutating func fill(_ peer: Peer, offset: UInt64, into bytes: inout MutableRawSpan) {
     pattern(peer).fill(offset: offset, into: &bytes)
   }
 
   mutating func received(_ peer: Peer, _ bytes: RawSpan, engine: inout Engine) {
-    var stream = streams[peer.slot]
+    var stream = streams[peer.slot.index]
     if !pattern(peer).matches(bytes, offset: stream.answered) { wrongPieces += 1 }
     stream.answered &+= UInt64(bytes.byteCount)
-    streams[peer.slot] = stream
+    streams[peer.slot.index] = stream
     if stream.answered == stream.asked {
       outstanding -= 1
       answers &+= 1

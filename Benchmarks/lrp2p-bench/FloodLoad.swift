@@ -28,7 +28,7 @@ struct FloodCaller: Handler {
 
   init(maximumPeers: Int) { streams = Array(repeating: Stream(), count: maximumPeers) }
 
-  mutating func assign(_ peer: Peer, number: Int) { streams[peer.slot] = Stream(number: UInt32(number)) }
+  mutating func assign(_ peer: Peer, number: Int) { streams[peer.slot.index] = Stream(number: UInt32(number)) }
 
   mutating func begin(_ peer: Peer, at now: Instant) {
     newcomer = peer
@@ -43,7 +43,7 @@ struct FloodCaller: Handler {
     engine.close(peer, code: 0)
   }
 
-  private func isEcho(_ peer: Peer) -> Bool { streams[peer.slot].number >= UInt32(FloodPlan.firstEcho) }
+  private func isEcho(_ peer: Peer) -> Bool { streams[peer.slot.index].number >= UInt32(FloodPlan.firstEcho) }
 
   mutating func connected(_ peer: Peer, incoming: Bool, engine: inout Engine) {
     if peer == newcomer {
@@ -57,20 +57,20 @@ struct FloodCaller: Handler {
   }
 
   private mutating func request(_ peer: Peer, _ engine: inout Engine) {
-    streams[peer.slot].asked &+= FloodPlan.echoBytes
-    engine.offer(peer, upTo: streams[peer.slot].asked)
+    streams[peer.slot.index].asked &+= FloodPlan.echoBytes
+    engine.offer(peer, upTo: streams[peer.slot.index].asked)
   }
 
-  private func pattern(_ peer: Peer) -> Pattern { Pattern(number: Int(streams[peer.slot].number)) }
+  private func pattern(_ peer: Peer) -> Pattern { Pattern(number: Int(streams[peer.slot.index].number)) }
 
   mutating func fill(_ peer: Peer, offset: UInt64, into bytes: inout MutableRawSpan) {
     pattern(peer).fill(offset: offset, into: &bytes)
   }
 
   mutating func received(_ peer: Peer, _ bytes: RawSpan, engine: inout Engine) {
-    if !pattern(peer).matches(bytes, offset: streams[peer.slot].answered) { wrongPieces += 1 }
-    streams[peer.slot].answered &+= UInt64(bytes.byteCount)
-    if streams[peer.slot].answered < streams[peer.slot].asked { return }
+    if !pattern(peer).matches(bytes, offset: streams[peer.slot.index].answered) { wrongPieces += 1 }
+    streams[peer.slot.index].answered &+= UInt64(bytes.byteCount)
+    if streams[peer.slot.index].answered < streams[peer.slot.index].asked { return }
     rounds &+= 1
     request(peer, &engine)
   }

@@ -14,17 +14,19 @@ struct FloodSink: Handler {
 
   init(maximumPeers: Int) { streams = Array(repeating: PatternStream(), count: maximumPeers) }
 
-  mutating func connected(_ peer: Peer, incoming: Bool, engine: inout Engine) { streams[peer.slot] = PatternStream() }
+  mutating func connected(_ peer: Peer, incoming: Bool, engine: inout Engine) {
+    streams[peer.slot.index] = PatternStream()
+  }
 
   mutating func received(_ peer: Peer, _ bytes: RawSpan, engine: inout Engine) {
-    if !streams[peer.slot].take(bytes) { wrongPieces += 1 }
-    let stream = streams[peer.slot]
+    if !streams[peer.slot.index].take(bytes) { wrongPieces += 1 }
+    let stream = streams[peer.slot.index]
     delivered &+= UInt64(bytes.byteCount)
     if stream.offset >= 8, stream.pattern.number ?? 0 >= FloodPlan.firstEcho { engine.offer(peer, upTo: stream.offset) }
   }
 
   mutating func fill(_ peer: Peer, offset: UInt64, into bytes: inout MutableRawSpan) {
-    streams[peer.slot].pattern.fill(offset: offset, into: &bytes)
+    streams[peer.slot.index].pattern.fill(offset: offset, into: &bytes)
   }
 }
 

@@ -68,7 +68,11 @@ enum HandshakeGroup {
     }
     var result = meter.result!
     // Since the start: one would be too many at any time.
-    result[.misdirected] = reactor.engine.statistics.misdirected
+    let statistics = reactor.engine.statistics
+    result[.misdirected] = statistics.misdirected
+    result[.cookieReplies] = statistics.cookieRepliesSent
+    result[.cookiesAccepted] = statistics.cookiesAccepted
+    result[.cookiesInvalid] = statistics.cookiesInvalid
     state.withLock { $0.results.append(result) }
     // The others are still measuring; then whoever has the control line ends the run.
     while state.withLock({ $0.results.count < job.reactors && $0.failure == nil }) {
@@ -110,6 +114,9 @@ enum HandshakeScaling {
       "one_reactor_cpu_us_per_handshake", Double(alone[0][.cpuNanoseconds]) / Double(alone[0][.handshakes]) / 1e3)
     report.add("largest_share", Double(together.map { $0[.handshakes] }.max() ?? 0) / Double(handshakes))
     report.add("misdirected", together.reduce(0) { $0 + $1[.misdirected] })
+    report.add("cookie_replies", together.reduce(0) { $0 + $1[.cookieReplies] })
+    report.add("cookies_accepted", together.reduce(0) { $0 + $1[.cookiesAccepted] })
+    report.add("cookies_invalid", together.reduce(0) { $0 + $1[.cookiesInvalid] })
     report.add("kernel_drops", together.reduce(0) { $0 + $1[.kernelDrops] })
     report.add("in_flight", UInt64(job.active))
     report.add("aead", job.aead.name)

@@ -81,7 +81,6 @@ struct Job {
   var rate = 0
   /// That share the responder's port, each on a thread.
   var reactors = 1
-  var prefetch: Toggle?
   var hugePages: Toggle?
   var filter = Toggle.off
   var flood: FloodKind?

@@ -7,11 +7,6 @@ enum Toggle: String, ExpressibleByArgument, CaseIterable { case on, off }
 
 /// What is asked of the library only by options: one line each, so that an option for what this build lacks says so.
 enum Knobs {
-  /// Whether the rows of a batch's peers are fetched ahead of their use.
-  static func setPrefetch(_ toggle: Toggle, _ configuration: inout ReactorConfiguration) {
-    configuration.engine.prefetchesPeers = toggle == .on
-  }
-
   /// Whether the socket drops datagrams for ids that are none of ours before they reach the process.
   static func setFilter(_ toggle: Toggle, _ configuration: inout ReactorConfiguration) throws {
     configuration.socketFilter = toggle == .on

@@ -22,6 +22,8 @@ enum Quantity: Int, CaseIterable {
   case cookieReplies
   /// Datagrams that came to the wrong one of several reactors.
   case misdirected
+  /// First messages beyond the mark: those whose cookie was right, and those whose was not.
+  case cookiesAccepted, cookiesInvalid
 
   private enum Merging { case sum, maximum }
 
@@ -39,7 +41,7 @@ enum Quantity: Int, CaseIterable {
 
 /// One number for each quantity that was measured. It needs no allocation, so taking one does not disturb the count.
 struct Measurement {
-  private var values = InlineArray<32, UInt64>(repeating: 0)
+  private var values = InlineArray<34, UInt64>(repeating: 0)
   /// One bit for each quantity that has a value.
   private var present: UInt64 = 0
 

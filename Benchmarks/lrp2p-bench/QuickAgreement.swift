@@ -13,12 +13,12 @@ struct QuickAgreement: CipherSuite {
   }
 
   func seal(
-    _ jobs: borrowing Column<AEADJob>, count: Int, in arena: inout Arena, keys: borrowing GrowingColumn<TrafficKey>
+    _ jobs: borrowing Column<AEADJob>, count: Int, in arena: inout Arena, keys: borrowing KeyTable
   ) {
     ciphers?.seal(jobs, count: count, in: &arena, keys: keys)
   }
   func open(
-    _ jobs: inout Column<AEADJob>, count: Int, in arena: inout Arena, keys: borrowing GrowingColumn<TrafficKey>
+    _ jobs: inout Column<AEADJob>, count: Int, in arena: inout Arena, keys: borrowing KeyTable
   ) {
     if let ciphers {
       ciphers.open(&jobs, count: count, in: &arena, keys: keys)
@@ -27,7 +27,7 @@ struct QuickAgreement: CipherSuite {
       for index in 0..<count { jobs[index].opened = true }
     }
   }
-  func forget(_ row: Int) { ciphers?.forget(row) }
+  func forget(_ row: KeyRow) { ciphers?.forget(row) }
   func supports(_ aead: AEAD) -> Bool { ciphers?.supports(aead) ?? true }
   @_lifetime(bytes: copy bytes)
   func random(_ bytes: inout MutableRawSpan) { clear.random(&bytes) }

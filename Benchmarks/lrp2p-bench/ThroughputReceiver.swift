@@ -27,17 +27,17 @@ struct StreamSink: Handler {
 
   mutating func connected(_ peer: Peer, incoming: Bool, engine: inout Engine) {
     connected += 1
-    streams[peer.slot] = Stream()
+    streams[peer.slot.index] = Stream()
     if firstPeer == nil { firstPeer = peer }
   }
 
   mutating func received(_ peer: Peer, _ bytes: RawSpan, engine: inout Engine) {
-    var stream = streams[peer.slot]
+    var stream = streams[peer.slot.index]
     var rest = bytes
     if stream.offset < 8 { rest = begin(&stream, bytes) }
     if !stream.pattern.matches(rest, offset: stream.offset) { wrongPieces += 1 }
     stream.offset &+= UInt64(rest.byteCount)
-    streams[peer.slot] = stream
+    streams[peer.slot.index] = stream
     delivered &+= UInt64(bytes.byteCount)
   }
 

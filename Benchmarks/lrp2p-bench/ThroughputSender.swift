@@ -22,7 +22,7 @@ struct StreamSource: Handler {
   var isReady: Bool { connected == wanted }
 
   /// Gives a connection its stream: number `number` of `wanted`.
-  mutating func assign(_ peer: Peer, number: Int) { patterns[peer.slot] = Pattern(number: number) }
+  mutating func assign(_ peer: Peer, number: Int) { patterns[peer.slot.index] = Pattern(number: number) }
 
   mutating func connected(_ peer: Peer, incoming: Bool, engine: inout Engine) {
     connected += 1
@@ -30,7 +30,7 @@ struct StreamSource: Handler {
   }
 
   mutating func fill(_ peer: Peer, offset: UInt64, into bytes: inout MutableRawSpan) {
-    patterns[peer.slot].fill(offset: offset, into: &bytes)
+    patterns[peer.slot.index].fill(offset: offset, into: &bytes)
   }
 
   mutating func received(_ peer: Peer, _ bytes: RawSpan, engine: inout Engine) {}

@@ -172,7 +172,7 @@ private struct WindowRun: ~Copyable {
     _ = rate.acknowledged(
       bytes: outcome.acknowledgedBytes, newest: outcome.hasNewest ? outcome.newestPacketNumber : nil,
       minimumRoundTrip: 0, now: now)
-    if outcome.spuriousLosses > 0 { send.widenReordering() }
+    if outcome.spuriousLosses > 0 { send.widenReordering(roundTrip: UInt64(inFlight) * Self.interval, now: now) }
   }
 
   private static func accept(
@@ -183,7 +183,7 @@ private struct WindowRun: ~Copyable {
 
   private static func write(_ header: AckBlock, of receive: inout ReceiveWindow, into block: inout Arena) -> Int {
     var bytes = block.mutableBytes(0, 1200)
-    return receive.writeRuns(header: header, into: &bytes)
+    return receive.writeRuns(header: header, packets: PacketRuns(), into: &bytes)
   }
 
   private static func take(

@@ -23,7 +23,6 @@ struct WorkerCommand: ParsableCommand {
   @Option var keepAlive = 0
   @Option var rate = 0
   @Option var reactors = 1
-  @Option var prefetch: Toggle?
   @Option var hugePages: Toggle?
   @Option var filter = Toggle.off
   @Option var flood: FloodKind?
@@ -51,7 +50,6 @@ struct WorkerCommand: ParsableCommand {
       "--reactors", "\(job.reactors)", "--rate", "\(job.rate)", "--filter", job.filter.rawValue, "--start",
       "\(job.start)",
     ]
-    if let prefetch = job.prefetch { arguments += ["--prefetch", prefetch.rawValue] }
     if let hugePages = job.hugePages { arguments += ["--huge-pages", hugePages.rawValue] }
     if let flood = job.flood { arguments += ["--flood", flood.rawValue] }
     if job.isBare { arguments.append("--is-bare") }
@@ -70,7 +68,7 @@ struct WorkerCommand: ParsableCommand {
         oneCore: oneCore, congestion: congestion, aeadProvider: aeadProvider, backend: backend,
         baselinesOnly: baselinesOnly,
         peers: peers, active: active,
-        keepAlive: keepAlive, rate: rate, reactors: reactors, prefetch: prefetch, hugePages: hugePages, filter: filter,
+        keepAlive: keepAlive, rate: rate, reactors: reactors, hugePages: hugePages, filter: filter,
         flood: flood,
         isBare: isBare,
         isAstray: isAstray, start: start, aside: aside.flatMap { Address($0) })

@@ -81,8 +81,8 @@ public final class Endpoint: Sendable {
   ///   - address: where it listens.
   ///   - pinned: the only key to accept; without it the `accepts` of `init` judges, and anyone may answer.
   ///   - versions: whether the other side may be, or has to be, the original peer.
-  /// - Throws: `closed` with `handshakeTimeout` (16 s by default), `keyRefused`, `handshakeFailed` or what the peer closed with;
-  ///   `cancelled` (the attempt is given up), `tooManyPeers`, `endpointClosed`, `system`.
+  /// - Throws: `closed` with `handshakeTimeout` (16 s by default), `keyRefused`, `handshakeFailed`, `noCommonProtocol` or what the peer
+  ///   closed with; `cancelled` (the attempt is given up), `tooManyPeers`, `endpointClosed`, `system`.
   public func connect(
     to address: Address, pinned: PublicKey? = nil, versions: ProtocolVersions = .version1
   ) async throws(TransportError) -> Connection {

@@ -187,7 +187,11 @@ final class EndpointCore: @unchecked Sendable {
     do throws(EngineError) {
       return try engine.connect(to: dial.address, pinned: dial.pinned, versions: dial.versions)
     } catch {
-      throw error == .tooManyPeers ? .tooManyPeers : .originalHasNoIdentity
+      switch error {
+      case .tooManyPeers: throw .tooManyPeers
+      // No payload is given.
+      case .originalHasNoIdentity, .payloadTooLong: throw .originalHasNoIdentity
+      }
     }
   }
 

@@ -12,17 +12,17 @@ extension Engine {
   /// Tells the user of a pool that is full, once, and once when it no longer is.
   @inline(__always)
   mutating func reportPool<H: Handler>(_ handler: inout H) {
-    if poolHasRefused || isPoolFull { judgePool(&handler) }
+    if pool.hasRefused || pool.isReportedFull { judgePool(&handler) }
   }
 
   private mutating func judgePool<H: Handler>(_ handler: inout H) {
-    let hasRefused = poolHasRefused
-    poolHasRefused = false
-    if hasRefused, !isPoolFull {
-      isPoolFull = true
+    let hasRefused = pool.hasRefused
+    pool.hasRefused = false
+    if hasRefused, !pool.isReportedFull {
+      pool.isReportedFull = true
       handler.receivePool(.full, engine: &self)
-    } else if !hasRefused, isPoolFull, pool.isHalfFree {
-      isPoolFull = false
+    } else if !hasRefused, pool.isReportedFull, pool.isHalfFree {
+      pool.isReportedFull = false
       handler.receivePool(.relieved, engine: &self)
     }
   }
@@ -31,7 +31,7 @@ extension Engine {
   /// have taken one lately, the first that has it still gives way. What it loses was not acknowledged, and comes again.
   /// - Returns: whether one did.
   mutating func reclaimKeptCell() -> Bool {
-    while let id = keptCellHolders.next(now: now) {
+    while let id = pool.keptCellHolders.next(now: now) {
       guard let slot = peers.slot(of: id), peers.flows.contains(slot) else { continue }
       guard peers.flows[slot].releaseKeptCell(to: &pool) else { continue }
       counters.piecesEvicted &+= 1
@@ -42,9 +42,9 @@ extension Engine {
 
   /// A segment finds no memory. The sender learns of it by the window of the next ACK; the original has nothing like that, and
   /// learns of it by silence.
-  mutating func refuse(_ number: UInt32, _ slot: Int) {
+  mutating func refuse(_ number: UInt32, _ slot: Slot) {
     counters.poolExhausted &+= 1
-    poolHasRefused = true
+    pool.hasRefused = true
     if !peers.rows[slot].isOriginal, peers.flows[slot].receive.refuse(number) { peers.flows[slot].ack.demand() }
   }
 }

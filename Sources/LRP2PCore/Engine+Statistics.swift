@@ -4,7 +4,7 @@ extension Engine {
   /// Counters of all peers together.
   public var statistics: EngineStatistics {
     var statistics = counters
-    statistics.datagramsHeld = UInt64(held.count)
+    statistics.datagramsHeld = UInt64(listener.held.count)
     statistics.peers = UInt64(peers.inUse)
     statistics.poolBytesInUse = UInt64(pool.bytesInUse)
     return statistics
@@ -22,8 +22,8 @@ extension Engine {
       address: peers.rows[slot].address, limitedBy: sendLimit(slot),
       bytesInFlight: peers.flows[slot].send.bytesInFlight,
       packetsInFlight: peers.flows[slot].send.packetsInFlight, bytesWaiting: peers.flows[slot].send.bytesWaiting,
-      sendWindowPackets: peers.flows[slot].send.windowLeft, retransmissions: peers.flows[slot].retransmissions,
-      congestionMarksTold: peers.flows[slot].highestCE, lastReceived: peers.flows[slot].lastReceived,
+      sendWindowPackets: peers.flows[slot].send.windowLeft, retransmissions: peers.flows[slot].lasting.retransmissions,
+      congestionMarksTold: peers.flows[slot].lasting.highestCE, lastReceived: peers.flows[slot].lasting.lastReceived,
       isReaderPaused: peers.flows[slot].receive.isPaused, isDraining: peers.rows[slot].phase == .draining,
       packetsUnread: peers.flows[slot].receive.packetsUnread,
       gaps: peers.flows[slot].receive.earlyRuns,
@@ -31,11 +31,11 @@ extension Engine {
       packetsBehindGaps: peers.flows[slot].receive.hasEarly ? peers.flows[slot].receive.packetsBehindGaps : 0,
       receiveWindowPackets: peers.flows[slot].receive.windowLeft,
       congestionMarksReceived: peers.flows[slot].ack.ce, duplicatesReceived: peers.flows[slot].ack.duplicates,
-      authenticationFailures: peers.flows[slot].authenticationFailures, aead: peers.flows[slot].aead,
+      authenticationFailures: peers.flows[slot].lasting.authenticationFailures, aead: peers.flows[slot].lasting.aead,
       key: peers.remoteKeys[slot], version: peers.rows[slot].isOriginal ? 0 : 1)
   }
 
-  private func restingStatistics(_ slot: Int) -> PeerStatistics {
+  private func restingStatistics(_ slot: Slot) -> PeerStatistics {
     let row = peers.resting[slot]
     let roundTrip = RoundTripEstimate(from: row.roundTrip)
     let ack = AckSchedule(from: row.ack)
@@ -47,22 +47,24 @@ extension Engine {
       congestion: congestion.algorithm, congestionWindow: congestion.window, pacingRate: 0,
       deliveryRate: row.deliveryRate, datagramBytes: datagram, address: peers.rows[slot].address,
       limitedBy: .application, bytesInFlight: 0, packetsInFlight: 0, bytesWaiting: 0,
-      sendWindowPackets: row.send.windowLeft, retransmissions: row.retransmissions,
-      congestionMarksTold: row.highestCE, lastReceived: row.lastReceived, isReaderPaused: false, isDraining: false,
+      sendWindowPackets: row.send.windowLeft, retransmissions: row.lasting.retransmissions,
+      congestionMarksTold: row.lasting.highestCE, lastReceived: row.lasting.lastReceived, isReaderPaused: false,
+      isDraining: false,
       packetsUnread: 0, gaps: 0, packetsBehindGaps: 0, receiveWindowPackets: row.receive.windowLeft,
       congestionMarksReceived: ack.ce,
-      duplicatesReceived: ack.duplicates, authenticationFailures: row.authenticationFailures, aead: row.aead,
+      duplicatesReceived: ack.duplicates, authenticationFailures: row.lasting.authenticationFailures,
+      aead: row.lasting.aead,
       key: peers.remoteKeys[slot], version: 1)
   }
 
   /// What keeps a connection that its user may act on from sending more.
-  private func sendLimit(_ slot: Int) -> SendLimit {
+  private func sendLimit(_ slot: Slot) -> SendLimit {
     guard peers.rows[slot].phase == .established else {
       return peers.rows[slot].phase == .dialling ? .handshake : .application
     }
-    let hasTurn = peers.rows[slot].isReady || peers.rows[slot].isTouched
+    let hasTurn = peers.rows[slot].isReady || peers.rows[slot].isDirty
     let limit = peers.flows[slot].limit(hasTurn: hasTurn, now: now)
     // What nothing in the protocol holds back has its turn at the end of the reactor's; unless the last did not get so far.
-    return limit == .nothing && socketIsBehind ? .socket : limit
+    return limit == .nothing && outbound.socketIsBehind ? .socket : limit
   }
 }

@@ -12,12 +12,12 @@ package struct TableUse: BitwiseCopyable, Sendable {
 
 extension Engine {
   /// Changes when a table gets memory of which `forEachTableBlock` has not told before.
-  package var tableBlocks: Int { peers.blockCount &+ wheel.blockCount }
+  package var tableBlocks: Int { peers.blockCount &+ schedule.slotWheel.blockCount }
 
   /// Calls `body` with the memory of everything that has a row for each peer. It stays where it is while the engine lives.
   package func forEachTableBlock(_ body: (UnsafeRawBufferPointer) -> Void) {
     unsafe peers.forEachBlock(body)
-    unsafe wheel.forEachBlock(body)
+    unsafe schedule.slotWheel.forEachBlock(body)
   }
 
   package var tables: [TableUse] {
@@ -25,18 +25,19 @@ extension Engine {
       TableUse(name: "slots", inUse: peers.inUse, capacity: peers.slots),
       TableUse(name: "flows", inUse: peers.flows.inUse, capacity: peers.flows.count),
       TableUse(name: "handshakes", inUse: peers.handshakes.inUse, capacity: peers.handshakes.count),
-      TableUse(name: "foreign ids", inUse: peers.foreign.count, capacity: peers.foreign.capacity),
+      TableUse(name: "initiators", inUse: peers.initiators.count, capacity: peers.initiators.capacity),
+      TableUse(name: "reset tokens", inUse: peers.resetTokens.count, capacity: peers.resetTokens.capacity),
       TableUse(name: "attempts", inUse: peers.attempts.count, capacity: peers.attempts.capacity),
       TableUse(name: "half-open handshakes", inUse: peers.halfOpenCount, capacity: peers.handshakes.count),
-      TableUse(name: "identities", inUse: identities.inUse, capacity: identities.capacity),
-      TableUse(name: "networks", inUse: networks.inUse, capacity: networks.capacity),
+      TableUse(name: "identities", inUse: limits.identities.inUse, capacity: limits.identities.capacity),
+      TableUse(name: "networks", inUse: limits.networks.inUse, capacity: limits.networks.capacity),
       TableUse(name: "flows' places", inUse: peers.places.inUse, capacity: peers.places.count),
-      TableUse(name: "timer wheel", inUse: 0, capacity: wheel.slots),
-      TableUse(name: "flows' timer wheel", inUse: 0, capacity: flowWheel.slots),
-      TableUse(name: "user timers", inUse: userTimers.count, capacity: userTimers.capacity),
-      TableUse(name: "ready queue", inUse: ready.count, capacity: ready.capacity),
-      TableUse(name: "touched queue", inUse: touched.count, capacity: touched.capacity),
-      TableUse(name: "held datagrams", inUse: held.count, capacity: held.capacity),
+      TableUse(name: "timer wheel", inUse: 0, capacity: schedule.slotWheel.rows),
+      TableUse(name: "flows' timer wheel", inUse: 0, capacity: schedule.flowWheel.rows),
+      TableUse(name: "user timers", inUse: schedule.userTimers.count, capacity: schedule.userTimers.capacity),
+      TableUse(name: "ready queue", inUse: schedule.ready.count, capacity: schedule.ready.capacity),
+      TableUse(name: "dirty queue", inUse: schedule.dirty.count, capacity: schedule.dirty.capacity),
+      TableUse(name: "held datagrams", inUse: listener.held.count, capacity: listener.held.capacity),
       TableUse(name: "receive pool", inUse: pool.cellsInUse, capacity: pool.capacity),
     ]
   }

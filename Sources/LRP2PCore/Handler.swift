@@ -4,8 +4,13 @@
 /// leave with the same turn, and what cannot be done is answered by a value. A span is valid during the call only. No callback may block.
 public protocol Handler {
   /// Judges the static key of a peer: a listener before it reports a connection, a dialler (without a pinned key)
-  /// before it sends message 3. `false` refuses silently. The default accepts everyone.
+  /// before it sends message 3. `false` refuses it. The default accepts everyone.
   mutating func accepts(key: PublicKey, from address: Address) -> Bool
+
+  /// The same, with what the dialler's program says of itself (`Engine.connect`), up to 512 bytes, which only the two sides can read; it is
+  /// asked instead of the other, which is what the default asks. A dialler sees no bytes, and neither does who is dialled by the
+  /// original peer, nor by one that says nothing. Whatever they are, they are the stranger's: nothing is known of them but who has sent them.
+  mutating func accepts(key: PublicKey, from address: Address, payload: RawSpan) -> Bool
 
   /// The handshake is done; data may be offered. `incoming` tells an accepted connection from a dialled one.
   mutating func connected(_ peer: Peer, incoming: Bool, engine: inout Engine)
@@ -37,8 +42,11 @@ public protocol Handler {
   mutating func closed(_ peer: Peer, reason: CloseReason, engine: inout Engine)
 
   /// The peer has another address from now on, and has proved that it receives there: its NAT has given it a new
-  /// mapping, or it has moved. The connection goes on.
+  /// mapping, it has moved, or either side's program has asked for it (`Engine.switchPath`). The connection goes on.
   mutating func moved(_ peer: Peer, to address: Address, engine: inout Engine)
+
+  /// `Engine.switchPath` has ended: both sides use the new path from now on, or nobody has answered there, and all is as it was.
+  mutating func pathSwitched(_ peer: Peer, succeeded: Bool, engine: inout Engine)
 
   /// The peer has answered `Engine.ping` with this token.
   mutating func pong(_ peer: Peer, token: UInt16, engine: inout Engine)
@@ -53,6 +61,9 @@ public protocol Handler {
 
 extension Handler {
   public mutating func accepts(key: PublicKey, from address: Address) -> Bool { true }
+  public mutating func accepts(key: PublicKey, from address: Address, payload: RawSpan) -> Bool {
+    accepts(key: key, from: address)
+  }
   public mutating func connected(_ peer: Peer, incoming: Bool, engine: inout Engine) {}
   public mutating func finished(_ peer: Peer, engine: inout Engine) {}
   public mutating func fill(_ peer: Peer, offset: UInt64, into bytes: inout MutableRawSpan) {}
@@ -60,6 +71,7 @@ extension Handler {
   public mutating func draining(_ peer: Peer, reason: CloseReason, engine: inout Engine) {}
   public mutating func closed(_ peer: Peer, reason: CloseReason, engine: inout Engine) {}
   public mutating func moved(_ peer: Peer, to address: Address, engine: inout Engine) {}
+  public mutating func pathSwitched(_ peer: Peer, succeeded: Bool, engine: inout Engine) {}
   public mutating func pong(_ peer: Peer, token: UInt16, engine: inout Engine) {}
   public mutating func receivePool(_ pressure: ReceivePoolPressure, engine: inout Engine) {}
   public mutating func timerFired(token: UInt64, engine: inout Engine) {}

@@ -98,7 +98,7 @@ extension IPSecMBSuite {
   }
 
   package func seal(
-    _ jobs: borrowing Column<AEADJob>, count: Int, in arena: inout Arena, keys: borrowing GrowingColumn<TrafficKey>
+    _ jobs: borrowing Column<AEADJob>, count: Int, in arena: inout Arena, keys: borrowing KeyTable
   ) {
     let jobs = jobs.span
     let arenaLength = arena.byteCount
@@ -117,7 +117,7 @@ extension IPSecMBSuite {
   }
 
   package func open(
-    _ jobs: inout Column<AEADJob>, count: Int, in arena: inout Arena, keys: borrowing GrowingColumn<TrafficKey>
+    _ jobs: inout Column<AEADJob>, count: Int, in arena: inout Arena, keys: borrowing KeyTable
   ) {
     var jobs = jobs.mutableSpan
     let arenaLength = arena.byteCount
@@ -145,7 +145,7 @@ extension IPSecMBSuite {
     let key = UnsafeRawPointer(key)
     let datagram = unsafe (arena + job.offset).assumingMemoryBound(to: UInt8.self)
     return unsafe Text(
-      aead: aead, key: key.assumingMemoryBound(to: UInt8.self), row: job.key, text: datagram + headerLength,
+      aead: aead, key: key.assumingMemoryBound(to: UInt8.self), row: job.key.index, text: datagram + headerLength,
       length: job.length - headerLength - tagLength, associated: UnsafePointer(datagram),
       associatedLength: job.authenticatesHeader ? headerLength : 0)
   }

@@ -63,8 +63,8 @@ extension IPSecMBSuite: CipherSuite {
 
   package func supports(_ aead: AEAD) -> Bool { true }
 
-  package func forget(_ row: Int) {
-    expandedKeys.forget(row)
+  package func forget(_ row: KeyRow) {
+    expandedKeys.forget(row.index)
     workspace.wipe()
   }
 

@@ -100,7 +100,6 @@ package struct DatagramSender: ~Copyable {
   package mutating func send(_ batch: inout DatagramBatch, to socket: borrowing UDPSocket, now: Instant)
     throws(SystemError) -> SendProgress
   {
-    if sendsAlone(batch, to: socket) { return .done }
     var interruptions = 0
     while true {
       let count = prepare(&batch, now)
@@ -151,22 +150,6 @@ package struct DatagramSender: ~Copyable {
     if holds <= Self.mostHolds { return Backoff.pause(holds) }
     counters.stuck &+= dropMessage(batch)
     return nil
-  }
-
-  /// Sends a batch that is a single datagram, as the answer to a request is, without keeping a place in it.
-  /// - Returns: whether it has left: what does not go this way is for the long one, faults too.
-  @inline(__always)
-  private mutating func sendsAlone(_ batch: borrowing DatagramBatch, to socket: borrowing UDPSocket) -> Bool {
-    guard batch.count == 1, message == 0, start == 0, !isProbing, holds == 0 else { return false }
-    let row = batch.messages[0]
-    guard row.length > 0, row.length <= row.segmentSize,
-      headers.write(0, row, start: 0, length: row.length, segmentSize: row.segmentSize, of: batch)
-    else { return false }
-    counters.calls &+= 1
-    guard headers.send(1, to: socket) > 0 else { return false }
-    counters.datagrams &+= 1
-    counters.bytes &+= UInt64(row.length)
-    return true
   }
 
   /// Writes headers for the datagrams that come next and returns how many headers there are.

@@ -109,7 +109,7 @@ extension PacketProgram {
   /// What a program attached to a UDP socket sees in front of the datagram.
   package static var udpHeaderLength: Int { 8 }
 
-  /// Lets pass what may be for this socket: datagrams for ids with the tag, and what has the shape of message 1.
+  /// Lets pass what may be for this socket: datagrams for ids with the tag, and what has the shape of a reset or of message 1.
   ///
   /// What receive offload has merged is judged by its first datagram; the engine looks at each.
   package static func filter(_ tag: IDHash, acceptsConnections: Bool, acceptsOriginal: Bool) -> PacketProgram {
@@ -124,6 +124,7 @@ extension PacketProgram {
       return program
     }
     program.acceptMarked(tag, at: start)
+    program.acceptReset(at: start)
     if acceptsConnections {
       program.acceptMessage1(at: start)
     } else {
@@ -131,6 +132,18 @@ extension PacketProgram {
     }
     program.end()
     return program
+  }
+
+  /// It goes under an id of its sender's.
+  private mutating func acceptReset(at start: Int) {
+    let word = HandshakeKind.reset.word
+    loadWord(start + 12)
+    compute(BPF_XOR, UInt32(truncatingIfNeeded: word))
+    copyToIndex()
+    loadWord(start + 8)
+    compute(BPF_XOR, UInt32(truncatingIfNeeded: word >> 32))
+    computeWithIndex(BPF_OR)
+    branch(BPF_JEQ, 0, yes: .accept, no: .next)
   }
 
   private mutating func acceptMessage1(at start: Int) {

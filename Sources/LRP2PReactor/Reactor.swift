@@ -57,14 +57,14 @@ public struct Reactor: ~Copyable {
     configuration: ReactorConfiguration, secretKey: SecretKey, suite: any CipherSuite, sockets: consuming PortSockets,
     ids: ConnectionIDs
   ) throws(ReactorError) {
-    var ids = ids
+    var keys = StatelessKeys(
+      identity: secretKey, host: HostWords.host, bound: sockets.main.localAddress, suite: suite)
+    defer { keys.wipe() }
     if configuration.socketFilter {
-      let tag = IDHash(key: (Self.random(suite), Self.random(suite)))
       sockets.main.attach(
         filter: .filter(
-          tag, acceptsConnections: configuration.engine.acceptsConnections,
+          keys.tag, acceptsConnections: configuration.engine.acceptsConnections,
           acceptsOriginal: configuration.engine.acceptsOriginal))
-      ids.mark(with: tag)
     }
     let incoming = SelectedBackend.incomingBatch(
       configuration, messageCapacity: ReactorConfiguration.receiveMessageCapacity)
@@ -92,19 +92,7 @@ public struct Reactor: ~Copyable {
     hugePages = configuration.hugePages ? HugePages() : nil
     engine = Engine(
       configuration: configuration.engine, secretKey: secretKey, suite: suite, seed: Self.random(suite),
-      now: currentInstant(), boot: Self.boot, ids: ids, memory: SecretPages())
-  }
-
-  /// A word made of the kernel's name for this boot; 0 where it does not say.
-  private static var boot: UInt64 {
-    var name = InlineArray<36, UInt8>(repeating: 0)
-    var elements = name.mutableSpan
-    var bytes = unsafe elements.mutableBytes
-    guard (try? SmallFile.read("/proc/sys/kernel/random/boot_id", into: &bytes)) != nil else { return 0 }
-    // All that counts is that it differs.
-    var boot: UInt64 = 0
-    for index in 0..<36 { boot = (boot << 4 | boot >> 60) ^ UInt64(bytes.bytes.byte(index)) }
-    return boot
+      now: currentInstant(), boot: HostWords.boot, keys: keys, ids: ids, memory: SecretPages())
   }
 
   private static func random(_ suite: any CipherSuite) -> UInt64 {
@@ -301,21 +289,12 @@ public struct Reactor: ~Copyable {
       // It may hold what a turn before could not send.
       if batch.count == 0 { engine.compose(&batch, now: now, handler: &handler) }
       let isEmpty = batch.count == 0
-      var isSent = true
-      do throws(SystemError) {
-        // Before those who have sent are judged: the other side waits for the datagrams, and nobody for that.
-        if !isEmpty {
-          // The parent sends what a callback's child has a copy of, or something else under the same numbers.
-          try process.check()
-          isSent = try backend.send(&batch, now: now)
-        }
-      } catch {
-        engine.composed(&handler)
-        throw error
-      }
-      engine.composed(&handler)
-      guard isSent else { return }
+      // Sent before those who have sent are judged: the other side waits for the datagrams, and nobody for that.
+      defer { engine.settle(&handler) }
       if isEmpty { break }
+      // The parent sends what a callback's child has a copy of, or something else under the same numbers.
+      try process.check()
+      guard try backend.send(&batch, now: now) else { return }
     }
     engine.socketIsBehind = engine.hasReadyPeers
   }

@@ -60,6 +60,11 @@ public struct BulkHandler: Handler {
   public var violations = 0
   public var openConnections = 0
   public var moves = 0
+  /// What is spoken over every connection, and what whoever dials says of itself, but for hostile ones.
+  package var agreed: ApplicationProtocol?
+  package var payload: [UInt8]?
+  /// Nobody is there, so nobody moves there.
+  package var shunned: Address?
 
   public init(bytesToSend: UInt64?) { self.bytesToSend = bytesToSend }
 
@@ -73,8 +78,14 @@ public struct BulkHandler: Handler {
     return index >= 0 && streams[index].peer == peer ? index : -1
   }
 
+  public mutating func accepts(key: PublicKey, from address: Address, payload: RawSpan) -> Bool {
+    guard let expected = self.payload, hostileNetwork.map({ !address.sharesNetwork($0) }) ?? true else { return true }
+    if !payload.isEqual(to: expected) { violations += 1 }
+    return true
+  }
+
   public mutating func connected(_ peer: Peer, incoming: Bool, engine: inout Engine) {
-    if index(peer) >= 0 { violations += 1 }
+    if index(peer) >= 0 || engine.applicationProtocol(of: peer) != agreed { violations += 1 }
     let slot = Int(peer.connectionID & 0xFF_FFFF)
     while streamOfSlot.count <= slot { streamOfSlot.append(-1) }
     streamOfSlot[slot] = Int32(streams.count)
@@ -120,7 +131,7 @@ public struct BulkHandler: Handler {
 
   private static func ids(_ peer: Peer, _ engine: borrowing Engine) -> (own: UInt64, remote: UInt64) {
     guard var slot = engine.peers.slot(of: peer.connectionID) else { return (0, 0) }
-    if engine.peers.rows[slot].phase == .forwarding {
+    if engine.peers.rows[slot].phase == .superseded {
       guard let winner = engine.peers.slot(of: engine.peers.rows[slot].remoteID) else { return (0, 0) }
       slot = winner
     }
@@ -175,6 +186,7 @@ public struct BulkHandler: Handler {
       violations += 1
       return
     }
+    if engine.applicationProtocol(of: peer) != agreed { violations += 1 }
     streams[index].isFinished = true
     streams[index].finishedAt = engine.now
     if streams[index].isHostile { engine.finish(peer) }
@@ -211,7 +223,16 @@ public struct BulkHandler: Handler {
     openConnections -= 1
   }
 
-  public mutating func moved(_ peer: Peer, to address: Address, engine: inout Engine) { moves += 1 }
+  public mutating func moved(_ peer: Peer, to address: Address, engine: inout Engine) {
+    moves += 1
+    if address == shunned { violations += 1 }
+  }
+}
+
+extension RawSpan {
+  fileprivate func isEqual(to bytes: [UInt8]) -> Bool {
+    byteCount == bytes.count && bytes.indices.allSatisfy { byte($0) == bytes[$0] }
+  }
 }
 
 extension Address {

@@ -9,6 +9,8 @@ struct Chaos: ~Copyable {
   private let clients: Int
   /// Whether clients change their address.
   private let moves: Bool
+  /// What clients say of themselves: in one world of thirteen they do, and speak one of several application protocols.
+  private let payload: [UInt8]
   private var faults: [String: UInt64] = [:]
   /// What a client has stopped reading, and when it goes on.
   private var stalls: [(host: Int, peer: Peer, until: Instant)] = []
@@ -17,6 +19,8 @@ struct Chaos: ~Copyable {
   private var ports: UInt16 = 5000
   /// In three of ten worlds there are some.
   private var hostile: HostileHosts?
+  /// In one world of eleven some leave a path that still carries datagrams, and somebody repeats what they send.
+  private var switching: Switching?
   private let stormEnd: Instant
   private let start: Instant
 
@@ -26,6 +30,9 @@ struct Chaos: ~Copyable {
     random = SeededRandom(seed: seed ^ 0xC4A0_5C4A_05C4_A05C)
     var configuration = EngineConfiguration()
     // Only clients change their address, so only they have to be heard of; in every fifth world nobody.
+    let agrees = seed % 13 == 4
+    payload = agrees ? (0..<Int(seed % 513)).map { UInt8(truncatingIfNeeded: $0 &* 7) } : []
+    if agrees { configuration.applicationProtocols = ["b", "a"] }
     let moves = seed % 5 != 2
     self.moves = moves
     configuration.keepAlive = random.happens(0.7) && moves ? .seconds(3) : 0
@@ -52,12 +59,17 @@ struct Chaos: ~Copyable {
     let mostBytes = 16_000_000 / UInt64(connections * clients)
     var handler = BulkHandler(bytesToSend: nil)
     handler.mostBytes = mostBytes
+    if agrees { handler.agreed = "a" }
     handler.pauses = random.happens(0.5) ? 0.005 : 0
     handler.random = SeededRandom(seed: random.next())
     // By the seed itself: the others stay the worlds that they were.
     handler.aborts = seed % 11 == 6 ? 0.0005 : 0
     handler.abortRandom = SeededRandom(seed: seed)
     network.addHost(handler, at: Self.server, configuration: configuration)
+    if agrees {
+      network.hosts[0].handler.payload = payload
+      configuration.applicationProtocols = ["c", "a", "b"]
+    }
     configuration.keepAlive = moves ? .seconds(3) : 0
     for client in 1...clients {
       configuration.congestion = random.happens(0.5) ? .bbr : .cubic
@@ -70,6 +82,7 @@ struct Chaos: ~Copyable {
       for _ in 0..<connections { dials.append((client, start + random.below(.seconds(2)))) }
     }
     addHostile(seed: seed, configuration)
+    if seed % 11 == 4, moves { switching = Switching(seed: seed, clients: clients, &network) }
   }
 
   /// Peers that were accepted and mean harm, from a randomness of their own.
@@ -113,6 +126,7 @@ struct Chaos: ~Copyable {
       dialDue()
       endDue(all: false)
       strike()
+      switching?.strike(&network)
       hostile?.act(&network, datagrams: 24, server: Self.server)
       if hostile?.isBeyondBounds ?? false { return judge() }
     }
@@ -123,7 +137,8 @@ struct Chaos: ~Copyable {
     endHostile(limit)
     if hostile?.isBeyondBounds ?? false { return judge() }
     while network.now < limit, !isOver {
-      network.run(for: .milliseconds(100)) { Self.isQuiet($0) }
+      // What is under way may outlive all connections.
+      network.run(for: .milliseconds(100)) { Self.isQuiet($0) && $0.underWay == 0 }
       hostile?.goOnAsking(&network)
     }
     return judge()
@@ -167,7 +182,8 @@ struct Chaos: ~Copyable {
   }
 
   private mutating func dial(_ host: Int) {
-    network.onHost(host) { engine, _ in _ = try? engine.connect(to: Self.server) }
+    let payload = payload
+    network.onHost(host) { engine, _ in _ = try? engine.connect(to: Self.server, payload: payload) }
   }
 
   private mutating func count(_ fault: String) { faults[fault, default: 0] += 1 }
@@ -248,6 +264,7 @@ struct Chaos: ~Copyable {
 
   /// The path is as paths mostly are.
   private mutating func calm() {
+    network.spoofer = nil
     for number in 0..<2 * clients {
       network[link: number].isDown = false
       network[link: number].loss = min(network[link: number].loss, 0.01)
@@ -300,6 +317,7 @@ struct Chaos: ~Copyable {
       for stream in network.hosts[client].handler.streams { judge(stream, &checks) }
     }
     result.faults.merge(hostile?.sentBy ?? [:], uniquingKeysWith: +)
+    result.faults.merge(switching?.faults ?? [:], uniquingKeysWith: +)
     checks.require(refused > 0 || windowsShrunk == 0, "a window was taken back although nothing was refused")
     // What nobody has corrupted opens; beside that, a late message of a handshake is taken for a datagram now and then.
     checks.require(

@@ -88,6 +88,7 @@ struct Churn: ~Copyable {
       network.run(for: 1 + random.below(2 * .seconds(1) / Self.dialsPerSecond))
       dial()
       tryStaleHandles()
+      checkResets()
       beSilent()
       if network.now >= start + length / 2, network.clockAhead(0) == 0 { network.setClock(0, ahead: Self.suspension) }
       if settled.isEmpty, network.now >= settles {
@@ -171,6 +172,19 @@ struct Churn: ~Copyable {
     checks.require(isVoid, "a command with the handle of a connection that is over has reached another one")
   }
 
+  /// Nobody is told to have lost what the other end still has.
+  private mutating func checkResets() {
+    for host in 0..<network.hostCount {
+      for number in network.hosts[host].handler.takeResets() {
+        for other in 0..<network.hostCount where other != host {
+          checks.require(
+            !network.hosts[other].handler.has(number),
+            "connection \(number) was reset at host \(host), and host \(other) has it")
+        }
+      }
+    }
+  }
+
   // MARK: Judge
 
   /// Of all hosts.
@@ -183,9 +197,9 @@ struct Churn: ~Copyable {
   /// What is left when all should be over.
   private var remaining: String {
     for host in 0..<network.hostCount {
-      for slot in 0..<network.hosts[host].engine.peers.slots {
+      for slot in Slot.all(network.hosts[host].engine.peers.slots) {
         let phase = network.hosts[host].engine.peers.rows[slot].phase
-        if phase != .free { return "slot \(slot) of host \(host) is \(phase) when all should be over" }
+        if phase != .free { return "slot \(slot.index) of host \(host) is \(phase) when all should be over" }
       }
     }
     return network.underWay == 0 ? "" : "datagrams are under way when all should be over"
@@ -241,13 +255,15 @@ struct Churn: ~Copyable {
       ends.closed += of.closed
       ends.left += of.left
       ends.timedOut += of.timedOut
+      ends.reset += of.reset
       ends.unanswered += of.unanswered
     }
     let server = network.hosts[0].engine.statistics
     result.probeTimeouts = server.probeTimeouts
     result.counts = [
       ("connections", numbers), ("finished", ends.finished), ("closed", ends.closed), ("left", ends.left),
-      ("timed_out", ends.timedOut), ("unanswered", ends.unanswered), ("refused_dials", refusedDials),
+      ("timed_out", ends.timedOut), ("reset", ends.reset), ("unanswered", ends.unanswered),
+      ("refused_dials", refusedDials),
       ("server_slots", UInt64(network.hosts[0].engine.peers.slots)),
       ("most_open", UInt64(network.hosts[0].handler.mostOpen)),
       ("server_handshakes_failed", server.handshakesFailed), ("cookies", server.cookiesAccepted),

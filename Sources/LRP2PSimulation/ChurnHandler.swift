@@ -30,8 +30,9 @@ struct ChurnHandler: Handler {
     var left: UInt64 = 0
     /// Other than planned, as the path, a full table or a silent host would have it.
     var timedOut: UInt64 = 0
+    var reset: UInt64 = 0
     var unanswered: UInt64 = 0
-    var total: UInt64 { finished + closed + left + timedOut + unanswered }
+    var total: UInt64 { finished + closed + left + timedOut + reset + unanswered }
   }
 
   static let handlesKept = 512
@@ -50,6 +51,8 @@ struct ChurnHandler: Handler {
   private var nextStale = 0
   private(set) var begun: UInt64 = 0
   private(set) var ends = Ends()
+  /// Numbers of connections that the other end has told to have lost, until they are taken.
+  private var resets: [UInt64] = []
   private(set) var pongs: UInt64 = 0
   private(set) var mostOpen = 0
   private(set) var open = 0
@@ -74,7 +77,7 @@ struct ChurnHandler: Handler {
   // MARK: Records
 
   private mutating func insert(_ record: Record) {
-    let slot = Peer(connectionID: record.peer).slot
+    let slot = Peer(connectionID: record.peer).slot.index
     while records.count <= slot { records.append(Record()) }
     if records[slot].peer != 0 { violate("a connection begins in the slot of one that has not ended") }
     records[slot] = record
@@ -85,10 +88,19 @@ struct ChurnHandler: Handler {
 
   /// The slot of a connection that a callback is about.
   private mutating func slot(_ peer: Peer, _ callback: StaticString) -> Int? {
-    let slot = peer.slot
+    let slot = peer.slot.index
     if slot < records.count, records[slot].peer == peer.connectionID { return slot }
     violate("\(callback) for a connection that is over, or of another one's slot")
     return nil
+  }
+
+  /// Whether there is a connection with this number.
+  func has(_ number: UInt64) -> Bool { records.contains { $0.peer != 0 && $0.isNamed && $0.number == number } }
+
+  mutating func takeResets() -> [UInt64] {
+    var taken: [UInt64] = []
+    swap(&taken, &resets)
+    return taken
   }
 
   private func isNumberNew(_ number: UInt64) -> Bool { numbers[Int(number) & (Self.numbersKept - 1)] != number }
@@ -118,13 +130,14 @@ struct ChurnHandler: Handler {
   mutating func timerFired(token: UInt64, engine: inout Engine) {
     let peer = Peer(connectionID: token)
     // It may be over by now, and its slot another's.
-    guard peer.slot < records.count, records[peer.slot].peer == token else { return }
-    let plan = ChurnPlan(number: records[peer.slot].number, salt: salt)
-    guard records[peer.slot].endsAt > engine.now else {
+    let slot = peer.slot.index
+    guard slot < records.count, records[slot].peer == token else { return }
+    let plan = ChurnPlan(number: records[slot].number, salt: salt)
+    guard records[slot].endsAt > engine.now else {
       if plan.shape != .stays {
         engine.close(peer, code: plan.code)
       } else {
-        records[peer.slot].hasFinished = true
+        records[slot].hasFinished = true
         engine.finish(peer)
       }
       return
@@ -133,12 +146,12 @@ struct ChurnHandler: Handler {
     if random.happens(0.2) {
       engine.ping(peer, token: UInt16(truncatingIfNeeded: plan.number) | 1)
     } else {
-      records[peer.slot].offered += 1 + random.below(200)
-      engine.offer(peer, upTo: records[peer.slot].offered)
+      records[slot].offered += 1 + random.below(200)
+      engine.offer(peer, upTo: records[slot].offered)
     }
     // Some talk all the time, some rest between two words.
     let pause: Nanoseconds = plan.number & 1 == 0 ? .milliseconds(300) : idleTimeout / 2
-    engine.setTimer(at: min(engine.now + 1 + random.below(pause), records[peer.slot].endsAt), token: token)
+    engine.setTimer(at: min(engine.now + 1 + random.below(pause), records[slot].endsAt), token: token)
   }
 
   // MARK: Callbacks
@@ -275,10 +288,16 @@ struct ChurnHandler: Handler {
       // It takes silence to end it.
       isRight = record.isConnected && now >= record.heardAt + idleTimeout
       if record.isNamed, plan.shape == .left { ends.left += 1 } else { ends.timedOut += 1 }
+    case .reset:
+      // Whether it is true is judged by who sees both ends.
+      isRight = record.isConnected
+      if record.isNamed { resets.append(record.number) }
+      ends.reset += 1
     case .handshakeTimeout:
       isRight = !record.isIncoming && record.received == 0 && now >= record.begunAt + handshakeTimeout
       ends.unanswered += 1
-    case .keyRefused, .handshakeFailed, .protocolViolation, .unsupported, .keyExhausted, .sequenceExhausted,
+    case .keyRefused, .handshakeFailed, .noCommonProtocol, .protocolViolation, .unsupported, .keyExhausted,
+      .sequenceExhausted,
       .unreadTimeout:
       isRight = false
     }

@@ -21,17 +21,18 @@ package final class ClearSuite: CipherSuite {
 
   package init(seed: UInt64) { generator = SeededRandom(seed: seed) }
 
-  private func note(_ row: Int, _ key: TrafficKey, _ packetNumber: UInt64) {
+  private func note(_ row: KeyRow, _ key: TrafficKey, _ packetNumber: UInt64) {
     let word = key.bytes.bytes.bigEndian64(0)
-    while lastSealed.count <= row { lastSealed.append((0, 0)) }
-    if lastSealed[row].key == word, packetNumber <= lastSealed[row].packetNumber { reusedPacketNumbers += 1 }
-    lastSealed[row] = (word, packetNumber)
+    while lastSealed.count <= row.index { lastSealed.append((0, 0)) }
+    let last = lastSealed[row.index]
+    if last.key == word, packetNumber <= last.packetNumber { reusedPacketNumbers += 1 }
+    lastSealed[row.index] = (word, packetNumber)
   }
 
   package func supports(_ aead: AEAD) -> Bool { true }
 
   package func seal(
-    _ jobs: borrowing Column<AEADJob>, count: Int, in arena: inout Arena, keys: borrowing GrowingColumn<TrafficKey>
+    _ jobs: borrowing Column<AEADJob>, count: Int, in arena: inout Arena, keys: borrowing KeyTable
   ) {
     for index in 0..<count {
       let job = jobs[index]
@@ -57,7 +58,7 @@ package final class ClearSuite: CipherSuite {
   }
 
   package func open(
-    _ jobs: inout Column<AEADJob>, count: Int, in arena: inout Arena, keys: borrowing GrowingColumn<TrafficKey>
+    _ jobs: inout Column<AEADJob>, count: Int, in arena: inout Arena, keys: borrowing KeyTable
   ) {
     for index in 0..<count {
       let job = jobs[index]
@@ -70,7 +71,7 @@ package final class ClearSuite: CipherSuite {
   }
 
   /// Within a batch a copy is told apart only after it was opened.
-  private func remember(_ jobs: borrowing Column<AEADJob>, _ count: Int, _ keys: borrowing GrowingColumn<TrafficKey>) {
+  private func remember(_ jobs: borrowing Column<AEADJob>, _ count: Int, _ keys: borrowing KeyTable) {
     batches += 1
     for index in 0..<count where jobs[index].opened {
       let key = keys[jobs[index].key].bytes.bytes.bigEndian64(0)

@@ -4,7 +4,7 @@ import LRP2PCore
 enum Hostility: String, CaseIterable {
   /// Random bytes.
   case garbage
-  /// Ids of live connections of others, under their addresses and their own, random bytes behind them.
+  /// Ids of live connections of others, under their addresses and their own, random bytes behind them; and resets of these.
   case forgedIDs = "forged_id"
   /// What others have sent, once more.
   case replays = "replay"
@@ -169,9 +169,9 @@ extension Crowd {
     }
   }
 
-  private static func slot(_ peer: Peer, _ engine: borrowing Engine) -> Int? {
+  private static func slot(_ peer: Peer, _ engine: borrowing Engine) -> Slot? {
     guard let slot = engine.peers.slot(of: peer.connectionID) else { return nil }
-    let isForwarding = engine.peers.rows[slot].phase == .forwarding
+    let isForwarding = engine.peers.rows[slot].phase == .superseded
     let found = isForwarding ? engine.peers.slot(of: engine.peers.rows[slot].remoteID) : slot
     guard let found, engine.peers.rows[found].phase == .established else { return nil }
     return found
@@ -258,6 +258,10 @@ extension Crowd {
   private mutating func forge(_ host: Int) {
     let victim = members[Int(random.below(UInt64(members.count)))]
     guard victim.stream >= 0 else { return }
+    if random.happens(0.1) {
+      forgeReset(host, victim.host, network.hosts[victim.host].handler.streams[victim.stream].peer)
+      return
+    }
     var id = network.hosts[victim.host].handler.streams[victim.stream].remoteID
     guard id != 0 else { return }
     // Now and then the right slot, and somebody who was there before.
@@ -269,6 +273,16 @@ extension Crowd {
     bytes.setWord(8, packetNumber)
     if bytes.count != 40 { refusable += 1 }
     send(bytes, host, from: random.happens(0.5) ? network.address(of: victim.host) : nil)
+  }
+
+  /// An honest peer would have lost its connection, but for the token.
+  private mutating func forgeReset(_ host: Int, _ victim: Int, _ peer: Peer) {
+    guard let slot = Self.slot(peer, network.hosts[victim].engine) else { return }
+    var bytes = random.happens(0.5) ? randomBytes(38) : [UInt8](repeating: 0, count: 38)
+    bytes.setWord(0, network.hosts[victim].engine.peers.rows[slot].connectionID)
+    bytes.setWord(8, HandshakeKind.reset.word)
+    refusable += 1
+    send(bytes, host, from: network.address(of: victim))
   }
 
   private mutating func replay(_ host: Int) {

@@ -102,7 +102,7 @@ struct CrowdHandler: Handler {
   }
 
   private mutating func add(_ stream: Stream) -> Int {
-    let slot = stream.peer.slot
+    let slot = stream.peer.slot.index
     while streamOfSlot.count <= slot { streamOfSlot.append(-1) }
     streamOfSlot[slot] = Int32(streams.count)
     streams.append(stream)
@@ -111,8 +111,8 @@ struct CrowdHandler: Handler {
   }
 
   private func index(_ peer: Peer) -> Int {
-    guard peer.slot < streamOfSlot.count else { return -1 }
-    let index = Int(streamOfSlot[peer.slot])
+    guard peer.slot.index < streamOfSlot.count else { return -1 }
+    let index = Int(streamOfSlot[peer.slot.index])
     return index >= 0 && streams[index].peer == peer ? index : -1
   }
 
@@ -158,7 +158,7 @@ struct CrowdHandler: Handler {
 
   private static func remoteID(_ peer: Peer, _ engine: borrowing Engine) -> UInt64 {
     guard var slot = engine.peers.slot(of: peer.connectionID) else { return 0 }
-    if engine.peers.rows[slot].phase == .forwarding {
+    if engine.peers.rows[slot].phase == .superseded {
       guard let winner = engine.peers.slot(of: engine.peers.rows[slot].remoteID) else { return 0 }
       slot = winner
     }

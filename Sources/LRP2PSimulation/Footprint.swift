@@ -5,11 +5,11 @@ import LRP2PCore
 package struct Footprint: Equatable {
   private var words: [UInt64]
 
-  package init(_ engine: borrowing Engine, slot: Int) {
+  package init(_ engine: borrowing Engine, slot: Slot) {
     let row = engine.peers.rows[slot]
     let flags = [
-      row.isReady, row.isTouched, row.isIncoming, row.isConfirmed, row.owesHandshake, row.isResumed, row.isOriginal,
-      engine.peers.flows.contains(slot), engine.peers.handshakes.contains(slot), engine.hasReadyPeers,
+      row.isReady, row.isDirty, row.isIncoming, row.isConfirmed, row.owesHandshake, row.isResumed, row.isOriginal,
+      engine.peers.flows.contains(slot), engine.peers.handshakes.contains(slot), engine.readyCount > 0,
     ]
     words = [
       row.connectionID, row.remoteID, row.sendPacketNumber, row.wheelDeadline, row.address.high, row.address.low,
@@ -21,7 +21,10 @@ package struct Footprint: Equatable {
       addFlow(engine, slot)
     } else {
       let resting = engine.peers.resting[slot]
-      words += [resting.lastReceived, resting.lastSent, resting.authenticationFailures, resting.ack.duplicates]
+      words += [
+        resting.lasting.lastReceived, resting.lasting.lastSent, resting.lasting.authenticationFailures,
+        resting.ack.duplicates,
+      ]
     }
     guard engine.peers.handshakes.contains(slot) else { return }
     words += [
@@ -31,9 +34,10 @@ package struct Footprint: Equatable {
     ]
   }
 
-  private mutating func addFlow(_ engine: borrowing Engine, _ slot: Int) {
+  private mutating func addFlow(_ engine: borrowing Engine, _ slot: Slot) {
     let flags = [
-      engine.peers.flows[slot].isClosedByUser, engine.peers.flows[slot].owesClose, engine.peers.flows[slot].owesPing,
+      engine.peers.flows[slot].ending.isClosedByUser, engine.peers.flows[slot].ending.owesClose,
+      engine.peers.flows[slot].owesPing,
       engine.peers.flows[slot].pongs.first != nil, engine.peers.flows[slot].owesFirstAck,
       engine.peers.flows[slot].awaitsPing,
       engine.peers.flows[slot].receive.isPaused, engine.peers.flows[slot].receive.isFinDelivered,
@@ -43,12 +47,12 @@ package struct Footprint: Equatable {
     ]
     words += [
       flags.reduce(0) { $0 << 1 | ($1 ? 1 : 0) }, engine.peers.flows[slot].replay.highest ?? .max,
-      engine.peers.flows[slot].lastReceived, engine.peers.flows[slot].lastSent,
+      engine.peers.flows[slot].lasting.lastReceived, engine.peers.flows[slot].lasting.lastSent,
       UInt64(engine.peers.flows[slot].place), engine.peers.flows[slot].wheelDeadline,
-      engine.peers.flows[slot].lingerDeadline, UInt64(engine.peers.flows[slot].lingerReceived),
-      engine.peers.flows[slot].authenticationFailures, engine.peers.flows[slot].retransmissions,
+      engine.peers.flows[slot].ending.lingerDeadline, UInt64(engine.peers.flows[slot].ending.lingerReceived),
+      engine.peers.flows[slot].lasting.authenticationFailures, engine.peers.flows[slot].lasting.retransmissions,
       engine.peers.flows[slot].reportedOffset, UInt64(engine.peers.flows[slot].pingToken),
-      UInt64(engine.peers.flows[slot].probeCount), engine.peers.flows[slot].ack.deadline,
+      UInt64(engine.peers.flows[slot].ptoCount), engine.peers.flows[slot].ack.deadline,
       engine.peers.flows[slot].ack.duplicates, engine.peers.flows[slot].ack.elicitingReceived,
       UInt64(engine.peers.flows[slot].receive.next), UInt64(engine.peers.flows[slot].receive.delivered),
       UInt64(engine.peers.flows[slot].receive.highest), engine.peers.flows[slot].send.offered,
@@ -78,8 +82,8 @@ package struct LateArrivals: Sendable {
   mutating func count(_ phase: Phase) {
     switch phase {
     case .free: atFreeSlots += 1
-    case .answering: atHalfOpen += 1
-    case .dialling, .established, .forwarding: atLive += 1
+    case .halfOpen: atHalfOpen += 1
+    case .dialling, .established, .superseded: atLive += 1
     case .closing, .draining, .lingering: atLingering += 1
     }
   }

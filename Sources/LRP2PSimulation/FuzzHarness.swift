@@ -55,6 +55,14 @@ package enum FuzzHarness {
     switch operation & 15 {
     case 0:
       world.inject(reader.bytes(input), from: World<FuzzHandler>.firstAddress)
+    case 1 where operation & 16 != 0:
+      // A reset, with the right token or another one.
+      var reset = Self.prefixed(
+        accepted.connectionID, [UInt8](repeating: 0xFF, count: 7) + [HandshakeKind.reset.rawValue])
+      if operation & 32 != 0, let slot = world.first.peers.slot(of: dialled.connectionID) {
+        reset += Self.bytes(world.first.peers.resetTokens[slot])
+      }
+      world.inject(reset + reader.bytes(input), from: World<FuzzHandler>.secondAddress, toSecond: false)
     case 1:
       world.inject(reader.bytes(input), from: Address(ipv4: 0x0A00_0003, port: 3000))
     case 2:
@@ -100,6 +108,7 @@ package enum FuzzHarness {
         world.second.pause(accepted)
       } else {
         world.presentAddress = Address(ipv4: 0x0A00_0010, port: UInt16(operation >> 4))
+        if operation & 64 != 0 { world.first.switchPath(dialled) }
       }
     case 14:
       if operation & 16 == 0 { world.second.resume(accepted) } else { world.first.resume(dialled) }
@@ -124,6 +133,14 @@ package enum FuzzHarness {
 
   private static func prefixed(_ id: UInt64, _ bytes: [UInt8]) -> [UInt8] {
     (0..<8).map { UInt8(truncatingIfNeeded: id >> (56 - 8 * UInt64($0))) } + bytes
+  }
+
+  private static func bytes(_ token: ResetToken) -> [UInt8] {
+    var bytes = [UInt8](repeating: 0, count: ResetToken.length)
+    var elements = bytes.mutableSpan
+    var target = unsafe elements.mutableBytes
+    token.write(into: &target, at: 0)
+    return bytes
   }
 
   private static func message1(_ bytes: [UInt8]) -> [UInt8] {

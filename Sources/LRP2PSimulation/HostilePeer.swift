@@ -63,7 +63,7 @@ package struct HostilePeer {
   /// Takes over what its engine has agreed on. - Returns: whether there is a connection.
   package mutating func takeKeys(_ engine: borrowing Engine, _ peer: Peer, epochBits: UInt64 = 24) -> Bool {
     guard var slot = engine.peers.slot(of: peer.connectionID) else { return false }
-    if engine.peers.rows[slot].phase == .forwarding {
+    if engine.peers.rows[slot].phase == .superseded {
       guard let winner = engine.peers.slot(of: engine.peers.rows[slot].remoteID) else { return false }
       slot = winner
     }
@@ -194,7 +194,15 @@ package struct HostilePeer {
       let start = random.happens(0.5) ? UInt32(random.below(64)) : oneOf(Boundary.runs)
       intervals.append(RawSegment.Interval(start: start, isFirstReceived: random.happens(0.5), runs: runs))
     }
-    return RawSegment.ack(last, window: oneOf(Boundary.windows), largest: largest, intervals)
+    return RawSegment.ack(
+      last, window: oneOf(Boundary.windows), largest: largest, intervals, packets: packets(largest))
+  }
+
+  /// Runs of packet numbers that mostly fit what was sent, and where they do not are malformed.
+  private mutating func packets(_ largest: UInt64) -> [UInt64] {
+    guard random.happens(0.4) else { return [] }
+    if random.happens(0.1) { return [UInt64(oneOf(Boundary.runs)), oneOf(Boundary.packetNumbers), 1] }
+    return (0..<1 + random.below(12)).map { _ in 1 + random.below(min(largest, 200) / 8 + 1) }
   }
 
   /// Has three segments sent again, and tells from then on of what stands behind the first two only.

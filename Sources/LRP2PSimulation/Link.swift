@@ -37,8 +37,35 @@ public struct Link: Sendable {
   public var largestDatagram = Int.max
   /// Nothing passes.
   public var isDown = false
+  /// Whether datagrams arrive in the order in which they were sent, whatever the jitter and however the delay changes: who
+  /// would overtake another comes with him.
+  public var keepsOrder = false
+  /// What is beyond a rate is dropped, before there is a queue.
+  public var policer: Policer?
+  /// Datagrams leave at multiples of this time only, all that are ready by then together, as over a radio link that gathers
+  /// them; 0 is each at once.
+  public var aggregation: Nanoseconds = 0
+  /// Nothing leaves: what comes waits, as far as the queue has room. Only a schedule says so (`LinkChange.halted`), as a queue
+  /// has to know for how long.
+  public internal(set) var isHalted = false
 
   public init() {}
+}
+
+/// A token bucket that drops what it has no tokens for (RFC 2697, one colour).
+public struct Policer: Sendable {
+  /// Bits per second of UDP payload.
+  public var rate: UInt64
+  /// Bytes that may pass at once after a rest.
+  public var burst: Int
+
+  /// - Parameters:
+  ///   - rate: bits per second of UDP payload.
+  ///   - burst: bytes that may pass at once after a rest.
+  public init(rate: UInt64, burst: Int) {
+    self.rate = rate
+    self.burst = burst
+  }
 }
 
 /// What a link has done.
@@ -51,6 +78,12 @@ public struct LinkCounters: Sendable, BitwiseCopyable {
   /// Dropped by the queue.
   public var overflowed: UInt64 = 0
   public var overflowedBytes: UInt64 = 0
+  /// Dropped by the policer.
+  public var policed: UInt64 = 0
+  /// Those that the queue, or the link if it had none, has taken, and how long they have waited in it, nanoseconds: until
+  /// their own first bit left.
+  public var queued: UInt64 = 0
+  public var queuedTime: Nanoseconds = 0
   public var reordered: UInt64 = 0
   public var duplicated: UInt64 = 0
   /// Of these, the copies that came more than the jitter later.
@@ -64,114 +97,16 @@ public struct LinkCounters: Sendable, BitwiseCopyable {
 
   public init() {}
 
+  /// Those that did not reach the other end, whatever became of them.
+  public var dropped: UInt64 { lost + lostInBursts + overflowed + policed + tooLong + whileDown }
+
   /// How often each kind of fault has happened.
   public var faults: [String: UInt64] {
     [
-      "loss": lost, "burst_loss": lostInBursts, "queue_drop": overflowed, "reordering": reordered,
+      "loss": lost, "burst_loss": lostInBursts, "queue_drop": overflowed, "policer_drop": policed,
+      "reordering": reordered,
       "duplication": duplicated, "late_copy": copiedLate, "corruption": corrupted, "ecn_mark": marked,
       "mtu_drop": tooLong, "blackout": whileDown,
     ]
-  }
-}
-
-/// A link and its state.
-struct LinkState: ~Copyable {
-  var link: Link
-  var counters = LinkCounters()
-  /// When it has carried what it was given so far.
-  var freeAt: Instant = 0
-  private var isBursting = false
-  private var newestArrival: Instant = 0
-  // CoDel.
-  private var aboveSince: Instant = 0
-  private var isDropping = false
-  private var dropNext: Instant = 0
-  private var dropCount: UInt64 = 0
-
-  init(_ link: Link) { self.link = link }
-
-  /// Where a datagram ends.
-  enum Fate {
-    case dropped
-    case arrives(at: Instant, isMarked: Bool, isCorrupted: Bool, copyAt: Instant?)
-  }
-
-  /// Takes a datagram of `bytes`.
-  mutating func carry(_ bytes: Int, knowsECN: Bool, random: inout SeededRandom, now: Instant) -> Fate {
-    counters.datagrams += 1
-    counters.bytes += UInt64(bytes)
-    if link.isDown {
-      counters.whileDown += 1
-      return .dropped
-    }
-    if bytes > link.largestDatagram {
-      counters.tooLong += 1
-      return .dropped
-    }
-    var departure = now
-    var isMarked = false
-    if link.rate > 0 {
-      let start = max(freeAt, now)
-      let waiting = Double(start - now) * Double(link.rate) / 8e9
-      if waiting > Double(link.buffer) || (link.queue == .coDel && coDelDrops(start - now, now: start)) {
-        counters.overflowed += 1
-        counters.overflowedBytes += UInt64(bytes)
-        return .dropped
-      }
-      if knowsECN, waiting > Double(link.ecnThreshold) {
-        isMarked = true
-        counters.marked += 1
-      }
-      departure = start + UInt64(Double(bytes) * 8e9 / Double(link.rate))
-      freeAt = departure
-    }
-    // What is lost has taken its time on the wire.
-    if random.happens(link.loss) {
-      counters.lost += 1
-      return .dropped
-    }
-    if link.burstBegins > 0 {
-      isBursting = isBursting ? !random.happens(link.burstEnds) : random.happens(link.burstBegins)
-      if isBursting, random.happens(link.burstLoss) {
-        counters.lostInBursts += 1
-        return .dropped
-      }
-    }
-    let isCorrupted = random.happens(link.corruption)
-    if isCorrupted { counters.corrupted += 1 }
-    let arrival = departure + link.delay + random.below(link.jitter)
-    if arrival < newestArrival { counters.reordered += 1 }
-    newestArrival = max(newestArrival, arrival)
-    counters.delivered += UInt64(bytes)
-    var copyAt: Instant?
-    if random.happens(link.duplication) {
-      counters.duplicated += 1
-      let late = random.below(link.copyDelay)
-      if late > link.jitter { counters.copiedLate += 1 }
-      copyAt = departure + link.delay + random.below(link.jitter) + late
-    }
-    return .arrives(at: arrival, isMarked: isMarked, isCorrupted: isCorrupted, copyAt: copyAt)
-  }
-
-  /// RFC 8289, section 5.
-  private mutating func coDelDrops(_ sojourn: Nanoseconds, now: Instant) -> Bool {
-    let interval: Nanoseconds = .milliseconds(100)
-    guard sojourn >= .milliseconds(5) else {
-      aboveSince = 0
-      isDropping = false
-      return false
-    }
-    if aboveSince == 0 { aboveSince = now + interval }
-    if isDropping {
-      guard now >= dropNext else { return false }
-      dropCount += 1
-    } else {
-      guard now >= aboveSince else { return false }
-      isDropping = true
-      dropCount = dropCount > 2 && now < dropNext + 8 * interval ? dropCount - 2 : 1
-      dropNext = now
-    }
-    dropNext += UInt64(Double(interval) / Double(dropCount).squareRoot())
-    return true
   }
 }

@@ -91,14 +91,15 @@ package enum RawSegment {
     }
   }
 
+  /// - Parameter packets: lengths of runs of packet numbers, from the largest down.
   package static func ack(
-    _ lastInOrder: UInt32, window: UInt32, largest: UInt64, _ intervals: [Interval] = []
+    _ lastInOrder: UInt32, window: UInt32, largest: UInt64, _ intervals: [Interval] = [], packets: [UInt64] = []
   ) -> [UInt8] {
     var arena = Arena(byteCount: 2048)
     var bytes = arena.mutableBytes(0, 2048)
     Segment.writeAck(flags: 0, lastInOrder: lastInOrder, window: min(window, 0xFF_FFFF), into: &bytes)
     var at = Segment.ackLength
-    for value in [largest & ((1 << 62) - 1), 0, 0, 0, 0, 0, UInt64(intervals.count)] {
+    for value in [largest & ((1 << 62) - 1), 0, UInt64(intervals.count) << 3 | (packets.isEmpty ? 0 : 4)] {
       Varint.write(value, into: &bytes, at: &at)
     }
     for interval in intervals {
@@ -107,6 +108,7 @@ package enum RawSegment {
       Varint.write(UInt64(runs.count) << 1 | (interval.isFirstReceived ? 1 : 0), into: &bytes, at: &at)
       for run in runs where at < 1300 { Varint.write(UInt64(run), into: &bytes, at: &at) }
     }
+    for run in packets.prefix(32) { Varint.write(run, into: &bytes, at: &at) }
     let written = arena.bytes(0, at)
     return (0..<at).map { written.byte($0) }
   }

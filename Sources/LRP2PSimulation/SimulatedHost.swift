@@ -5,6 +5,9 @@ package struct SimulatedHost<H: Handler>: ~Copyable {
   package var engine: Engine
   package var handler: H
   package let suite: ClearSuite
+  /// What its engine was made of.
+  let configuration: EngineConfiguration
+  let secretKey: SecretKey
   var address: Address
   var clockAhead: Nanoseconds = 0
   /// It may have something to send.
@@ -23,11 +26,23 @@ package struct SimulatedHost<H: Handler>: ~Copyable {
   /// Times that a call has sent more than the congestion window lets out.
   package private(set) var windowViolations = 0
 
-  init(engine: consuming Engine, handler: H, suite: ClearSuite, address: Address) {
-    self.engine = engine
+  init(
+    _ handler: H, suite: ClearSuite, configuration: EngineConfiguration, secretKey: SecretKey, seed: UInt64,
+    address: Address, now: Instant
+  ) {
+    engine = Engine(configuration: configuration, secretKey: secretKey, suite: suite, seed: seed, now: now)
     self.handler = handler
     self.suite = suite
+    self.configuration = configuration
+    self.secretKey = secretKey
     self.address = address
+  }
+
+  /// Its process ends without a word, and another takes its place.
+  mutating func restart(_ handler: H, seed: UInt64, now: Instant) {
+    engine = Engine(configuration: configuration, secretKey: secretKey, suite: suite, seed: seed, now: now)
+    self.handler = handler
+    isDirty = true
   }
 
   mutating func receive(_ batch: inout DatagramBatch, now: Instant) {
@@ -52,7 +67,7 @@ package struct SimulatedHost<H: Handler>: ~Copyable {
 
   mutating func noteInFlight() {
     inFlight.removeAll(keepingCapacity: true)
-    for slot in 0..<engine.peers.slots {
+    for slot in Slot.all(engine.peers.slots) {
       inFlight.append(engine.peers.flows.contains(slot) ? engine.peers.flows[slot].send.bytesInFlight : .max)
     }
   }
@@ -60,10 +75,10 @@ package struct SimulatedHost<H: Handler>: ~Copyable {
   /// Beside what the window lets out, a call may send one segment that reaches beyond it, and two probes. A window that has
   /// just become smaller may be exceeded, but not by what is sent after that.
   mutating func checkInFlight() {
-    for slot in 0..<inFlight.count where inFlight[slot] != .max && engine.peers.flows.contains(slot) {
+    for slot in Slot.all(inFlight.count) where inFlight[slot.index] != .max && engine.peers.flows.contains(slot) {
       let now = engine.peers.flows[slot].send.bytesInFlight
-      guard now > inFlight[slot] else { continue }
-      let allowed = max(engine.peers.flows[slot].congestion.window, inFlight[slot])
+      guard now > inFlight[slot.index] else { continue }
+      let allowed = max(engine.peers.flows[slot].congestion.window, inFlight[slot.index])
       if now > allowed + 3 * Self.longestSegment { windowViolations += 1 }
     }
   }
@@ -72,17 +87,17 @@ package struct SimulatedHost<H: Handler>: ~Copyable {
 
   /// Whether an id is that of one of its connections: the engine's own look-up is not asked, as it is what a churn doubts.
   func has(_ id: UInt64) -> Bool {
-    let slot = Int(id & 0xFF_FFFF)
-    return slot < engine.peers.slots && engine.peers.rows[slot].connectionID == id
+    let slot = Slot(Int(id & 0xFF_FFFF))
+    return slot.index < engine.peers.slots && engine.peers.rows[slot].connectionID == id
       && engine.peers.rows[slot].phase != .free
   }
 
   /// Whether the host has dialled the address, or has proof that a peer receives there.
   func trusts(_ address: Address) -> Bool {
-    for slot in 0..<engine.peers.slots where engine.peers.rows[slot].address == address {
+    for slot in Slot.all(engine.peers.slots) where engine.peers.rows[slot].address == address {
       switch engine.peers.rows[slot].phase {
-      case .dialling, .established, .closing, .draining, .lingering, .forwarding: return true
-      case .free, .answering: break
+      case .dialling, .established, .closing, .draining, .lingering, .superseded: return true
+      case .free, .halfOpen: break
       }
     }
     return false

@@ -13,7 +13,7 @@ extension SimulatedNetwork {
     }
     guard flight.isHandshake else { return false }
     if isThere {
-      let phase = hosts[host].engine.peers.rows[Int(id & 0xFF_FFFF)].phase
+      let phase = hosts[host].engine.peers.rows[Peer.slot(of: id)].phase
       if phase == .established || phase == .lingering { late.handshakeMessages += 1 }
     } else if flight.isCopy, flight.length < Datagram.smallestPath {
       late.handshakeMessages += 1
@@ -25,7 +25,7 @@ extension SimulatedNetwork {
   /// that whatever changes is its doing.
   private mutating func deliverLate(_ flight: Flight, id: UInt64, to host: Int, _ local: Instant) {
     receiveIncoming(host, local)
-    let slot = Int(id & 0xFF_FFFF)
+    let slot = Peer.slot(of: id)
     late.count(hosts[host].engine.peers.rows[slot].phase)
     let footprint = Footprint(hosts[host].engine, slot: slot)
     let statistics = hosts[host].engine.statistics

@@ -17,19 +17,23 @@ public struct SimulatedNetwork<H: Handler>: ~Copyable {
   public var coalescing: Nanoseconds = 0
   /// Whether amplification is checked, and how often more than three times what came from an unproved address went there.
   package var checksAmplification = false
-  package private(set) var amplifications = 0
+  package internal(set) var amplifications = 0
   /// Whether the congestion window is checked.
   package var checksCongestion = false
-  private var exchanged: [ExchangeKey: Exchange] = [:]
+  var exchanged: [ExchangeKey: Exchange] = [:]
   /// Whether datagrams for connections that are over are watched as they arrive, and what they did.
   package var watchesLateArrivals = false
   package internal(set) var late = LateArrivals()
+  /// What becomes of the segments that a link is given, if somebody wants to know.
+  package var ledger: ResendLedger?
+  /// What leaves from here on, if it is to be kept.
+  package var recorded: [RecordedDatagram]?
   /// Links keep only both ends of long datagrams.
   package var elidesPayloads = false
 
-  package var hosts = Slots<SimulatedHost<H>>(count: 8)
+  package var hosts = Slots<Int, SimulatedHost<H>>(count: 8)
   public private(set) var hostCount = 0
-  var links = Slots<LinkState>(count: 8)
+  var links = Slots<Int, LinkState>(count: 8)
   private var linkCount = 0
   /// The link from each host to each, by `from * 256 + to`; -1 is none.
   private var routes = [Int32](repeating: -1, count: 65_536)
@@ -43,13 +47,16 @@ public struct SimulatedNetwork<H: Handler>: ~Copyable {
   private var incomingCount = 0
   /// Whether a host gets equal datagrams that arrive one behind the other as one message, as UDP_GRO has it.
   package var mergesArrivals = true
-  private var outgoing: DatagramBatch
+  var outgoing: DatagramBatch
   private let messageCapacity: Int
 
   /// Repeats everything from host 0 to host 1 under an address of its own, ahead of the original; and whether it passes on what
   /// it is answered, as if from host 1.
   package var spoofer: Address?
   package var spooferForwards = false
+
+  /// Addresses that stand for hosts.
+  package var relays: [Address: Relay] = [:]
 
   /// Somebody on the way to host 0.
   package var tap: Tap?
@@ -93,9 +100,10 @@ public struct SimulatedNetwork<H: Handler>: ~Copyable {
     var elements = secret.mutableSpan
     var bytes = unsafe elements.mutableBytes
     suite.random(&bytes)
-    let engine = Engine(
-      configuration: configuration, secretKey: secret, suite: suite, seed: random.next(), now: now)
-    hosts.insert(SimulatedHost(engine: engine, handler: handler, suite: suite, address: address), at: hostCount)
+    hosts.insert(
+      SimulatedHost(
+        handler, suite: suite, configuration: configuration, secretKey: secret, seed: random.next(), address: address,
+        now: now), at: hostCount)
     hostOfAddress[address] = hostCount
     hostCount += 1
     return hostCount - 1
@@ -133,8 +141,8 @@ public struct SimulatedNetwork<H: Handler>: ~Copyable {
 
   /// A link's behaviour; it may be changed at any time.
   public subscript(link number: Int) -> Link {
-    get { links[number].link }
-    set { links[number].link = newValue }
+    get { links[number].link(at: now) }
+    set { links[number].change(to: newValue, now: now) }
   }
 
   public func counters(ofLink number: Int) -> LinkCounters { links[number].counters }
@@ -162,6 +170,12 @@ public struct SimulatedNetwork<H: Handler>: ~Copyable {
   }
 
   public func address(of host: Int) -> Address { hosts[host].address }
+
+  /// A host's process ends without a word to anybody, and is started anew, with the same identity and configuration: all its
+  /// connections are lost.
+  public mutating func restart(_ host: Int, _ handler: H) {
+    hosts[host].restart(handler, seed: random.next(), now: now + hosts[host].clockAhead)
+  }
 
   /// The host's clock is this much ahead of the world's from now on; a monotonic clock is only ever set forward.
   public mutating func setClock(_ host: Int, ahead: Nanoseconds) { hosts[host].clockAhead = ahead }
@@ -196,7 +210,8 @@ public struct SimulatedNetwork<H: Handler>: ~Copyable {
     _ = advance(until: end)
   }
 
-  private mutating func advance(until end: Instant) -> Bool {
+  /// - Returns: whether anything happens before `end`.
+  mutating func advance(until end: Instant) -> Bool {
     transmitAll()
     var next = Instant.never
     for host in 0..<hostCount { next = min(next, wakeTime(of: host)) }
@@ -271,13 +286,20 @@ public struct SimulatedNetwork<H: Handler>: ~Copyable {
       var destination = hostOfAddress[message.address] ?? -1
       if destination < 0, spooferForwards, message.address == spoofer { destination = 0 }
       if checksAmplification { noteSent(host, to: message.address, bytes: message.length) }
-      let route = destination < 0 ? -1 : Int(routes[host * 256 + destination])
+      let relay = destination < 0 ? relays[message.address] : nil
+      if let relay { destination = relay.host }
+      let route = destination < 0 ? -1 : relay?.link ?? Int(routes[host * 256 + destination])
       var at = 0
       while at < message.length {
         let length = min(message.segmentSize, message.length - at)
+        precondition(maySend(length, from: host), "no datagram has \(length) bytes")
+        recorded?.append(
+          RecordedDatagram(
+            time: now, host: host, destination: message.address,
+            bytes: Self.copy(outgoing, message.offset + at, length)))
         carry(
-          offset: message.offset + at, length, from: host, source, to: destination, over: route, ecn: message.ecn,
-          isSpoofed: host == 0 && destination == 1)
+          offset: message.offset + at, length, from: host, relay?.source ?? source, to: destination, over: route,
+          ecn: message.ecn, isSpoofed: host == 0 && destination == 1)
         at += length
       }
     }
@@ -307,8 +329,10 @@ public struct SimulatedNetwork<H: Handler>: ~Copyable {
     switch links[route].carry(length, knowsECN: ecn != 0, random: &random, now: departure) {
     case .dropped:
       trace(2)
+      if ledger != nil { note(offset, length, over: route, arrival: nil) }
     case .arrives(let arrival, let isMarked, let isCorrupted, let copyAt):
       trace(arrival)
+      if ledger != nil { note(offset, length, over: route, arrival: isCorrupted ? nil : arrival) }
       var flight = keep(offset: offset, length)
       flight.ecn = isMarked ? 3 : ecn
       if watchesLateArrivals {
@@ -349,17 +373,6 @@ public struct SimulatedNetwork<H: Handler>: ~Copyable {
   private static func copy(_ batch: borrowing DatagramBatch, _ offset: Int, _ length: Int) -> [UInt8] {
     let bytes = batch.arena.bytes(offset, length)
     return (0..<length).map { bytes.byte($0) }
-  }
-
-  private mutating func noteSent(_ host: Int, to address: Address, bytes: Int) {
-    let key = ExchangeKey(host: host, address: address)
-    var exchange = exchanged[key, default: Exchange()]
-    exchange.sent += bytes
-    if !exchange.isProved {
-      exchange.isProved = hosts[host].trusts(address)
-      if !exchange.isProved, exchange.sent > 3 * exchange.received { amplifications += 1 }
-    }
-    exchanged[key] = exchange
   }
 
   /// Copies a datagram out of the outgoing batch.
@@ -471,18 +484,6 @@ public struct SimulatedNetwork<H: Handler>: ~Copyable {
     traceHash = (traceHash ^ value) &* 0x9FB2_1C65_1E98_DF25
     traceHash ^= traceHash >> 29
   }
-}
-
-/// What a host and an address have sent each other.
-private struct Exchange {
-  var received = 0
-  var sent = 0
-  var isProved = false
-}
-
-private struct ExchangeKey: Hashable {
-  var host: Int
-  var address: Address
 }
 
 extension DatagramBatch {

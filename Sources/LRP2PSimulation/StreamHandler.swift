@@ -17,6 +17,9 @@ package struct StreamHandler: Handler {
   /// Received behind the end, twice, or without a connection.
   package var violations = 0
   package var refusesKeys = false
+  /// What dialling programs have said, and what is refused if they do not say it.
+  package var payloads: [[UInt8]] = []
+  package var wantedPayload: [UInt8]?
   /// Stops reading every peer behind so many bytes; `resumeAll` goes on.
   package var pausesAt: UInt64 = .max
   package var timersFired: [UInt64] = []
@@ -26,6 +29,10 @@ package struct StreamHandler: Handler {
   package var closesDraining: UInt32?
   package var pongs: [UInt16] = []
   package var moves: [Address] = []
+  /// Closes a connection that moves, with this code.
+  package var closesMoving: UInt32?
+  /// Of each switch of path that has ended, whether both sides use the new one.
+  package var switches: [Bool] = []
   package var poolPressures: [ReceivePoolPressure] = []
 
   package init(bytesToSend: UInt64?) { self.bytesToSend = bytesToSend }
@@ -35,7 +42,11 @@ package struct StreamHandler: Handler {
     UInt8(truncatingIfNeeded: (offset &* 0x9E37_79B9_7F4A_7C15) >> 56)
   }
 
-  package mutating func accepts(key: PublicKey, from address: Address) -> Bool { !refusesKeys }
+  package mutating func accepts(key: PublicKey, from address: Address, payload: RawSpan) -> Bool {
+    let payload = (0..<payload.byteCount).map { payload.byte($0) }
+    payloads.append(payload)
+    return !refusesKeys && wantedPayload ?? payload == payload
+  }
 
   package mutating func connected(_ peer: Peer, incoming: Bool, engine: inout Engine) {
     if peers[peer] != nil { violations += 1 }
@@ -92,7 +103,15 @@ package struct StreamHandler: Handler {
     closedCount += 1
   }
 
-  package mutating func moved(_ peer: Peer, to address: Address, engine: inout Engine) { moves.append(address) }
+  package mutating func moved(_ peer: Peer, to address: Address, engine: inout Engine) {
+    moves.append(address)
+    if let closesMoving { engine.close(peer, code: closesMoving) }
+  }
+
+  package mutating func pathSwitched(_ peer: Peer, succeeded: Bool, engine: inout Engine) {
+    if peers[peer]?.closed != nil { violations += 1 }
+    switches.append(succeeded)
+  }
 
   package mutating func pong(_ peer: Peer, token: UInt16, engine: inout Engine) { pongs.append(token) }
 

@@ -59,6 +59,31 @@ package struct World<H: Handler>: ~Copyable {
     get { network.spooferForwards }
     set { network.spooferForwards = newValue }
   }
+  /// Where a relay stands for the second host, and for the first.
+  package static var relayOfSecond: Address { Address(ipv4: 0x0A00_0032, port: 5002) }
+  package static var relayOfFirst: Address { Address(ipv4: 0x0A00_0032, port: 5001) }
+
+  /// Adds the relay, with a link each way.
+  /// - Returns: the number of the link to the second host; the next is that of the way back.
+  package mutating func addRelay(_ link: Link) -> Int {
+    let number = network.addLink(link)
+    network.relays[Self.relayOfSecond] = Relay(host: 1, source: Self.relayOfFirst, link: number)
+    network.relays[Self.relayOfFirst] = Relay(host: 0, source: Self.relayOfSecond, link: network.addLink(link))
+    return number
+  }
+
+  /// The first host leaves from another address from now on, and is still reached at the one before.
+  package mutating func leaveFrom(_ address: Address) {
+    network.relays[presentAddress] = Relay(host: 0, link: 1)
+    presentAddress = address
+  }
+
+  /// The same of the second host.
+  package mutating func secondLeavesFrom(_ address: Address) {
+    network.relays[network.address(of: 1)] = Relay(host: 1, link: 0)
+    network.rebind(1, to: address)
+  }
+
   package var carried: UInt64 { network.counters(ofLink: 0).datagrams + network.counters(ofLink: 1).datagrams }
 
   /// Goes on until `isDone` or `limit` nanoseconds have passed.
@@ -82,30 +107,30 @@ package struct World<H: Handler>: ~Copyable {
 
   /// The handshake message that a dial of the first host has sent.
   package func handshakeDatagram(ofFirst peer: Peer) -> [UInt8] {
-    Self.handshakeDatagram(network.hosts[0].engine, Int(peer.connectionID & 0xFF_FFFF))
+    Self.handshakeDatagram(network.hosts[0].engine, peer.slot)
   }
 
   /// The one in a slot of the second host.
-  package func handshakeDatagram(ofSecond slot: Int) -> [UInt8] {
+  package func handshakeDatagram(ofSecond slot: Slot) -> [UInt8] {
     Self.handshakeDatagram(network.hosts[1].engine, slot)
   }
 
-  private static func handshakeDatagram(_ engine: borrowing Engine, _ slot: Int) -> [UInt8] {
+  private static func handshakeDatagram(_ engine: borrowing Engine, _ slot: Slot) -> [UInt8] {
     let bytes = engine.peers.handshakes[slot].datagram.bytes(0, engine.peers.handshakes[slot].length)
     return (0..<bytes.byteCount).map { bytes.byte($0) }
   }
 
-  /// Seals `plaintext` as the next datagram of one side of an established connection and delivers it at once.
-  /// Nothing happens when that side has no keys any more.
-  package mutating func injectSealed(_ plaintext: [UInt8], fromFirst: Bool, peer: Peer) {
-    let slot = Int(peer.connectionID & 0xFF_FFFF)
+  /// Seals `plaintext` as the next datagram of one side of an established connection and delivers it at once, from that host's first
+  /// address or another. Nothing happens when that side has no keys any more.
+  package mutating func injectSealed(_ plaintext: [UInt8], fromFirst: Bool, peer: Peer, from address: Address? = nil) {
+    let slot = peer.slot
     let bytes = fromFirst ? Self.seal(plaintext, slot, &first) : Self.seal(plaintext, slot, &second)
     guard let bytes else { return }
-    inject(bytes, from: fromFirst ? Self.firstAddress : Self.secondAddress, toSecond: fromFirst)
+    inject(bytes, from: address ?? (fromFirst ? Self.firstAddress : Self.secondAddress), toSecond: fromFirst)
   }
 
-  private static func seal(_ plaintext: [UInt8], _ slot: Int, _ engine: inout Engine) -> [UInt8]? {
-    guard slot < engine.peers.slots, engine.peers.keys[PeerTable.sealingRow(slot)].aead != 0 else { return nil }
+  private static func seal(_ plaintext: [UInt8], _ slot: Slot, _ engine: inout Engine) -> [UInt8]? {
+    guard slot.index < engine.peers.slots, engine.peers.keys[PeerTable.sealingRow(slot)].aead != 0 else { return nil }
     let packetNumber = engine.peers.rows[slot].sendPacketNumber
     engine.peers.rows[slot].sendPacketNumber += 1
     return sealed(

@@ -50,7 +50,7 @@ private struct Scratch {
 
 extension SodiumSuite {
   package func seal(
-    _ jobs: borrowing Column<AEADJob>, count: Int, in arena: inout Arena, keys: borrowing GrowingColumn<TrafficKey>
+    _ jobs: borrowing Column<AEADJob>, count: Int, in arena: inout Arena, keys: borrowing KeyTable
   ) {
     let jobs = jobs.span
     let arenaLength = arena.byteCount
@@ -75,7 +75,7 @@ extension SodiumSuite {
             text, nil, text, textLength, datagram, associatedLength, nil, nonce, key)
         case .aes256GCM:
           precondition(hasAES256GCM, "AES-256-GCM is not available")
-          let state = unsafe scratch.state(key, row: job.key)
+          let state = unsafe scratch.state(key, row: job.key.index)
           result = unsafe crypto_aead_aes256gcm_encrypt_afternm(
             text, nil, text, textLength, datagram, associatedLength, nil, nonce, state)
         case nil:
@@ -89,7 +89,7 @@ extension SodiumSuite {
   }
 
   package func open(
-    _ jobs: inout Column<AEADJob>, count: Int, in arena: inout Arena, keys: borrowing GrowingColumn<TrafficKey>
+    _ jobs: inout Column<AEADJob>, count: Int, in arena: inout Arena, keys: borrowing KeyTable
   ) {
     var jobs = jobs.mutableSpan
     let arenaLength = arena.byteCount
@@ -115,7 +115,7 @@ extension SodiumSuite {
               text, nil, nil, text, textLength, datagram, associatedLength, nonce, key) == 0
         case .aes256GCM:
           if !hasAES256GCM { continue }
-          let state = unsafe scratch.state(key, row: job.key)
+          let state = unsafe scratch.state(key, row: job.key.index)
           jobs[index].opened =
             unsafe crypto_aead_aes256gcm_decrypt_afternm(
               text, nil, nil, text, textLength, datagram, associatedLength, nonce, state) == 0

@@ -15,6 +15,8 @@ struct Command: ParsableCommand {
     abstract: "Plays LRP2P's core in virtual time; everything follows from the seed.",
     discussion: """
       Exit status 1 as soon as an invariant breaks; the line on standard error is the command that plays it again.
+
+      lrp2p-sim paths plays a table of paths, each with a bar (lrp2p-sim paths --help).
       """)
 
   @Argument(help: "The world: \(Profile.allCases.map(\.rawValue).joined(separator: ", ")).")
@@ -92,8 +94,12 @@ struct Command: ParsableCommand {
 
   static func main() {
     do {
-      let command = parseOrExit()
-      try command.play()
+      // No profile: it takes other options.
+      if CommandLine.arguments.dropFirst().first == "paths" {
+        try PathsCommand.parseOrExit(Array(CommandLine.arguments.dropFirst(2))).play()
+      } else {
+        try parseOrExit().play()
+      }
     } catch {
       Output.line("lrp2p-sim: \(error)", to: 2)
       Glibc.exit(1)

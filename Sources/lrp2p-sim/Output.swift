@@ -34,6 +34,12 @@ enum Output {
     return "\(sign)\(whole)." + String(repeating: "0", count: places - fraction.count) + fraction
   }
 
+  /// With so many places at least.
+  static func padded(_ text: String, _ width: Int, isRight: Bool = false) -> String {
+    let padding = String(repeating: " ", count: Swift.max(width - text.count, 0))
+    return isRight ? padding + text : text + padding
+  }
+
   static func hex(_ value: UInt64) -> String {
     let digits = String(value, radix: 16)
     return String(repeating: "0", count: 16 - digits.count) + digits
@@ -103,9 +109,13 @@ extension ScenarioResult {
     fields(scenario).filter { $0.name != "faults" }.map { "\($0.name) \($0.value)" }.joined(separator: "  ")
   }
 
+  var csv: String { samples.csv }
+}
+
+extension [FlowSample] {
   var csv: String {
     var text = "time_s,flow,congestion_window,bytes_in_flight,delivery_rate_bit_per_s,smoothed_rtt_s"
-    for sample in samples {
+    for sample in self {
       text += "\n\(Output.decimal(sample.time)),\(sample.flow),\(sample.congestionWindow),\(sample.bytesInFlight),"
       text += "\(Output.decimal(sample.deliveryRate, 1)),\(Output.decimal(sample.smoothedRTT, 4))"
     }

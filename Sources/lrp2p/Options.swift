@@ -17,6 +17,9 @@ struct SocketOptions: ParsableArguments {
   @Option(help: "Ends a connection on which nothing came for so many seconds: 1 to 86400.")
   var idleTimeout = 30
 
+  @Flag(help: "Have the kernel drop what cannot be for this socket.")
+  var socketFilter = false
+
   @Flag(help: "Print one JSON object a line.")
   var json = false
 
@@ -37,6 +40,7 @@ struct SocketOptions: ParsableArguments {
     let identity = try loadIdentity()
     var configuration = ReactorConfiguration()
     configuration.engine.idleTimeout = .seconds(UInt64(idleTimeout))
+    configuration.socketFilter = socketFilter
     configure(&configuration)
     do throws(ReactorError) {
       return try Reactor(configuration: configuration, identity: identity, bind: address)

@@ -1,4 +1,4 @@
-"""What the cases in conformance.py are made of: the program under test, and a peer that can be bent.  The bent peer does nothing by
+"""What the cases are made of: a peer that can be bent, and the program under test.  The bent peer does nothing by
 itself: the case says which messages and segments are sent, down to each byte, and which it waits for.  Keys, Noise and the reading of
 segments are those of the independent peer in Tests/PythonPeer.
 """
@@ -6,125 +6,25 @@ segments are those of the independent peer in Tests/PythonPeer.
 import contextlib
 import copy
 import os
-import re
 import select
 import shlex
-import signal
 import socket
 import struct
-import subprocess
 import sys
-import threading
+import tempfile
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "PythonPeer"))
 import lrp2p_crypto as crypto  # noqa: E402
 import lrp2p_v1 as v1  # noqa: E402
 from lrp2p_v1 import ACK, ACK_NOW, CONTROL, FIN, RTO, SYN  # noqa: E402, F401
-from lrp2p_v1 import CHALLENGE, CLOSE, PING, PONG, RESPONSE  # noqa: E402, F401
+from lrp2p_v1 import CHALLENGE, CLOSE, PING, PONG, RESPONSE, SWITCH  # noqa: E402, F401
+from program import SOON, Failed, Program  # noqa: E402
 
 NONE = 0xFFFFFFFF  # the last in-order number before anything has come
 HOST = "127.0.0.1"
-SOON = 1.0         # for an answer that is surely due; only a case that fails waits so long
 ROUND_TRIP = 0.2   # for what must come without a timer, with what a busy machine adds
 QUIET = 0.15       # how long nothing may come where no later answer proves that nothing was sent
-
-
-class Failed(Exception):
-    """What was expected, and what came instead."""
-
-
-# --- The program under test
-
-
-class Program:
-    """A pipe: standard input to the peer, the peer to standard output.  As a listener it tells its port on standard error."""
-
-    def __init__(self, command, patience, **places):
-        words = [word.format(**places) for word in shlex.split(command)]
-        self.patience = patience
-        try:
-            self.process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0)
-        except OSError as reason:
-            raise Failed("the program starts; %s" % reason)
-        self.output, self.errors, self.changed = bytearray(), bytearray(), threading.Condition()
-        self.readers = [threading.Thread(target=self._read, args=pair, daemon=True)
-                        for pair in ((self.process.stdout, self.output), (self.process.stderr, self.errors))]
-        for reader in self.readers:
-            reader.start()
-
-    def _read(self, stream, into):
-        while True:
-            more = os.read(stream.fileno(), 1 << 16)
-            with self.changed:
-                into += more
-                self.changed.notify_all()
-            if not more:
-                return
-
-    def _wait(self, condition, timeout):
-        with self.changed:
-            return self.changed.wait_for(condition, timeout * self.patience)
-
-    def port(self):
-        """Where it listens."""
-        find = lambda: re.search(rb"listening on \S*:(\d+)\b", self.errors)
-        if not self._wait(lambda: find() or not self.readers[1].is_alive(), 10) or not find():
-            raise Failed("the program says `listening on HOST:PORT` on standard error; came %r" % bytes(self.errors))
-        return int(find().group(1))
-
-    def feed(self, data):
-        with contextlib.suppress(BrokenPipeError):  # it has ended: what is expected then says so
-            self.process.stdin.write(data)
-
-    def end_input(self):
-        self.process.stdin.close()
-
-    def expect_output(self, expected, timeout=SOON):
-        """All that was written so far, exactly."""
-        self._wait(lambda: len(self.output) >= len(expected), timeout)
-        if bytes(self.output) != expected:
-            raise Failed("%s delivered; came %s" % (brief(expected), brief(bytes(self.output))))
-
-    def expect_end(self, timeout=SOON):
-        """Its exit status."""
-        try:
-            return self.process.wait(timeout * self.patience)
-        except subprocess.TimeoutExpired:
-            raise Failed("the program ends; it still runs")
-
-    @property
-    def has_ended(self):
-        return self.process.poll() is not None
-
-    @contextlib.contextmanager
-    def halted(self):
-        """What is sent meanwhile meets the program as one burst."""
-        self.process.send_signal(signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            self.process.send_signal(signal.SIGCONT)
-
-    def stop(self):
-        """Returns what it died of, if that was not us."""
-        died = self.process.poll()
-        if died is None:
-            self.process.kill()
-            self.process.wait()
-        with contextlib.suppress(OSError):  # the pipe is broken where what was fed was not read
-            self.process.stdin.close()
-        for reader in self.readers:
-            reader.join(1)
-        for stream in (self.process.stdout, self.process.stderr):
-            stream.close()
-        if died is not None and (died < 0 or 128 < died < 160):
-            return "status %d: %s" % (died, self.errors.decode(errors="replace")[-300:].strip())
-        return None
-
-
-def brief(data):
-    return repr(data) if len(data) <= 40 else "%d bytes %r..." % (len(data), data[:16])
 
 
 # --- Handshake messages as lists of parameters: (type, value) in the order of the wire
@@ -168,7 +68,7 @@ def read(payload, what):
         kind, length = struct.unpack_from(">HH", payload.ljust(at + 4, b"\xff"), at)
         if at + 4 + length > len(payload):
             raise Failed("%s is a list of parameters; the last is cut off" % what)
-        if kind in dict(pairs):
+        if kind in dict(pairs) and kind in v1.KNOWN and kind != v1.P_PADDING:
             raise Failed("%s has each parameter once; %d comes twice" % (what, kind))
         pairs.append((kind, payload[at + 4:at + 4 + length]))
         at += 4 + length
@@ -201,12 +101,19 @@ def piece(sequence, offset, total, payload, flags=0):
     return data(sequence, payload, flags, option(3, struct.pack(">HH", offset, total)))
 
 
-def block(largest=0, *intervals, behind=b"", delay=0):
-    """An ACK block; each interval is its start, whether its first run is of received numbers, and the lengths of the runs."""
-    out = b"".join(map(v1.varint, (largest, delay, 0, 0, 0, 0, len(intervals))))
+def numbers(*values):
+    """Varints, each as short as it may be."""
+    return b"".join(map(v1.varint, values))
+
+
+def block(largest=0, *intervals, behind=b"", delay=0, duplicates=None, ecn=None, packets=None):
+    """An ACK block; each interval is its start, whether its first run is of received numbers, and the lengths of the runs.  What is
+    None is not told; `packets` are the lengths of runs of packet numbers."""
+    contents = len(intervals) * 8 + (duplicates is not None) + 2 * (ecn is not None) + 4 * (packets is not None)
+    out = numbers(largest, delay, contents, *([] if duplicates is None else [duplicates]), *(ecn or []))
     for start, is_received, *runs in intervals:
-        out += b"".join(map(v1.varint, (start, len(runs) * 2 + is_received, *runs)))
-    return out + behind
+        out += numbers(start, len(runs) * 2 + is_received, *runs)
+    return out + numbers(*(packets or [])) + behind
 
 
 def ack_value(last, window, ack_block):
@@ -222,7 +129,7 @@ def ack(last, window=256, ack_block=None, flags=0, options=b""):
 # --- The peer
 
 
-NAMES = {PING: "PING", PONG: "PONG", CHALLENGE: "CHALLENGE", RESPONSE: "RESPONSE", CLOSE: "CLOSE"}
+NAMES = {PING: "PING", PONG: "PONG", CHALLENGE: "CHALLENGE", RESPONSE: "RESPONSE", CLOSE: "CLOSE", SWITCH: "SWITCH"}
 
 
 class Event:
@@ -496,52 +403,63 @@ class Bent:
 
 
 class Trial:
-    """What one run of a case has started."""
+    """What one run of a case has started.  `options` of the program are pairs of a name (of --NAME-option) and a value."""
 
     def __init__(self, commands, role, patience):
         self.commands, self.role, self.patience = commands, role, patience
-        self.programs, self.peers = [], []
+        self.programs, self.peers, self.files = [], [], []
 
     def peer(self):
         self.peers.append(Bent(self.patience))
         return self.peers[-1]
 
-    def start(self, role, **places):
-        program = Program(self.commands[role], self.patience, host=HOST, **places)
+    def start(self, role, options=(), **places):
+        more = [word.format(**{name: value}) for name, value in options for word in shlex.split(self.commands[name])]
+        program = Program(self.commands[role], self.patience, more, host=HOST, **places)
         self.programs.append(program)
         return program
 
-    def listener(self):
+    def identity(self):
+        """A file with a new one, as `lrp2p keygen --out` writes it."""
+        number, path = tempfile.mkstemp()  # readable by its owner only
+        self.files.append(path)
+        with os.fdopen(number, "w") as file:
+            file.write("lrp2p-identity-v1 %s\n" % os.urandom(32).hex())
+        return path
+
+    def listener(self, options=(), port=0):
         """A peer and the program, which listens for it."""
         bent = self.peer()
-        bent.program = self.start("listen", port=0, key=bent.identity[1].hex())
+        bent.program = self.start("listen", options, port=port, key=bent.identity[1].hex())
         bent.target = (HOST, bent.program.port())
         return bent
 
-    def dialler(self):
+    def dialler(self, options=()):
         """A peer and the program, which dials it, and its first message 1."""
         bent = self.peer()
-        bent.program = self.start("dial", port=bent.port, key=bent.identity[1].hex())
+        bent.program = self.start("dial", options, port=bent.port, key=bent.identity[1].hex())
         return bent, bent.expect_message1()
 
-    def connect(self, pairs=None, window=256, pause=0.0):
+    def connect(self, pairs=None, window=256, pause=0.0, options=()):
         """A connection that is up, in the role of this run.  `pairs` bends our last message: 3 of an initiator, 2 of a responder;
         `window` is that of our first ACK, and `pause` what is added to the round trip of the handshake."""
         if self.role == "listen":
-            bent = self.listener()
+            bent = self.listener(options)
             opening = bent.attempt()
             bent.send(opening.datagram)
             bent.expect_message2(opening)
             time.sleep(pause)
             bent.send(bent.message3(opening, pairs))
             bent.expect_ack(lambda a: True, "message 3 is answered with a sealed ACK")
+            bent.told = dict(opening.told)
         else:
-            bent, message1 = self.dialler()
+            bent, message1 = self.dialler(options)
             opening = bent.message2(message1, pairs)
             time.sleep(pause)
             bent.send(opening.datagram)
             bent.expect_message3(opening)
             bent.say(ack(NONE, window))
+            bent.told = dict(opening.told3)
         bent.opening_told = opening.told
         bent.ask()
         bent.forget()
@@ -552,4 +470,6 @@ class Trial:
         died = [program.stop() for program in self.programs]
         for bent in self.peers:
             bent.close()
+        for path in self.files:
+            os.unlink(path)
         return [reason for reason in died if reason is not None]

@@ -10,7 +10,7 @@ final class HidingSuite: CipherSuite {
 
   var aeadProvider: String { inner.aeadProvider }
   func supports(_ aead: AEAD) -> Bool { inner.supports(aead) }
-  func forget(_ row: Int) { inner.forget(row) }
+  func forget(_ row: KeyRow) { inner.forget(row) }
 
   /// Keys are drawn 32 bytes at a time, ids and tokens in larger amounts.
   func random(_ bytes: inout MutableRawSpan) {
@@ -55,14 +55,14 @@ final class HidingSuite: CipherSuite {
   }
 
   func seal(
-    _ jobs: borrowing Column<AEADJob>, count: Int, in arena: inout Arena, keys: borrowing GrowingColumn<TrafficKey>
+    _ jobs: borrowing Column<AEADJob>, count: Int, in arena: inout Arena, keys: borrowing KeyTable
   ) {
     inner.seal(jobs, count: count, in: &arena, keys: keys)
     for index in 0..<count { show(arena.bytes(jobs[index].offset, jobs[index].length)) }
   }
 
   func open(
-    _ jobs: inout Column<AEADJob>, count: Int, in arena: inout Arena, keys: borrowing GrowingColumn<TrafficKey>
+    _ jobs: inout Column<AEADJob>, count: Int, in arena: inout Arena, keys: borrowing KeyTable
   ) {
     inner.open(&jobs, count: count, in: &arena, keys: keys)
     for index in 0..<count {

@@ -29,15 +29,21 @@ struct Talker: Handler {
   mutating func closed(_ peer: Peer, reason: CloseReason, engine: inout Engine) {}
 }
 
+/// An engine whose secrets are hidden. The tag of its ids is none: it is in each of them, and the kernel has it.
+func makeEngine(_ configuration: EngineConfiguration, _ suite: HidingSuite, seed: UInt64) -> Engine {
+  let secret = hiddenKey()
+  var keys = StatelessKeys(identity: secret, suite: suite)
+  unsafe memcheck_show(&keys.tag, MemoryLayout<IDHash>.size)
+  return Engine(configuration: configuration, secretKey: secret, suite: suite, seed: seed, now: 0, keys: keys)
+}
+
 /// Two engines, a handshake, data under keys that change, and forgeries.
 func talk(_ make: () -> any CipherSuite, _ aead: AEAD) {
   var configuration = EngineConfiguration()
   configuration.aeads = aead == .chacha20Poly1305 ? [aead] : [aead, .chacha20Poly1305]
   configuration.keyEpochBits = 6
-  var dialler = Engine(
-    configuration: configuration, secretKey: hiddenKey(), suite: HidingSuite(make()), seed: 1, now: 0)
-  var listener = Engine(
-    configuration: configuration, secretKey: hiddenKey(), suite: HidingSuite(make()), seed: 2, now: 0)
+  var dialler = makeEngine(configuration, HidingSuite(make()), seed: 1)
+  var listener = makeEngine(configuration, HidingSuite(make()), seed: 2)
   var (ours, theirs) = (Talker(), Talker())
   var forth = DatagramBatch(messages: 4, messageCapacity: 65_000)
   var back = DatagramBatch(messages: 4, messageCapacity: 65_000)
@@ -106,7 +112,21 @@ func compare() {
     if index >= 0 { key[index] ^= 1 }
     precondition(told(pin == PublicKey(bytes: key.bytes)) == (index < 0))
   }
-  print("cookies and pins")
+  // What a peer has told, and what is shown by who may have made it up.
+  let stateless = StatelessKeys(identity: suite.randomKey(), suite: suite)
+  let token = ResetToken(key: stateless.resets, id: 5, address: address, suite: suite)
+  var copy = token
+  unsafe memcheck_show(&copy, ResetToken.length)
+  var bytes = [UInt8](repeating: 0, count: ResetToken.length)
+  for index in [-1, 0, 7, 8, 15] {
+    var elements = bytes.mutableSpan
+    var target = unsafe elements.mutableBytes
+    copy.write(into: &target, at: 0)
+    if index >= 0 { bytes[index] ^= 1 }
+    let other = unsafe ResetToken(bytes.span.bytes)
+    precondition(told(token == other) == (index < 0))
+  }
+  print("cookies, pins and reset tokens")
 }
 
 @inline(never)

@@ -38,6 +38,7 @@ struct PacketMachine {
       case BPF_MISC | BPF_TAX: index = accumulator
       case BPF_ALU | BPF_XOR | BPF_K: accumulator ^= step.k
       case BPF_ALU | BPF_XOR | BPF_X: accumulator ^= index
+      case BPF_ALU | BPF_OR | BPF_X: accumulator |= index
       case BPF_ALU | BPF_MUL | BPF_K: accumulator &*= step.k
       case BPF_ALU | BPF_ADD | BPF_X: accumulator &+= index
       case BPF_ALU | BPF_ADD | BPF_K: accumulator &+= step.k

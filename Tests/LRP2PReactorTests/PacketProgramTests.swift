@@ -16,7 +16,7 @@ struct Shapes {
     self.ids = ids
   }
 
-  mutating func ownID() -> UInt64 { ids.draw(slot: Int(random.next() & 0xFF_FFFF), random: random.next()) }
+  mutating func ownID() -> UInt64 { ids.draw(slot: Peer.slot(of: random.next()), random: random.next()) }
 
   /// An id without the mark.
   mutating func foreignID() -> UInt64 {
@@ -110,6 +110,27 @@ struct Shapes {
       if !shapes.ids.isMarked(Self.id(bad, 0)) {
         #expect(Self.accepts(filter, bad) == isMessage1)
       }
+    }
+  }
+
+  /// A reset goes under an id of its sender's; each of its eight bytes counts, and the shape is the engine's.
+  @Test func resetsPass() {
+    var shapes = Shapes()
+    for connections in [true, false] {
+      let filter = PacketProgram.filter(shapes.tag, acceptsConnections: connections, acceptsOriginal: false)
+      for length in [38, 39, 1400] {
+        var reset = shapes.datagram(shapes.foreignID(), length)
+        Shapes.write(HandshakeKind.reset.word, at: 8, &reset)
+        #expect(Self.accepts(filter, reset) && Datagram.handshakeKind(unsafe reset.span.bytes) == .reset)
+        for bit in 0..<64 {
+          var other = reset
+          other[8 + bit / 8] ^= 1 << (bit % 8)
+          #expect(!Self.accepts(filter, other))
+        }
+      }
+      var short = shapes.datagram(shapes.foreignID(), 37)
+      Shapes.write(HandshakeKind.reset.word, at: 8, &short)
+      #expect(!Self.accepts(filter, short))
     }
   }
 

@@ -141,10 +141,10 @@ func pattern(_ length: Int, salt: Int = 0) -> [UInt8] {
 /// No cryptography at all: the reactor only asks it for a seed.
 struct NullSuite: CipherSuite {
   func seal(
-    _ jobs: borrowing Column<AEADJob>, count: Int, in arena: inout Arena, keys: borrowing GrowingColumn<TrafficKey>
+    _ jobs: borrowing Column<AEADJob>, count: Int, in arena: inout Arena, keys: borrowing KeyTable
   ) {}
   func open(
-    _ jobs: inout Column<AEADJob>, count: Int, in arena: inout Arena, keys: borrowing GrowingColumn<TrafficKey>
+    _ jobs: inout Column<AEADJob>, count: Int, in arena: inout Arena, keys: borrowing KeyTable
   ) {}
   func supports(_ aead: AEAD) -> Bool { true }
   func random(_ bytes: inout MutableRawSpan) {

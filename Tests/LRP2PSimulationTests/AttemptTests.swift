@@ -93,10 +93,10 @@ import Testing
     #expect(world.run(for: .seconds(1)) { !$0.secondHandler.peers.isEmpty })
     _ = world.run(for: .milliseconds(100))
     #expect(world.second.peers.handshakes.inUse == 0 && world.first.peers.handshakes.inUse == 0)
-    #expect(world.second.peers.foreign.count == 1, "message 3 may come again")
+    #expect(world.second.peers.initiators.count == 1, "message 3 may come again")
     // Its keep-alive is the first that opens.
     _ = world.run(for: .seconds(25))
-    #expect(world.second.peers.foreign.count == 0 && world.second.statistics.peers == 1)
+    #expect(world.second.peers.initiators.count == 0 && world.second.statistics.peers == 1)
   }
 
   @Test func closingEndsAllAttempts() throws {
@@ -129,7 +129,7 @@ import Testing
     _ = try world.first.connect(to: StreamWorld.secondAddress)
     _ = world.run(for: .milliseconds(20))
     var id: UInt64 = 0
-    for slot in 0..<world.second.peers.slots where world.second.peers.rows[slot].phase == .answering {
+    for slot in Slot.all(world.second.peers.slots) where world.second.peers.rows[slot].phase == .halfOpen {
       id = world.second.peers.rows[slot].connectionID
     }
     var forged = [UInt8](repeating: 1, count: 200)
@@ -162,7 +162,7 @@ import Testing
   private static func newestMessage1(_ world: borrowing StreamWorld) -> [UInt8] {
     var newest = Peer(connectionID: 0)
     var started: Instant = 0
-    for slot in 0..<world.first.peers.slots where world.first.peers.rows[slot].phase == .dialling {
+    for slot in Slot.all(world.first.peers.slots) where world.first.peers.rows[slot].phase == .dialling {
       let at = world.first.peers.handshakes[slot].started
       if at != .never, at >= started {
         (started, newest) = (at, Peer(connectionID: world.first.peers.rows[slot].connectionID))
@@ -232,7 +232,7 @@ import Testing
     let peer = try world.first.connect(to: StreamWorld.secondAddress)
     for _ in 0..<30 {
       _ = world.run(for: .milliseconds(1))
-      for slot in 0..<world.first.peers.slots where world.first.peers.rows[slot].phase == .dialling {
+      for slot in Slot.all(world.first.peers.slots) where world.first.peers.rows[slot].phase == .dialling {
         let message = world.handshakeDatagram(ofFirst: Peer(connectionID: world.first.peers.rows[slot].connectionID))
         world.inject(
           message[0..<8] + [UInt8](repeating: 0xC0, count: 24) + message[8..<24], from: StreamWorld.secondAddress,
@@ -255,7 +255,9 @@ import Testing
     if asOriginal { message = Array(message[0..<40]) }
     impostor.inject(message, from: StreamWorld.firstAddress)
     _ = impostor.run(for: .milliseconds(1))
-    let answers = (0..<impostor.second.peers.slots).filter { impostor.second.peers.rows[$0].phase == .answering }
+    let answers = Array(Slot.all(impostor.second.peers.slots)).filter {
+      impostor.second.peers.rows[$0].phase == .halfOpen
+    }
     for _ in 0..<2 {
       let answer = impostor.handshakeDatagram(ofSecond: answers[0])
       world.inject(answer, from: StreamWorld.secondAddress, toSecond: false)

@@ -22,7 +22,7 @@ import Testing
     let peers = try Self.dial(&world, 5)
     #expect(world.secondHandler.peers.count == 3 && world.second.statistics.peers == 3)
     #expect(world.second.statistics.connectionsOverIdentityLimit == 2 && world.second.statistics.isBalanced)
-    #expect(world.second.identities.inUse == 1)
+    #expect(world.second.limits.identities.inUse == 1)
     // Those learn of it by their timeout.
     _ = world.run(for: .seconds(20))
     #expect(world.firstHandler.peers.values.filter { $0.closed == .handshakeTimeout }.count == 2)
@@ -39,7 +39,7 @@ import Testing
     _ = world.run(for: .seconds(20))
     for peer in world.firstHandler.peers.keys { world.first.close(peer, code: 0) }
     _ = world.run(for: .seconds(60))
-    #expect(world.second.statistics.peers == 0 && world.second.identities.inUse == 0)
+    #expect(world.second.statistics.peers == 0 && world.second.limits.identities.inUse == 0)
   }
 
   @Test func aNetworkHasSoMany() throws {
@@ -59,15 +59,15 @@ import Testing
     world.presentAddress = Address(ipv4: 0x0B00_0001, port: 1000)
     for peer in world.firstHandler.peers.keys { world.first.ping(peer, token: 1) }
     _ = world.run(for: .seconds(5))
-    #expect(world.second.statistics.pathChanges == 3 && world.second.networks.inUse == 1)
+    #expect(world.second.statistics.pathChanges == 3 && world.second.limits.networks.inUse == 1)
     world.presentAddress = StreamWorld.firstAddress
     _ = world.run(for: .seconds(20))
     world.first.close(third[0], code: 0)
     _ = world.run(for: .seconds(60))
-    #expect(world.second.statistics.peers == 2 && world.second.networks.inUse == 1)
+    #expect(world.second.statistics.peers == 2 && world.second.limits.networks.inUse == 1)
     for peer in world.firstHandler.peers.keys { world.first.close(peer, code: 0) }
     _ = world.run(for: .seconds(60))
-    #expect(world.second.statistics.peers == 0 && world.second.networks.inUse == 0)
+    #expect(world.second.statistics.peers == 0 && world.second.limits.networks.inUse == 0)
   }
 
   /// Several are half-open when the last place is taken.
@@ -85,6 +85,6 @@ import Testing
     var world = LifecycleTests.world(sends: nil)
     _ = try Self.dial(&world, 20)
     #expect(world.secondHandler.peers.count == 20)
-    #expect(world.second.identities.inUse == 0 && world.second.networks.inUse == 0)
+    #expect(world.second.limits.identities.inUse == 0 && world.second.limits.networks.inUse == 0)
   }
 }

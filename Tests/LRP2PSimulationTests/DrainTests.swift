@@ -91,7 +91,7 @@ import Testing
     var world = try Self.stoppedWorld(finishes: false)
     let accepted = try LifecycleTests.only(world.secondHandler)
     let row = world.second.peers.rows[accepted.slot]
-    world.second.peers.flows[accepted.slot].authenticationFailures = 1 << 53
+    world.second.peers.flows[accepted.slot].lasting.authenticationFailures = 1 << 53
     world.inject(
       StreamWorld.sealed(
         [6, 0, 0, 0, 0, 0], id: row.connectionID, packetNumber: 1 << 20, key: TrafficKey()),

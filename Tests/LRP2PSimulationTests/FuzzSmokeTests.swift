@@ -18,7 +18,7 @@ import Testing
         let kind: [UInt8] =
           switch random.below(4) {
           case 0: [6, UInt8(random.below(16)) & 0xFE, 0, 0, 0, UInt8(random.below(8))]
-          case 1: [9, 1, 255, 255, 255, 255, 0, 0, UInt8(random.below(256)), 0, 0, 0, 0, 0, 0, 0]
+          case 1: [9, 1, 255, 255, 255, 255, 0, 0, UInt8(random.below(256)), 0, 0, 0]
           case 2: [6, 64, 0, UInt8(random.below(8)), 0, 1]
           default: []
           }

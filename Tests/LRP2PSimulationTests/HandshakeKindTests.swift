@@ -27,7 +27,7 @@ import Testing
     let world = try Self.withMessage3()
     let peer = try LifecycleTests.only(world.firstHandler)
     let message3 = world.handshakeDatagram(ofFirst: peer)
-    let slot = try #require((0..<world.second.peers.slots).first { world.second.peers.rows[$0].phase == .answering })
+    let slot = try #require(Slot.all(world.second.peers.slots).first { world.second.peers.rows[$0].phase == .halfOpen })
     let message2 = world.handshakeDatagram(ofSecond: slot)
     #expect(Array(message2[..<16]) == Self.header(peer.connectionID, kind: 1))
     #expect(Array(message3[..<16]) == Self.header(world.second.peers.rows[slot].connectionID, kind: 1))

@@ -23,7 +23,7 @@ import Testing
   private static func data(_ number: UInt32, _ payload: [UInt8]) -> [UInt8] { [6, 0] + bytes(number) + payload }
   /// Without a run.
   private static func ack(lastInOrder: UInt32, window: UInt32, largest: UInt8) -> [UInt8] {
-    [9, 1] + bytes(lastInOrder) + bytes(window).dropFirst() + [largest, 0, 0, 0, 0, 0, 0]
+    [9, 1] + bytes(lastInOrder) + bytes(window).dropFirst() + [largest, 0, 0]
   }
 
   static let boundaries: [UInt32] = [

@@ -59,7 +59,7 @@ import Testing
     configuration.keepAlive = 0
     configuration.idleTimeout = .seconds(6)
     var flow = Flow(configuration: configuration, seed: 1, now: 0)
-    flow.idleTimeout = .seconds(6)
+    flow.lasting.idleTimeout = .seconds(6)
     let never = flow.keepAliveDeadline(0)
     let half = flow.keepAliveDeadline(.seconds(20))
     #expect(never == .never && half == .seconds(3))

@@ -52,6 +52,42 @@ import Testing
     #expect(Set(ids).count == 2 && ids.count == 2)
   }
 
+  private static let close: [UInt8] = RawSegment.control(Control.close, [0, 0, 0, 3])
+
+  /// A whole connection in one batch: message 3, and CLOSE.
+  @Test func whoIsToldOfTheEndAtOnceIsSilent() throws {
+    var world = Self.world(sends: nil)
+    let dialled = try world.first.connect(to: StreamWorld.secondAddress)
+    #expect(world.run(for: .seconds(1)) { !$0.firstHandler.peers.isEmpty })
+    world.forth.isDown = true
+    let sent = world.second.statistics.datagramsSent
+    world.inject(world.handshakeDatagram(ofFirst: dialled), from: StreamWorld.firstAddress)
+    world.injectSealed(Self.close, fromFirst: true, peer: dialled)
+    _ = world.run(for: .seconds(5))
+    #expect(world.secondHandler.peers.values.first?.closed == .remote(code: 3, reason: ""))
+    #expect(world.second.statistics.datagramsSent == sent)
+  }
+
+  /// An ACK is owed when CLOSE comes: at once, or by the clock, and the reader may be late.
+  @Test(arguments: [0, SegmentFlag.ackNow], [false, true])
+  func whoIsToldOfTheEndAcknowledgesNothingMore(flags: UInt8, pauses: Bool) throws {
+    var world = try Self.openWorld()
+    _ = world.run(for: .milliseconds(200))
+    let dialled = try Self.only(world.firstHandler)
+    let accepted = try Self.only(world.secondHandler)
+    if pauses { world.second.pause(accepted) }
+    let sent = world.second.statistics.datagramsSent
+    world.injectSealed(
+      RawSegment.data(0, flags: flags, [StreamHandler.byte(at: 0)]), fromFirst: true, peer: dialled)
+    world.injectSealed(Self.close, fromFirst: true, peer: dialled)
+    _ = world.run(for: .seconds(1))
+    world.second.resume(accepted)
+    _ = world.run(for: .seconds(1))
+    #expect(world.secondHandler.peers[accepted]?.closed == .remote(code: 3, reason: ""))
+    #expect(world.secondHandler.peers[accepted]?.received == 1 && world.secondHandler.mismatches == 0)
+    #expect(world.second.statistics.datagramsSent == sent)
+  }
+
   @Test func theHandshakeTellsBothSides() throws {
     let world = try Self.openWorld()
     let dialled = try Self.only(world.firstHandler)
@@ -238,7 +274,7 @@ import Testing
     let accepted = try Self.only(world.secondHandler)
     let row = world.second.peers.rows[accepted.slot]
     let key = world.second.peers.keys[PeerTable.openingRow(accepted.slot)]
-    let sent = world.second.statistics.datagramsSent
+    let sent = world.second.statistics
     let end = world.now + .seconds(250)
     var number: UInt64 = 1000
     while world.now < end {
@@ -249,7 +285,10 @@ import Testing
       _ = world.run(for: interval)
     }
     #expect(world.second.statistics.peers == 0)
-    #expect(world.second.statistics.datagramsSent - sent <= 100)
+    let answers = world.second.statistics.datagramsSent - sent.datagramsSent
+    // Once it is forgotten, it is told so.
+    let resets = world.second.statistics.resetsSent
+    #expect(answers - resets <= 100 && resets > 0)
   }
 
   @Test func replayedDatagramsHaveNoEffect() throws {
@@ -271,7 +310,7 @@ import Testing
     let accepted = try Self.only(world.secondHandler)
     // Last in-order number 100, a window, and an empty block.
     world.injectSealed(
-      [9, 1, 0, 0, 0, 100, 0, 1, 0] + [0, 0, 0, 0, 0, 0, 0], fromFirst: true, peer: dialled)
+      [9, 1, 0, 0, 0, 100, 0, 1, 0] + [0, 0, 0], fromFirst: true, peer: dialled)
     #expect(world.run(for: .seconds(1)) { $0.secondHandler.closedCount == 1 && $0.firstHandler.closedCount == 1 })
     #expect(world.secondHandler.peers[accepted]?.closed == .protocolViolation)
     #expect(
@@ -337,6 +376,7 @@ import Testing
     #expect(world.second.statistics.handshakesWithoutCookie == 40 && world.second.statistics.peers == 1)
   }
 
+  /// But for sealed ones under an id that may have been given out (`ResetTests`).
   @Test func unknownDatagramsAreNeverAnswered() throws {
     var world = try Self.openWorld()
     _ = world.run(for: .seconds(1))
@@ -377,21 +417,21 @@ import Testing
     #expect(
       table == """
         free dial → dialling
-        free message1 → answering
+        free message1 → halfOpen
         dialling message2 → established
         dialling refused → lingering
         dialling abandoned → lingering
         dialling closed → lingering
-        dialling overtaken → forwarding
-        answering message3 → established
-        answering refused → free
-        answering abandoned → free
-        answering closed → free
+        dialling overtaken → superseded
+        halfOpen message3 → established
+        halfOpen refused → free
+        halfOpen abandoned → free
+        halfOpen closed → free
         established abandoned → lingering
         established close → closing
         established endedUnread → draining
         established closed → lingering
-        forwarding lingered → free
+        superseded lingered → free
         closing abandoned → lingering
         closing closed → lingering
         draining abandoned → lingering
@@ -404,5 +444,40 @@ import Testing
 
   @Test func hotRowIsOneCacheLine() {
     #expect(MemoryLayout<PeerRow>.stride <= 64)
+  }
+
+  /// It answers a FIN whose ACK was lost, for as long as its peer's probes may take.
+  @Test(arguments: [.milliseconds(5), .milliseconds(800)] as [Nanoseconds])
+  func theSlotOfAFinishedConnectionIsKept(delay: Nanoseconds) throws {
+    var link = Link()
+    link.delay = delay
+    var world = Self.world(link: link, sends: 100_000)
+    let dialled = try world.first.connect(to: StreamWorld.secondAddress)
+    #expect(world.run(for: .seconds(60)) { $0.firstHandler.closedCount == 1 })
+    let wait = max(7 * world.first.peers.flows[dialled.slot].probeTimeout, .seconds(7))
+    #expect(world.firstHandler.peers[dialled]?.closed == .finished)
+    #expect((wait > .seconds(7)) == (delay > .milliseconds(5)))
+    // Nothing more comes, which would make it wait longer.
+    world.back.isDown = true
+    _ = world.run(for: wait - 1)
+    let isKept = world.first.peers.inUse == 1
+    _ = world.run(for: .milliseconds(20))
+    #expect(isKept && world.first.peers.inUse == 0)
+  }
+
+  /// Whatever the responder would rather have, and whatever it is that the initiator would.
+  @Test(arguments: AEAD.allCases, AEAD.allCases) func theInitiatorsFirstAEADIsTaken(first: AEAD, second: AEAD) throws {
+    func prefers(_ aead: AEAD) -> EngineConfiguration {
+      var configuration = EngineConfiguration()
+      configuration.aeads = [aead] + AEAD.allCases.filter { $0 != aead }
+      return configuration
+    }
+    var world = StreamWorld(
+      seed: 1, configuration: prefers(first), second: prefers(second), link: Link(),
+      firstHandler: StreamHandler(bytesToSend: nil), secondHandler: StreamHandler(bytesToSend: nil))
+    let dialled = try world.first.connect(to: StreamWorld.secondAddress)
+    #expect(world.run(for: .seconds(1)) { !$0.secondHandler.peers.isEmpty })
+    #expect(world.first.statistics(of: dialled)?.aead == first)
+    #expect(world.second.statistics(of: try Self.only(world.secondHandler))?.aead == first)
   }
 }

@@ -169,4 +169,70 @@ import Testing
     _ = world.run(for: .seconds(15))
     #expect(world.first.statistics(of: dialled)?.datagramBytes == 1400)
   }
+
+  /// The size of the old path is asked for when the peer moves: the answer says nothing of the new one.
+  @Test func aLateAnswerAboutTheOldPathRaisesNothing() throws {
+    var link = Link()
+    link.largestDatagram = 1300
+    // The first message 1 is too long; datagrams begin with 1200 bytes.
+    var world = try LifecycleTests.openWorld(link: link) { $0.maximumDatagram = 9000 }
+    let dialled = try LifecycleTests.only(world.firstHandler)
+    let accepted = try LifecycleTests.only(world.secondHandler)
+    _ = world.run(for: .milliseconds(20))
+    let slot = Peer.slot(of: world.first.peers.rows[dialled.slot].remoteID)
+    let (probing, challenge) = (world.first.peers.flows[slot].mtu.probing, world.first.peers.flows[slot].mtu.challenge)
+    #expect(probing == 9000 && world.first.statistics(of: dialled)?.datagramBytes == 1200)
+    let elsewhere = Self.address(8, port: 8)
+    world.secondLeavesFrom(elsewhere)
+    world.second.switchPath(accepted)
+    #expect(world.run(for: .milliseconds(200)) { $0.firstHandler.moves == [elsewhere] })
+    let bytes = (0..<8).map { UInt8(truncatingIfNeeded: challenge >> (56 - 8 * UInt64($0))) }
+    world.injectSealed(RawSegment.control(Control.response, bytes), fromFirst: false, peer: accepted, from: elsewhere)
+    _ = world.run(for: .milliseconds(1))
+    #expect(world.first.statistics(of: dialled)?.datagramBytes == 1200)
+    // What the old path was found to carry does not bound the search either.
+    world.forth.largestDatagram = .max
+    world.back.largestDatagram = .max
+    _ = world.run(for: .seconds(5))
+    #expect(world.first.statistics(of: dialled)?.datagramBytes == 9000)
+  }
+
+  /// Behind a move to another host nothing that was known of the path holds; another port is another entry of an address
+  /// translator's, on the same path.
+  @Test(arguments: [false, true], CongestionAlgorithm.allCases) func whatAMoveForgets(
+    isOtherHost: Bool, congestion: CongestionAlgorithm
+  ) throws {
+    var link = Link()
+    link.rate = 100_000_000
+    var world = try LifecycleTests.openWorld(link: link) {
+      ($0.maximumDatagram, $0.congestion, $0.restAfter) = (9000, congestion, 0)
+    }
+    let dialled = try LifecycleTests.only(world.firstHandler)
+    let accepted = try LifecycleTests.only(world.secondHandler)
+    world.firstHandler.bytesToSend = 0
+    world.second.offer(accepted, upTo: 8 << 20)
+    #expect(world.run(for: .seconds(20)) { $0.secondHandler.peers[accepted]?.acknowledged == 8 << 20 })
+    let slot = accepted.slot
+    let window = world.second.peers.flows[slot].congestion.window
+    let roundTrip = world.second.peers.flows[slot].roundTrip
+    let size = world.second.statistics(of: accepted)?.datagramBytes
+    #expect(size == 9000 && window > 100_000 && roundTrip.samples > 10 && roundTrip.minimum < .milliseconds(12))
+
+    world.forth.delay = .milliseconds(20)
+    world.presentAddress = Self.address(isOtherHost ? 7 : 1, port: 1001)
+    world.first.ping(dialled, token: 1)
+    #expect(world.run(for: .seconds(5)) { !$0.secondHandler.moves.isEmpty })
+    let windowBehind = world.second.peers.flows[slot].congestion.window
+    let roundTripBehind = world.second.peers.flows[slot].roundTrip
+    let sizeBehind = world.second.statistics(of: accepted)?.datagramBytes
+    if isOtherHost {
+      let first = CongestionControl(congestion, segment: 1200, initialWindow: 32, seed: 0)
+      #expect(sizeBehind == 1200 && windowBehind == first.window)
+      // That of the validation.
+      #expect(roundTripBehind.samples == 1 && roundTripBehind.minimum >= .milliseconds(25))
+    } else {
+      #expect(sizeBehind == size && windowBehind == window)
+      #expect(roundTripBehind.samples == roundTrip.samples && roundTripBehind.smoothed == roundTrip.smoothed)
+    }
+  }
 }

@@ -150,18 +150,54 @@ import Testing
     world.back.isDown = true
     world.first.offer(peer, upTo: 4 << 20 + 14_000)
     _ = world.run(for: .milliseconds(10))
-    #expect(world.first.statistics.probeTimeouts == before + 1 && world.first.peers.flows[peer.slot].probeCount == 0)
+    #expect(world.first.statistics.probeTimeouts == before + 1 && world.first.peers.flows[peer.slot].ptoCount == 0)
     // Then one after each of 26, 52 and 105 ms.
     var times: [Nanoseconds] = []
     for expected in 1...3 {
       let start = world.now
-      #expect(world.run(for: .seconds(1)) { $0.first.peers.flows[peer.slot].probeCount == expected })
+      #expect(world.run(for: .seconds(1)) { $0.first.peers.flows[peer.slot].ptoCount == expected })
       times.append(world.now - start)
     }
     #expect(times[0] < .milliseconds(27) && times[1] > .milliseconds(50) && times[2] > .milliseconds(100))
     #expect(world.first.statistics.probeTimeouts == before + 4)
     world.back.isDown = false
     #expect(world.run(for: .seconds(5)) { $0.firstHandler.peers[peer]?.acknowledged == 4 << 20 + 14_000 })
-    #expect(world.first.peers.flows[peer.slot].probeCount == 0)
+    #expect(world.first.peers.flows[peer.slot].ptoCount == 0)
+  }
+
+  /// Nobody answers, and nothing ends the connection: what it asks backs off to once in a minute, and no further. Of a longer
+  /// datagram than every path carries it asks, too, whether it arrives.
+  @Test(arguments: [1200, 1400]) func withoutAnIdleTimeoutProbesGoOnOnceAMinute(datagram: Int) throws {
+    var world = try Self.busyWorld { ($0.idleTimeout, $0.keepAlive, $0.maximumDatagram) = (0, 0, datagram) }
+    let peer = try LifecycleTests.only(world.firstHandler)
+    world.forth.isDown = true
+    world.first.offer(peer, upTo: 4 << 20 + 1000)
+    let sent = world.recording { _ = $0.run(for: .seconds(3600)) }.filter { $0.host == 0 }
+    let waits = zip(sent, sent.dropFirst()).map { $1.time - $0.time }.filter { $0 > 0 }
+    // A tick of the wheel beside.
+    #expect(waits.allSatisfy { $0 < .milliseconds(60_010) } && waits.max() ?? 0 >= .seconds(60))
+    #expect(waits.count > 60 && waits.count < 150, "\(waits.suffix(10))")
+    #expect(world.firstHandler.closedCount == 0)
+  }
+
+  /// Persistent congestion (RFC 9002, section 7.6).
+  @Test(arguments: [(.cubic, 2), (.bbr, 4)] as [(CongestionAlgorithm, UInt64)]) func theThirdLeavesTheSmallestWindow(
+    congestion: CongestionAlgorithm, segments: UInt64
+  ) throws {
+    var world = try Self.busyWorld { $0.congestion = congestion }
+    let peer = try LifecycleTests.only(world.firstHandler)
+    world.back.isDown = true
+    world.first.offer(peer, upTo: 4 << 20 + 14_000)
+    _ = world.run(for: .milliseconds(1))
+    let before = world.first.statistics(of: peer)!.congestionWindow
+    #expect(before > 20_000)
+    for count in 1...2 {
+      #expect(world.run(for: .seconds(1)) { $0.first.peers.flows[peer.slot].ptoCount == count })
+      #expect(world.first.statistics(of: peer)!.congestionWindow == before, "behind probe \(count)")
+    }
+    #expect(world.run(for: .seconds(1)) { $0.first.peers.flows[peer.slot].ptoCount == 3 })
+    // Of segments as long as they were, or as every path carries.
+    let window = world.first.statistics(of: peer)!.congestionWindow
+    #expect(window >= segments * 1200 && window <= segments * 1400)
   }
 }

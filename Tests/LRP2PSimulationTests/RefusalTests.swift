@@ -125,9 +125,9 @@ import Testing
     let aead = world.second.statistics(of: accepted)?.aead
     let limit: UInt64 = aead == .aes256GCM ? 1 << 52 : 1 << 36
     if isAtRest {
-      world.second.peers.resting[accepted.slot].authenticationFailures = limit
+      world.second.peers.resting[accepted.slot].lasting.authenticationFailures = limit
     } else {
-      world.second.peers.flows[accepted.slot].authenticationFailures = limit
+      world.second.peers.flows[accepted.slot].lasting.authenticationFailures = limit
     }
     var forged = [UInt8](repeating: 7, count: 60)
     forged.replaceSubrange(
@@ -144,13 +144,40 @@ import Testing
     #expect(world.secondHandler.peers[accepted]?.closed == .keyExhausted)
   }
 
+  /// The other side learns why its connection is over.
+  @Test(arguments: [false, true]) func thePeerIsToldOfTooManyForgeries(isAtRest: Bool) throws {
+    var world = try LifecycleTests.openWorld()
+    let dialled = try LifecycleTests.only(world.firstHandler)
+    let accepted = try LifecycleTests.only(world.secondHandler)
+    world.injectSealed(Self.ping, fromFirst: true, peer: dialled)
+    _ = world.run(for: isAtRest ? .seconds(5) : .milliseconds(50))
+    let limit: UInt64 = world.second.statistics(of: accepted)?.aead == .aes256GCM ? 1 << 52 : 1 << 36
+    // One less.
+    if isAtRest {
+      world.second.peers.resting[accepted.slot].lasting.authenticationFailures = limit - 1
+    } else {
+      world.second.peers.flows[accepted.slot].lasting.authenticationFailures = limit - 1
+    }
+    var forged = [UInt8](repeating: 7, count: 60)
+    forged.replaceSubrange(
+      0..<8, with: (0..<8).map { UInt8(truncatingIfNeeded: accepted.connectionID >> (56 - 8 * $0)) })
+    forged.replaceSubrange(8..<16, with: [0, 0, 0, 0, 0, 0, 3, 0])
+    world.inject(forged, from: Self.elsewhere)
+    _ = world.run(for: .milliseconds(20))
+    #expect(world.firstHandler.closedCount == 0 && world.secondHandler.closedCount == 0)
+    world.inject(forged, from: Self.elsewhere)
+    _ = world.run(for: .milliseconds(20))
+    #expect(world.firstHandler.peers[dialled]?.closed == .remote(code: 0xFFFF_FF07, reason: ""))
+    #expect(world.secondHandler.peers[accepted]?.closed == .keyExhausted)
+  }
+
   // MARK: Segments
 
   @Test func malformed() throws {
     try expect(\.acksMalformed, 2) { world, dialled, _ in
       // Nine intervals, and a block that ends too early.
-      world.injectSealed([9, 1, 255, 255, 255, 255, 0, 1, 0, 0, 0, 0, 0, 0, 0, 9], fromFirst: true, peer: dialled)
-      world.injectSealed([9, 1, 255, 255, 255, 255, 0, 1, 0, 0, 0], fromFirst: true, peer: dialled)
+      world.injectSealed([9, 1, 255, 255, 255, 255, 0, 1, 0, 0, 0, 0x40, 9 << 3], fromFirst: true, peer: dialled)
+      world.injectSealed([9, 1, 255, 255, 255, 255, 0, 1, 0, 0], fromFirst: true, peer: dialled)
     }
     try expect(\.unknownControl) { world, dialled, _ in
       world.injectSealed([6, 64, 0, 99, 0, 0], fromFirst: true, peer: dialled)
@@ -160,11 +187,11 @@ import Testing
   @Test func ofWhatWasNeverSent() throws {
     // A sequence number, then a packet number.
     try expect(\.acksOfUnsent) { world, dialled, _ in
-      world.injectSealed([9, 1, 0, 0, 0, 100, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0], fromFirst: true, peer: dialled)
+      world.injectSealed([9, 1, 0, 0, 0, 100, 0, 1, 0, 0, 0, 0], fromFirst: true, peer: dialled)
     }
     try expect(\.acksOfUnsent) { world, dialled, _ in
       world.injectSealed(
-        [9, 1, 255, 255, 255, 255, 0, 1, 0, 0x7F, 0xFF, 0, 0, 0, 0, 0, 0], fromFirst: true, peer: dialled)
+        [9, 1, 255, 255, 255, 255, 0, 1, 0, 0x7F, 0xFF, 0, 0], fromFirst: true, peer: dialled)
     }
   }
 
@@ -176,9 +203,9 @@ import Testing
       world.second.offer(accepted, upTo: 100)
       _ = world.run(for: .milliseconds(5))
       let newest = world.second.peers.rows[accepted.slot].sendPacketNumber - 1
-      #expect(newest < 64 && newest > world.second.peers.flows[accepted.slot].highestAcknowledged)
+      #expect(newest < 64 && newest > world.second.peers.flows[accepted.slot].lasting.highestAcknowledged)
       world.injectSealed(
-        [9, 1, 255, 255, 255, 255, 0, 0, 1, UInt8(newest), 0, 0, 0, 0, 0, 0], fromFirst: true, peer: dialled)
+        [9, 1, 255, 255, 255, 255, 0, 0, 1, UInt8(newest), 0, 0], fromFirst: true, peer: dialled)
       _ = world.run(for: .milliseconds(5))
       #expect(world.second.statistics(of: accepted)?.sendWindowPackets == 0)
     }

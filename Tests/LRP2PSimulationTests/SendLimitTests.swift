@@ -76,7 +76,7 @@ import Testing
     world.secondHandler.bytesToSend = 0
     world.secondHandler.pausesAt = 1
     // The reader has taken one.
-    let window = 101 * UInt64(Flow.capacity(datagram: 1400))
+    let window = 101 * UInt64(Segment.capacity(datagram: 1400))
     world.first.offer(dialled, upTo: window)
     _ = world.run(for: .seconds(5))
     #expect(world.first.peers.flows.inUse == 0 && world.first.statistics(of: dialled)?.sendWindowPackets == 0)

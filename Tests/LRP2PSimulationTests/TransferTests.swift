@@ -116,4 +116,22 @@ import Testing
     link.jitter = .milliseconds(5)
     try transfer(bytes: 1 << 20, link: link, configuration: configuration)
   }
+
+  /// A world stops where a datagram leaves that is shorter or longer than any may be. This one has the shortest, an end without
+  /// data, and the longest.
+  @Test func theShortestAndTheLongestDatagram() throws {
+    var world = try LifecycleTests.openWorld { $0.maximumDatagram = Datagram.maximumLength }
+    let dialled = try LifecycleTests.only(world.firstHandler)
+    world.secondHandler.bytesToSend = 0
+    let sent = world.recording { world in
+      _ = world.run(for: .seconds(5))
+      world.first.offer(dialled, upTo: 200_000)
+      #expect(world.run(for: .seconds(5)) { $0.firstHandler.peers[dialled]?.acknowledged == 200_000 })
+      _ = world.run(for: .seconds(5))
+      world.first.finish(dialled)
+      _ = world.run(for: .seconds(1))
+    }
+    let lengths = sent.filter { $0.host == 0 }.map(\.bytes.count)
+    #expect(lengths.min() == 38 && lengths.max() == 16_384)
+  }
 }

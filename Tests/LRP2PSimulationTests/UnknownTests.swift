@@ -182,7 +182,7 @@ import Testing
     #expect(world.secondHandler.peers.isEmpty && world.second.statistics.isBalanced)
     _ = world.run(for: .seconds(30))
     #expect(world.second.statistics.peers == 0 && world.first.statistics.peers == 0)
-    #expect(world.second.peers.foreign.count == 0 && world.second.statistics.handshakesFailed == 1)
+    #expect(world.second.peers.initiators.count == 0 && world.second.statistics.handshakesFailed == 1)
   }
 
   @Test func aLimitIsTold() throws {

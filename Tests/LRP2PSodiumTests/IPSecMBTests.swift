@@ -60,7 +60,7 @@ struct IPSecMBTests {
       for start in stride(from: 0, to: lengths.count, by: 100) {
         let clear = lengths[start..<min(start + 100, lengths.count)].map { length in
           Datagram(
-            bytes: randomBytes(16 + length), key: length & 1, packetNumber: UInt64.random(in: 0...UInt64.max),
+            bytes: randomBytes(16 + length), key: KeyRow(length & 1), packetNumber: UInt64.random(in: 0...UInt64.max),
             authenticatesHeader: authenticatesHeader)
         }
         let sealed = seal(clear, keys: keys, suite)
@@ -95,7 +95,8 @@ struct IPSecMBTests {
         }
         clear.append(
           Datagram(
-            bytes: randomBytes(16 + Int.random(in: 0...1500)), key: row, packetNumber: UInt64.random(in: 0..<1 << 40),
+            bytes: randomBytes(16 + Int.random(in: 0...1500)), key: KeyRow(row),
+            packetNumber: UInt64.random(in: 0..<1 << 40),
             authenticatesHeader: round % 3 > 0))
       }
       let sealed = seal(clear, keys: keys, suite)
@@ -109,7 +110,7 @@ struct IPSecMBTests {
         case 1: wire[index].bytes[Int.random(in: length - 16..<length)] ^= 1 << Int.random(in: 0..<8)
         case 2: wire[index].bytes[Int.random(in: 0..<16)] ^= 1 << Int.random(in: 0..<8)
         case 3: wire[index].packetNumber ^= 1 << UInt64.random(in: 0..<64)
-        case 4: wire[index].key = Int.random(in: 0..<rows.count)
+        case 4: wire[index].key = KeyRow(Int.random(in: 0..<rows.count))
         case 5: wire[index].authenticatesHeader.toggle()
         case 6: wire[index].bytes.removeLast(Int.random(in: 1...length))
         default: break
@@ -132,8 +133,8 @@ struct IPSecMBTests {
   @Test func aRowThatChangesItsKey() {
     if !sodium.supports(.aes256GCM) { return }
     let texts = (0..<4).map { _ in randomBytes(100) }
-    for row in [0, 5, 255, 256, 700] {
-      var keys = GrowingColumn(repeating: TrafficKey(), count: 1000)
+    for row in [0, 5, 255, 256, 700].map(KeyRow.init) {
+      var keys = KeyTable(repeating: TrafficKey(), count: 1000)
       for text in texts {
         // As the next epoch does, and a slot's next peer.
         keys[row].bytes = key(randomBytes(32))
@@ -148,28 +149,28 @@ struct IPSecMBTests {
   }
 
   @Test func aRowWithoutAKeyOpensNothing() {
-    let keys = GrowingColumn(repeating: TrafficKey(), count: 1)
-    let datagram = Datagram(bytes: [UInt8](repeating: 0, count: 40), key: 0, packetNumber: 0)
+    let keys = KeyTable(repeating: TrafficKey(), count: 1)
+    let datagram = Datagram(bytes: [UInt8](repeating: 0, count: 40), key: KeyRow(0), packetNumber: 0)
     #expect(open([datagram], keys: keys, suite) == [nil])
   }
 
   @Test func forgottenRowsAreWiped() {
     let keys = trafficKeys((0..<600).map { _ in (key(randomBytes(32)), .aes256GCM) })
-    let datagrams = [3, 4, 5, 300].map { Datagram(bytes: randomBytes(50), key: $0, packetNumber: 9) }
+    let datagrams = [3, 4, 5, 300].map { Datagram(bytes: randomBytes(50), key: KeyRow($0), packetNumber: 9) }
     let sealed = seal(datagrams, keys: keys, suite)
     #expect(suite.expandedKeyCount == 4)
-    suite.forget(3)
-    suite.forget(300)
+    suite.forget(KeyRow(3))
+    suite.forget(KeyRow(300))
     #expect(suite.expandedKeyCount == 2)
     // 260 has the place of 4, which stays; 7 was never there.
-    suite.forget(260)
-    suite.forget(7)
+    suite.forget(KeyRow(260))
+    suite.forget(KeyRow(7))
     #expect(suite.expandedKeyCount == 2)
     #expect(seal(datagrams, keys: keys, suite) == sealed)
     #expect(suite.expandedKeyCount == 4)
     // Nothing is kept of ChaCha20-Poly1305.
     let others = trafficKeys((0..<600).map { _ in (key(randomBytes(32)), .chacha20Poly1305) })
-    for row in [3, 4, 5, 300] { suite.forget(row) }
+    for row in [3, 4, 5, 300] { suite.forget(KeyRow(row)) }
     _ = seal(datagrams, keys: others, suite)
     #expect(suite.expandedKeyCount == 0)
   }
@@ -180,7 +181,7 @@ struct IPSecMBTests {
     let keys = trafficKeys(cases.map { ($0["key"].secret, AEAD(rawValue: UInt8($0["aead"].number))!) })
     var wire = cases.enumerated().map { row, vector in
       Datagram(
-        bytes: vector["header"].bytes + vector["plaintext"].bytes, key: row,
+        bytes: vector["header"].bytes + vector["plaintext"].bytes, key: KeyRow(row),
         packetNumber: vector["packet_number"].number, authenticatesHeader: vector["authenticates_header"].flag)
     }
     let sealed = seal(wire, keys: keys, suite)

@@ -34,7 +34,8 @@ import Testing
         let row = message["from"].string == "initiator" ? 0 : 1
         let header = [UInt8](repeating: 0, count: 16)
         let sealed = seal(
-          [Datagram(bytes: header + message["payload"].bytes, key: row, packetNumber: counters[row])], keys: keys,
+          [Datagram(bytes: header + message["payload"].bytes, key: KeyRow(row), packetNumber: counters[row])],
+          keys: keys,
           suite)
         #expect(sealed[0] == header + message["ciphertext"].bytes)
         counters[row] += 1

@@ -69,7 +69,7 @@ import Testing
   }
 
   /// Rows: initiator to responder, responder to initiator.
-  private func keys(_ vector: JSON) -> GrowingColumn<TrafficKey> {
+  private func keys(_ vector: JSON) -> KeyTable {
     let keys = vector["transport_keys"]
     return trafficKeys([
       (keys["initiator_to_responder"].secret, .chacha20Poly1305),
@@ -78,7 +78,7 @@ import Testing
   }
 
   /// Opens and seals again, both as one batch.
-  private func check(_ sealed: [Datagram], plaintexts: [[UInt8]], keys: borrowing GrowingColumn<TrafficKey>) {
+  private func check(_ sealed: [Datagram], plaintexts: [[UInt8]], keys: borrowing KeyTable) {
     let opened = open(sealed, keys: keys, suite)
     #expect(opened == plaintexts.map { Optional($0) })
     var clear = sealed
@@ -93,7 +93,7 @@ import Testing
       let transport = vector["transport"].array
       let sealed = transport.map {
         Datagram(
-          bytes: $0["datagram"].bytes, key: $0["from"].string == "initiator" ? 0 : 1,
+          bytes: $0["datagram"].bytes, key: KeyRow($0["from"].string == "initiator" ? 0 : 1),
           packetNumber: $0["nonce"].number)
       }
       for datagram in sealed { #expect(datagram.bytes.raw.bigEndian64(8) == datagram.packetNumber) }
@@ -106,7 +106,7 @@ import Testing
   @Test func acceptedByOriginal() throws {
     let items = vectors["accepted_by_original"]["items"].array
     #expect(items.count == 7)
-    let sealed = items.map { Datagram(bytes: $0["datagram"].bytes, key: 0, packetNumber: $0["nonce"].number) }
+    let sealed = items.map { Datagram(bytes: $0["datagram"].bytes, key: KeyRow(0), packetNumber: $0["nonce"].number) }
     for datagram in sealed { #expect(datagram.bytes.raw.bigEndian64(8) == datagram.packetNumber) }
     check(sealed, plaintexts: items.map { $0["plaintext"].bytes }, keys: keys(vectors["vectors"].array[0]))
   }
@@ -115,7 +115,7 @@ import Testing
     let items = vectors["must_fail_authentication"]["items"].array
     #expect(items.count == 5)
     let datagrams = items.map {
-      Datagram(bytes: $0["datagram"].bytes, key: 0, packetNumber: $0["datagram"].bytes.raw.bigEndian64(8))
+      Datagram(bytes: $0["datagram"].bytes, key: KeyRow(0), packetNumber: $0["datagram"].bytes.raw.bigEndian64(8))
     }
     let opened = open(datagrams, keys: keys(vectors["vectors"].array[0]), suite)
     #expect(opened == [nil, nil, nil, nil, nil])

@@ -64,7 +64,7 @@ import Testing
     for (row, vector) in cases.enumerated() {
       clear.append(
         Datagram(
-          bytes: vector["header"].bytes + vector["plaintext"].bytes, key: row,
+          bytes: vector["header"].bytes + vector["plaintext"].bytes, key: KeyRow(row),
           packetNumber: vector["packet_number"].number,
           authenticatesHeader: vector["authenticates_header"].flag))
     }
@@ -89,7 +89,7 @@ import Testing
       let text = (0..<Int.random(in: 0...1500)).map { _ in UInt8.random(in: 0...255) }
       clear.append(
         Datagram(
-          bytes: [UInt8](repeating: 9, count: 16) + text, key: index < 100 ? index / 25 : Int.random(in: 0..<4),
+          bytes: [UInt8](repeating: 9, count: 16) + text, key: KeyRow(index < 100 ? index / 25 : Int.random(in: 0..<4)),
           packetNumber: UInt64(index), authenticatesHeader: Bool.random()))
     }
     let sealed = seal(clear, keys: keys, suite)
@@ -119,8 +119,8 @@ import Testing
   }
 
   @Test func aRowWithoutAKeyOpensNothing() {
-    let keys = GrowingColumn(repeating: TrafficKey(), count: 1)
-    let datagram = Datagram(bytes: [UInt8](repeating: 0, count: 40), key: 0, packetNumber: 0)
+    let keys = KeyTable(repeating: TrafficKey(), count: 1)
+    let datagram = Datagram(bytes: [UInt8](repeating: 0, count: 40), key: KeyRow(0), packetNumber: 0)
     #expect(open([datagram], keys: keys, suite) == [nil])
   }
 
@@ -128,7 +128,7 @@ import Testing
     for aead in AEAD.allCases where suite.supports(aead) {
       let keys = trafficKeys([(key([UInt8](repeating: 1, count: 32)), aead)])
       let text = [UInt8](repeating: 0x41, count: 64)
-      var datagram = Datagram(bytes: [UInt8](repeating: 0, count: 16) + text, key: 0, packetNumber: 5)
+      var datagram = Datagram(bytes: [UInt8](repeating: 0, count: 16) + text, key: KeyRow(0), packetNumber: 5)
       datagram.bytes = seal([datagram], keys: keys, suite)[0]
       datagram.bytes[16 + 64] ^= 1
       var batch = Batch([datagram], room: 0)

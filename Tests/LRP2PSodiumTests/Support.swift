@@ -45,16 +45,16 @@ extension Array where Element == UInt8 {
 /// A datagram, to seal (`header ‖ plaintext`) or to open.
 struct Datagram {
   var bytes: [UInt8]
-  var key: Int
+  var key: KeyRow
   var packetNumber: UInt64
   var authenticatesHeader = false
 }
 
-func trafficKeys(_ rows: [(SecretKey, AEAD)]) -> GrowingColumn<TrafficKey> {
-  var column = GrowingColumn(repeating: TrafficKey(), count: rows.count)
-  for (index, row) in rows.enumerated() {
-    column[index].bytes = row.0
-    column[index].aead = row.1.rawValue
+func trafficKeys(_ rows: [(SecretKey, AEAD)]) -> KeyTable {
+  var column = KeyTable(repeating: TrafficKey(), count: rows.count)
+  for (row, key) in zip(KeyRow.all(rows.count), rows) {
+    column[row].bytes = key.0
+    column[row].aead = key.1.rawValue
   }
   return column
 }
@@ -90,7 +90,7 @@ struct Batch: ~Copyable {
 }
 
 /// The sealed datagrams.
-func seal(_ datagrams: [Datagram], keys: borrowing GrowingColumn<TrafficKey>, _ suite: any CipherSuite) -> [[UInt8]] {
+func seal(_ datagrams: [Datagram], keys: borrowing KeyTable, _ suite: any CipherSuite) -> [[UInt8]] {
   var batch = Batch(datagrams, room: 16)
   suite.seal(batch.jobs, count: datagrams.count, in: &batch.arena, keys: keys)
   var sealed: [[UInt8]] = []
@@ -99,7 +99,7 @@ func seal(_ datagrams: [Datagram], keys: borrowing GrowingColumn<TrafficKey>, _ 
 }
 
 /// The plaintexts, `nil` for what is refused.
-func open(_ datagrams: [Datagram], keys: borrowing GrowingColumn<TrafficKey>, _ suite: any CipherSuite) -> [[UInt8]?] {
+func open(_ datagrams: [Datagram], keys: borrowing KeyTable, _ suite: any CipherSuite) -> [[UInt8]?] {
   var batch = Batch(datagrams, room: 0)
   // A stale flag must not survive.
   for index in datagrams.indices { batch.jobs[index].opened = true }

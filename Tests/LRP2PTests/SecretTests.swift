@@ -38,19 +38,27 @@ extension [Masked] {
 @inline(never)
 private func secret(of identity: Identity) -> Masked { Masked(identity.secretKey) }
 
+/// Takes everybody, and keeps nothing of what they say.
+private struct UnreadingHandler: Handler {
+  var connections = 0
+
+  mutating func connected(_ peer: Peer, incoming: Bool, engine: inout Engine) { connections += 1 }
+  mutating func received(_ peer: Peer, _ bytes: RawSpan, engine: inout Engine) {}
+}
+
 /// Where keys are, and that they are nowhere else and nowhere afterwards. Each test looks through the memory of the whole process.
 @Suite(.serialized) struct SecretTests {
   /// The keys of both sides of a transfer that is under way.
   @inline(never)
   private func keys(of pair: borrowing ReactorPair, _ identity: Identity) -> [Masked] {
     var keys = [secret(of: identity)]
-    for index in 0..<pair.server.engine.peers.keys.count {
-      keys.append(Masked(pair.server.engine.peers.keys[index].bytes))
+    for row in KeyRow.all(pair.server.engine.peers.keys.count) {
+      keys.append(Masked(pair.server.engine.peers.keys[row].bytes))
     }
-    for index in 0..<pair.client.engine.peers.keys.count {
-      keys.append(Masked(pair.client.engine.peers.keys[index].bytes))
+    for row in KeyRow.all(pair.client.engine.peers.keys.count) {
+      keys.append(Masked(pair.client.engine.peers.keys[row].bytes))
     }
-    for slot in 0..<pair.server.engine.peers.slots where pair.server.engine.peers.flows.contains(slot) {
+    for slot in Slot.all(pair.server.engine.peers.slots) where pair.server.engine.peers.flows.contains(slot) {
       keys.append(Masked(pair.server.engine.peers.flows[slot].epochs.previous.bytes))
     }
     return keys.filter { !$0.isZero }
@@ -87,6 +95,49 @@ private func secret(of identity: Identity) -> Masked { Masked(identity.secretKey
     #expect(keys.places.allSatisfy { $0 == 0 })
   }
 
+  /// Megabytes each way, until nothing is on its way any more. Keys of earlier epochs, and those in use.
+  @inline(never)
+  private func epochs(_ pair: inout ReactorPair, _ identity: Identity) throws -> (over: [Masked], used: [Masked]) {
+    var seen: [Masked] = []
+    for part in 1...16 as ClosedRange<UInt64> {
+      while pair.serverHandler.peers.values.first?.received ?? 0 < part << 18 { try pair.turn() }
+      seen += keys(of: pair, identity)
+    }
+    // Until the clock has wiped what may still be late.
+    while !(Self.hasOneKey(pair.server) && Self.hasOneKey(pair.client)) { try pair.turn() }
+    let used = keys(of: pair, identity)
+    return (seen.filter { key in !used.contains { $0.bytes == key.bytes } }, used)
+  }
+
+  private static func hasOneKey(_ reactor: borrowing Reactor) -> Bool {
+    for slot in Slot.all(reactor.engine.peers.slots) where reactor.engine.peers.flows.contains(slot) {
+      if reactor.engine.peers.flows[slot].epochs.previous.aead != 0 { return false }
+    }
+    return true
+  }
+
+  /// While the connection goes on, under the keys that follow from them.
+  @Test(arguments: [AEADProvider.libsodium, .automatic], AEAD.allCases)
+  func nothingIsLeftOfTheKeysOfEpochsThatAreOver(provider: AEADProvider, aead: AEAD) throws {
+    var configuration = ReactorConfiguration()
+    configuration.aeadProvider = provider
+    configuration.engine.aeads = aead == .chacha20Poly1305 ? [aead] : [aead, .chacha20Poly1305]
+    configuration.engine.keyEpochBits = 9
+    let identity = Identity()
+    var pair = try ReactorPair(
+      configuration: configuration, clientSends: nil, serverSends: nil, serverIdentity: identity)
+    let peer = try pair.client.engine.connect(to: pair.server4, pinned: pair.serverKey)
+    pair.client.engine.offer(peer, upTo: 4 << 20)
+    let (over, used) = try epochs(&pair, identity)
+    wipeStack()
+    #expect(over.count >= 6 && over.places.allSatisfy { $0 == 0 })
+    #expect(used.count >= 5 && used.places.allSatisfy { $0 > 0 }, "the search finds what is there")
+    // It has not ended: nothing but the epochs has.
+    pair.client.engine.offer(peer, upTo: 5 << 20)
+    while pair.serverHandler.peers.values.first?.received != 5 << 20 { try pair.turn() }
+    #expect(pair.serverHandler.mismatches == 0 && pair.serverHandler.closedCount == 0)
+  }
+
   /// A server that many have dialled and nobody has answered.
   @inline(never)
   private func halfOpen() throws -> Masked {
@@ -109,6 +160,38 @@ private func secret(of identity: Identity) -> Masked { Masked(identity.secretKey
 
   @Test func halfOpenHandshakesHoldNoStaticSecret() throws {
     let secret = try halfOpen()
+    wipeStack()
+    #expect([secret].places == [0])
+  }
+
+  /// A dial that has a secret to tell, answered or not.
+  @inline(never)
+  private func told(isAnswered: Bool) throws -> Masked {
+    let secret = secret(of: Identity())
+    let identity = Identity()
+    var server = try Reactor(identity: identity, bind: .loopback)
+    var client = try Reactor(identity: Identity(), bind: .loopback)
+    var (handler, listener) = (StreamHandler(bytesToSend: nil), UnreadingHandler())
+    var said = secret.bytes.map { $0 ^ Masked.mask }
+    _ = try client.engine.connect(to: server.localAddress, pinned: identity.publicKey, payload: said)
+    // What the program has of it is its own.
+    var elements = said.mutableSpan
+    var bytes = unsafe elements.mutableBytes
+    LRP2PCore.wipe(&bytes)
+    #expect([secret].places == [1], "until message 3 it is there")
+    let end = currentInstant() + .seconds(10)
+    while isAnswered, listener.connections == 0, currentInstant() < end {
+      try client.turn(&handler, timeout: .milliseconds(1))
+      try server.turn(&listener, timeout: .milliseconds(1))
+    }
+    wipeStack()
+    // Neither side needs it any more, but a dial without an answer.
+    if isAnswered { #expect(listener.connections == 1 && [secret].places == [0]) }
+    return secret
+  }
+
+  @Test(arguments: [false, true]) func nothingIsLeftOfWhatADialHasTold(isAnswered: Bool) throws {
+    let secret = try told(isAnswered: isAnswered)
     wipeStack()
     #expect([secret].places == [0])
   }
@@ -150,7 +233,7 @@ private func secret(of identity: Identity) -> Masked { Masked(identity.secretKey
 
   @Test func keysAreInNoCoreDump() throws {
     let reactor = try Reactor(identity: Identity(), bind: .loopback)
-    for row in [0, reactor.engine.peers.slots] {
+    for row in [KeyRow(0), KeyRow(reactor.engine.peers.slots)] {
       let key = unsafe UnsafeRawPointer(reactor.engine.peers.keys.pointer(row))
       #expect(unsafe isInNoCoreDump(key))
       // A page and more is within half of what may be locked, but where hardly anything may be.

@@ -78,7 +78,7 @@ def _xor(text, stream):
 
 
 def _nonce(number):
-    """Four zero bytes and the number in little-endian: Noise's order for ChaChaPoly, and that of section 3.1."""
+    """Four zero bytes and the number in little-endian: Noise's order for ChaChaPoly, and that of section 3."""
     return b"\0\0\0\0" + number.to_bytes(8, "little")
 
 

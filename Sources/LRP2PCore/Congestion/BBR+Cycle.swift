@@ -33,6 +33,10 @@ extension BBR {
     phase = .starting
     startRound()
     cycleStart = now
+    fullBandwidth = maximumBandwidth
+    fullBandwidthRounds = 0
+    // Twice as much in each round.
+    if isBoundOutdated { upRounds = 29 }
     raiseSlope()
   }
 
@@ -65,14 +69,35 @@ extension BBR {
         startUp(ack.now)
       }
     case .up:
-      // The queue holds a quarter of what the path does. On a new path no round trip may have been measured yet.
-      if ack.now - cycleStart > minimumRoundTrip, ack.bytesInFlight > inFlight(1.25) { startDown(ack.now) }
+      if isTimeToGoDown(ack, rate) { startDown(ack.now) }
     }
+  }
+
+  var isBoundOutdated: Bool { longTermInFlight != .max && inFlight(1) / 2 > longTermInFlight }
+
+  /// UP goes on while the path delivers more. It is over when a quarter of what the path holds has queued, or when in three rounds
+  /// nothing has grown.
+  mutating func isTimeToGoDown(_ ack: AckSample, _ rate: DeliveryRate.Sample) -> Bool {
+    // On a new path no round trip may have been measured yet.
+    if ack.now - cycleStart > minimumRoundTrip, isQueued, ack.bytesInFlight > inFlight(1.25) { return true }
+    // Without data enough nothing can grow.
+    if rate.isApplicationLimited { return ack.now - cycleStart > probeWait }
+    guard isRoundStart else { return false }
+    // What losses have left as a bound has to grow first.
+    if isBoundOutdated || Double(rate.bytesPerSecond) >= 1.1 * Double(fullBandwidth) {
+      fullBandwidth = max(fullBandwidth, rate.bytesPerSecond)
+      fullBandwidthRounds = 0
+    } else {
+      fullBandwidthRounds += 1
+    }
+    return fullBandwidthRounds >= 3
   }
 
   @inline(__always)
   func isTimeToProbe(_ ack: AckSample) -> Bool {
     if ack.now > cycleStart + probeWait { return true }
+    // What losses have left as a bound is less than half of what the path has held, and it loses nothing any more.
+    if isBoundOutdated, quietRounds >= 2 { return true }
     // As often as a Reno flow would lose (draft, 5.3.3.5.1).
     return roundsSinceProbe >= Int(min(inFlight(1) / segment, 63))
   }
@@ -104,6 +129,7 @@ extension BBR {
 
   mutating func handleTooHigh(inFlight: UInt64, isApplicationLimited: Bool, _ now: Instant) {
     takesSamples = false
+    quietRounds = 0
     if !isApplicationLimited {
       longTermInFlight = max(inFlight, Self.scale(min(self.inFlight(1), window), Self.beta))
     }
@@ -114,9 +140,9 @@ extension BBR {
   /// standard deviations at the threshold.
   @inline(__always)
   func isTooHigh(lost: UInt64, inFlight: UInt64) -> Bool {
-    guard lost > 2 * segment else { return false }
+    guard lost > segment else { return false }
     let packets = Double(inFlight) / Double(segment)
-    let expected = Self.lossThreshold * packets
+    let expected = (Self.lossThreshold + randomLoss) * packets
     if isQueued { return Double(lost) / Double(segment) > expected }
     return Double(lost) / Double(segment) > expected + 3 * expected.squareRoot()
   }

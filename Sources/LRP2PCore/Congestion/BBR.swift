@@ -42,8 +42,9 @@ package struct BBR: BitwiseCopyable {
   var minimumRoundTrip: Nanoseconds = .max
   var minimumStamp: Instant = 0
   var probeMinimum: Nanoseconds = .max
-  /// The last sample was of a queue a quarter as long as the path.
-  var isQueued = false
+  /// The shortest round trips of the last eight samples and of those since.
+  var recentMinimum: (Nanoseconds, Nanoseconds) = (.max, .max)
+  var recentSamples = 0
   var probeStamp: Instant = 0
   var probeDone: Instant = 0
   var probeRoundDone = false
@@ -63,6 +64,13 @@ package struct BBR: BitwiseCopyable {
   var extras: (UInt64, UInt64) = (0, 0)
   var extraRounds = 0
   var isRestarted = false
+  /// Since when the path has delivered less than half of what it did, with a queue, and the most that it has since then.
+  var slowSince: Instant = .never
+  var slowPeak: UInt64 = 0
+  /// What is lost of what the path can carry, as a share.
+  var randomLoss = 0.0
+  /// Rounds in turn without a loss.
+  var quietRounds = 0
   // What to go back to when losses turn out to be none.
   var eventLosses = 0
   var before: (bandwidth: UInt64, short: UInt64, long: UInt64) = (.max, .max, .max)
@@ -193,9 +201,12 @@ package struct BBR: BitwiseCopyable {
     if rate.bytesPerSecond >= maximumBandwidth || !rate.isApplicationLimited {
       bandwidths.1 = max(bandwidths.1, rate.bytesPerSecond)
     }
+    checkFall(ack, rate)
     // Congestion signals: losses of a round count when they exceed the threshold.
     if isTooHigh(lost: rate.lost, inFlight: rate.inFlight) { lossInRound = true }
     if isLossRoundStart {
+      learnRandomLoss(rate)
+      quietRounds = rate.lost == 0 ? quietRounds + 1 : 0
       if lossInRound, state != .startup, state != .refill, state != .up { lowerShortTerm() }
     }
     updateExtras(ack)
@@ -220,9 +231,9 @@ package struct BBR: BitwiseCopyable {
 
   mutating func checkFull(_ rate: DeliveryRate.Sample) {
     guard !isFullBandwidthReached, isRoundStart else { return }
-    // Two rounds in turn: one may be chance while few packets are sent.
+    // Two rounds in turn, as one may be chance while few packets are sent; or one of which a third was lost.
     if isLossRoundStart { lossyRounds = lossInRound && rate.lost > 6 * segment ? lossyRounds + 1 : 0 }
-    if lossyRounds >= 2 {
+    if lossyRounds >= 2 || lossyRounds == 1 && rate.lost > rate.delivered / 2 && delivered > 2 * initialWindow {
       isFullBandwidthReached = true
       longTermInFlight = max(inFlight(1), latestInFlight)
       return
@@ -245,7 +256,7 @@ package struct BBR: BitwiseCopyable {
 
   package mutating func lost(inFlight: UInt64, lostSince: UInt64, now: Instant) {
     // With a queue at the bottleneck, any loss is taken for its overflow; without one, only more than the threshold is.
-    if isQueued { lossInRound = true }
+    if isQueued, randomLoss < 0.005 { lossInRound = true }
     if eventLosses == 0 { before = (shortTermBandwidth, shortTermInFlight, longTermInFlight) }
     eventLosses += 1
     guard takesSamples, isTooHigh(lost: lostSince, inFlight: inFlight) else { return }
@@ -282,7 +293,7 @@ package struct BBR: BitwiseCopyable {
   mutating func updateMinimum(_ ack: AckSample) {
     guard ack.isSampled else { return }
     let sample = ack.roundTrip.latest
-    isQueued = minimumRoundTrip != .max && sample > minimumRoundTrip + max(minimumRoundTrip / 4, .milliseconds(1))
+    noteRecent(sample)
     let isExpired = ack.now > probeStamp + Self.probeInterval
     if sample < probeMinimum || isExpired && state != .probeRTT && isRestarted {
       probeMinimum = sample

@@ -128,7 +128,7 @@ package struct CongestionControl: BitwiseCopyable {
     if algorithm == .bbr { bbr.restarted(now: now) }
   }
 
-  package mutating func persistentCongestion() {
-    if algorithm == .bbr { bbr.persistentCongestion() } else { cubic.persistentCongestion() }
+  package mutating func persistentCongestion(now: Instant) {
+    if algorithm == .bbr { bbr.persistentCongestion() } else { cubic.persistentCongestion(now: now) }
   }
 }

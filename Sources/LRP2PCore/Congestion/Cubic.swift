@@ -115,10 +115,11 @@ package struct Cubic: BitwiseCopyable {
     epochStart = 0
   }
 
-  /// Nothing came back for several probe timeouts: RFC 9002, 7.6.
-  package mutating func persistentCongestion() {
+  /// Nothing came back for several probe timeouts: RFC 9002, 7.6. The threshold stays that of the window before, and what is found lost
+  /// of it later is no second event: slow start leads back to where the path was.
+  package mutating func persistentCongestion(now: Instant) {
     window = minimumWindow
-    recoveryStart = 0
+    recoveryStart = now
     epochStart = 0
   }
 

@@ -115,6 +115,9 @@ package struct DeliveryRate: ~Copyable {
 
   package mutating func lost(bytes: UInt64) { lost += bytes }
 
+  /// So much of it has arrived after all.
+  package mutating func foundSpurious(bytes: UInt64) { lost -= min(bytes, lost) }
+
   /// What was known when the packet left; `nil` when that is forgotten.
   @inline(__always)
   package func snapshot(of packetNumber: UInt32) -> Snapshot? {
@@ -144,7 +147,7 @@ package struct DeliveryRate: ~Copyable {
     sample.priorDelivered = snapshot.delivered
     sample.totalDelivered = delivered
     sample.delivered = delivered - snapshot.delivered
-    sample.lost = lost - snapshot.lost
+    sample.lost = lost > snapshot.lost ? lost - snapshot.lost : 0
     sample.inFlight = snapshot.inFlight
     sample.isApplicationLimited = snapshot.isApplicationLimited
     // A shorter interval than the path's round trip would be of acknowledgements that came compressed.

@@ -15,16 +15,21 @@ package struct ReceivePool: ~Copyable {
   /// The most that one peer may have.
   private let peerBytes: Int
   private let maximumCells: Int
-  private var chunks: Slots<Arena>
+  private var chunks: Slots<Int, Arena>
   private var chunkCount = 0
   private var free = Queue<UInt32>(minimumCapacity: 512, filler: 0)
   /// How many payloads stand in each cell; none in a free one.
-  private var payloads = GrowingColumn<UInt16>(repeating: 0, count: 0)
+  private var payloads = GrowingColumn<Int, UInt16>(repeating: 0, count: 0)
   package private(set) var cellsInUse = 0
   /// Bytes that windows have charged for what they keep beside the cells.
   private var charged = 0
   /// Cells that there is memory for at present.
   package var capacity: Int { chunkCount * Self.cellsPerChunk }
+
+  /// It has refused a segment in this batch; and the user has been told, and not yet that there is room again.
+  package var hasRefused = false
+  package var isReportedFull = false
+  package var keptCellHolders = KeptCellHolders()
 
   /// Where a stored payload of which only the start is kept is handed over; of no bytes when all are.
   private var whole: Arena

@@ -23,7 +23,7 @@ extension ReceiveWindow {
     if isPressed, !hasRefused, edge == delivered &+ window || (cells == 0 && pool.isHalfFree) { isPressed = false }
     hasRefused = false
     promisedEdge = edge
-    return min(edge &- next, 0xFF_FFFF)
+    return min(edge &- next, PacketWindow.largest)
   }
 
   /// Behind the highest number that may be sent.

@@ -9,7 +9,7 @@ extension ReceiveWindow {
   private static var mostNewest: Int { 32 }
   private static var mostFilled: Int { 32 }
   private static var rotatedRuns: Int { 4 }
-  private static var mostRotated: Int { 32 }
+  private static var mostRotated: Int { (AckBlock.maximumRuns - 2 * mostNewest - 2 * mostFilled) / 2 }
 
   /// Something has arrived below the highest number: sent again, or late.
   mutating func noteFilled(_ number: UInt32) {
@@ -21,14 +21,15 @@ extension ReceiveWindow {
     if filled.upper.precedes(number &+ 1) { filled.upper = number &+ 1 }
   }
 
-  /// Writes the runs above the last in-order number.
-  package mutating func writeRuns(header: AckBlock, into block: inout MutableRawSpan) -> Int {
+  /// Writes a block with the runs above the last in-order number.
+  package mutating func writeRuns(header: AckBlock, packets: PacketRuns, into block: inout MutableRawSpan) -> Int {
     let opened = min(gapsOpened, Self.mostNewest / 2)
     gapsOpened = 0
     var writer = AckBlockWriter(capacity: block.byteCount)
     var header = header
     let tellsFilled = hasFilled && next.precedes(filled.upper)
     header.intervalCount = earlyRuns == 0 ? 0 : earlyRuns <= Self.wholeRuns + 2 * opened ? 1 : tellsFilled ? 3 : 2
+    header.tellsPackets = !packets.isEmpty
     writer.begin(header, into: &block)
     if header.intervalCount == 1 { describe(earlyRuns, from: next, &writer, &block) }
     if header.intervalCount >= 2 {
@@ -42,6 +43,7 @@ extension ReceiveWindow {
     }
     if hasFilled { filledBefore = filled.upper }
     hasFilled = false
+    if header.tellsPackets { writer.packets(packets, into: &block) }
     return writer.length
   }
 
@@ -63,12 +65,17 @@ extension ReceiveWindow {
     // What was missing there may have come.
     rotation = early.first(false, from: rotation, to: newest)
     if rotation == newest { rotation = next }
-    // They come round twice in a round trip, however few ACKs there are.
+    // They come round twice in a round trip, however few ACKs there are, as far as there is room.
     let most = min(max(2 * earlyRuns / acksPerRoundTrip, Self.rotatedRuns), Self.mostRotated)
+    var room = block.byteCount - writer.length - AckBlockWriter.intervalBound - PacketRuns.longest
     var runs = 0
     var end = rotation
     while runs < most, end.precedes(newest) {
-      end = early.first(false, from: early.first(true, from: end, to: newest), to: newest)
+      let lower = early.first(true, from: end, to: newest)
+      let upper = early.first(false, from: lower, to: newest)
+      room -= Varint.length(of: UInt64(lower &- end)) + Varint.length(of: UInt64(upper &- lower))
+      guard room >= 0 else { break }
+      end = upper
       runs += 1
     }
     describe(runs, from: rotation, &writer, &block)

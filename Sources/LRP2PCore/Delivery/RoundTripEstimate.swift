@@ -5,8 +5,12 @@ package struct RoundTripEstimate: BitwiseCopyable {
   package private(set) var variation: Nanoseconds = 0
   package private(set) var minimum: Nanoseconds = .max
   package private(set) var samples: UInt64 = 0
+  /// What is taken for a round trip before one is measured, in microseconds (RFC 9002, 6.2.2).
+  private let expected: UInt32
 
-  package init() {}
+  package init(expected: Nanoseconds = Self.usual) { self.expected = UInt32(clamping: expected / 1000) }
+
+  package static var usual: Nanoseconds { .microseconds(333_333) }
 
   /// What is kept of it while nothing moves, in microseconds; `smoothed` is 0 before the first sample.
   package struct Rest: BitwiseCopyable {
@@ -27,7 +31,8 @@ package struct RoundTripEstimate: BitwiseCopyable {
     return rest
   }
 
-  package init(from rest: Rest) {
+  package init(from rest: Rest, expected: Nanoseconds = Self.usual) {
+    self.init(expected: expected)
     guard rest.smoothed > 0 else { return }
     smoothed = .microseconds(UInt64(rest.smoothed))
     variation = .microseconds(UInt64(rest.variation))
@@ -44,7 +49,7 @@ package struct RoundTripEstimate: BitwiseCopyable {
   /// - Returns: whether it was one; a longer one than `longestSample` changes nothing.
   @discardableResult
   package mutating func update(sample: Nanoseconds, acknowledgementDelay: Nanoseconds) -> Bool {
-    guard sample <= Self.longestSample else { return false }
+    guard sample <= longestSample else { return false }
     latest = max(sample, 1)
     samples &+= 1
     guard samples > 1 else {
@@ -67,16 +72,21 @@ package struct RoundTripEstimate: BitwiseCopyable {
     return true
   }
 
-  package static var initialProbeTimeout: Nanoseconds { .seconds(1) }
+  /// Three round trips: one, and twice the half that it may vary by. 1 s, if nothing else is expected.
+  package var initialProbeTimeout: Nanoseconds { .microseconds(3 * UInt64(expected) + 1) }
   /// A longer one was none: the machine has been suspended, and what that took says nothing of the path.
-  package static var longestSample: Nanoseconds { .seconds(60) }
+  package var longestSample: Nanoseconds { max(.seconds(60), .microseconds(4 * UInt64(expected))) }
 
-  /// PTO = srtt + max(4 rttvar, 1 ms) + maximum ACK delay; 1 s before the first sample.
+  /// PTO = srtt + max(4 rttvar, 1 ms) + maximum ACK delay.
   package func probeTimeout(maximumAckDelay: Nanoseconds) -> Nanoseconds {
-    guard hasSample else { return Self.initialProbeTimeout }
+    guard hasSample else { return initialProbeTimeout }
     return smoothed + max(4 * variation, .milliseconds(1)) + maximumAckDelay
   }
 
-  /// Time threshold of loss detection: 9/8 of the larger of latest and smoothed RTT, at least 1 ms (RFC 9002, 6.1.2).
-  package var lossDelay: Nanoseconds { max(max(latest, smoothed) / 8 * 9, .milliseconds(1)) }
+  /// Time threshold of loss detection: 9/8 of the larger of latest and smoothed RTT, at least 1 ms (RFC 9002, 6.1.2), and a quarter
+  /// more for each `step`, up to three round trips (RFC 8985, 6.2, has two: but samples are of those that come first).
+  /// The age of a packet is kept in 32 bits of microseconds.
+  package func lossDelay(reorderingSteps steps: Int) -> Nanoseconds {
+    min(max(max(latest, smoothed) / 8 * UInt64(min(9 + 2 * steps, 24)), .milliseconds(1)), .seconds(1000))
+  }
 }

@@ -26,6 +26,8 @@ extension SendWindow {
     package var windowAdvanced = false
     /// Segments that the peer has refused for want of room: they wait for its window, and are no losses.
     package var refusedPackets = 0
+    /// Of how many first sends it was asked whether they are lost.
+    package var judged = 0
   }
 
   /// An ACK that no honest peer sends.
@@ -61,11 +63,38 @@ extension SendWindow {
     }
 
     // Second pass: what is described as missing. Above the window nothing is, whatever the runs say: it may have been refused.
-    let threshold = LossThreshold(largest: largest, now: now, delay: lossDelay)
+    // The latest round trip may be this ACK's.
+    let sample = isNewest ? outcome.sample ?? 0 : 0
+    let latest = sample <= .seconds(60) || sample / 4 <= lossDelay ? sample : 0
+    let threshold = LossThreshold(largest: largest, now: now, delay: max(lossDelay, latest / 8 * 9))
     suspectCount = 0
+    let (described, describedCount) = judgeMissing(
+      AckRunReader(block: block, lastInOrder: lastInOrder), bytes, below: limit, threshold, &outcome)
+    var end = next
+    if tellsNewest {
+      end = base
+      for index in 0..<describedCount where end.precedes(described[index].upper) { end = described[index].upper }
+      judgeFirstSends(end, limit.precedes(next) ? limit : next, threshold, &outcome)
+    }
+    if isNewest { refuseFirstSends(from: limit, threshold, &outcome) }
+    if resends.first != nil {
+      let told = Told(
+        described: described, describedCount: describedCount, missingFrom: end, refusedFrom: limit,
+        refused: isNewest, packets: PacketVerdicts(block, bytes), isComplete: tellsNewest)
+      judgeResends(told, threshold, &outcome)
+    }
+    return outcome
+  }
+
+  /// The second pass: what an ACK describes as missing may be lost.
+  /// - Returns: what each of its intervals covers.
+  @inline(__always)
+  private mutating func judgeMissing(
+    _ reader: AckRunReader, _ bytes: RawSpan, below limit: UInt32, _ threshold: LossThreshold, _ outcome: inout Outcome
+  ) -> (InlineArray<8, SequenceRange>, Int) {
     var described = InlineArray<8, SequenceRange>(repeating: SequenceRange())
     var describedCount = 0
-    reader = AckRunReader(block: block, lastInOrder: lastInOrder)
+    var reader = reader
     while let run = reader.next(bytes) {
       let end = run.first &+ run.count
       if run.startsInterval {
@@ -78,16 +107,7 @@ extension SendWindow {
       }
       if !run.received { judgeFirstSends(run.first, limit.precedes(end) ? limit : end, threshold, &outcome) }
     }
-    var end = next
-    if tellsNewest {
-      end = base
-      for index in 0..<describedCount where end.precedes(described[index].upper) { end = described[index].upper }
-      judgeFirstSends(end, limit.precedes(next) ? limit : next, threshold, &outcome)
-    }
-    if isNewest { refuseFirstSends(from: limit, threshold, &outcome) }
-    judgeResends(
-      described, describedCount, missingFrom: end, refusedFrom: limit, tellsRefused: isNewest, threshold, &outcome)
-    return outcome
+    return (described, describedCount)
   }
 
   /// The peer's window ends behind `number`.

@@ -9,7 +9,7 @@ extension SendWindow {
 
   /// Lost by packet threshold (3) or by time; otherwise when it will be by time. `nil`: sent after the largest.
   func judge(_ entry: Sent, _ threshold: LossThreshold) -> (isLost: Bool, lossTime: Instant)? {
-    let behind = Int32(bitPattern: threshold.largest &- entry.packetNumber)
+    let behind = Int32(bitPattern: threshold.largest &- entry.lastPacketNumber)
     guard behind > 0 else { return nil }
     let age = age(entry, threshold.now)
     if behind >= packetThreshold || age >= threshold.delay { return (true, threshold.now) }
@@ -21,43 +21,86 @@ extension SendWindow {
   ) {
     var number = lower.precedes(base) ? base : lower
     // First sends are in order: behind the first that is not lost nothing is, and behind the first that was sent
-    // after the largest everything was.
-    while true {
+    // after the largest everything was. Only what was sent again, and is known to have arrived, may stand among them. So behind
+    // some that are not lost a later ACK is as good: one that loses nothing would else cost all that is in flight.
+    var passed = 0
+    while passed < 64 {
       number = settled.first(false, from: number, to: upper)
-      guard number.precedes(upper), let verdict = judge(self[number], threshold) else { return }
-      if verdict.isLost {
-        settled.insert(number)
-        lose(number, threshold.now, &outcome)
+      guard number.precedes(upper) else { return }
+      outcome.judged += 1
+      if let verdict = judge(self[number], threshold) {
+        if verdict.isLost {
+          settled.insert(number)
+          lose(number, threshold.now, &outcome)
+        } else {
+          suspect(number, verdict.lossTime, &outcome)
+          guard suspectCount < 64 else { return }
+        }
+      } else if self[number].isRetransmitted {
+        passed += 1
       } else {
-        suspect(number, verdict.lossTime, &outcome)
+        return
       }
       number &+= 1
     }
   }
 
-  mutating func judgeResends(
-    _ described: InlineArray<8, SequenceRange>, _ describedCount: Int, missingFrom end: UInt32,
-    refusedFrom limit: UInt32, tellsRefused: Bool, _ threshold: LossThreshold, _ outcome: inout Outcome
-  ) {
+  /// What an ACK tells that is of use for what was sent again.
+  struct Told {
+    /// The intervals, and the number from which on nothing has arrived.
+    var described: InlineArray<8, SequenceRange>
+    var describedCount: Int
+    var missingFrom: UInt32
+    /// The peer takes nothing from here on; what was sent of that it has refused, if this is the newest ACK.
+    var refusedFrom: UInt32
+    var refused: Bool
+    var packets: PacketVerdicts
+    /// It is an ACK of version 1.
+    var isComplete: Bool
+
+    /// Whether the last transmission has arrived, or one of both; `nil` where too little is told.
+    func hasArrived(_ entry: Sent) -> Bool? {
+      let first = packets.hasArrived(entry.packetNumber)
+      guard entry.hasLeftTwice, first != true else { return first }
+      let second = packets.hasArrived(entry.lastPacketNumber)
+      return second == true || first != nil ? second : nil
+    }
+
+    func describes(_ number: UInt32) -> Bool {
+      if !number.precedes(missingFrom) { return true }
+      for index in 0..<describedCount
+      where !number.precedes(described[index].lower) && number.precedes(described[index].upper) { return true }
+      return false
+    }
+  }
+
+  /// In the order of sending: up to the first of which the ACK tells nothing, or that is too young to be lost.
+  mutating func judgeResends(_ told: Told, _ threshold: LossThreshold, _ outcome: inout Outcome) {
     while let head = resends.first {
       let entry = head.number.precedes(base) ? nil : self[head.number]
       guard let entry, !entry.isAcknowledged, !entry.isWaiting, entry.packetNumber == head.packetNumber else {
         resends.popFirst()
         continue
       }
-      if !head.number.precedes(limit) {
-        guard tellsRefused, !threshold.largest.precedes(entry.packetNumber) else { return }
+      if !head.number.precedes(told.refusedFrom) {
+        guard told.refused, !threshold.largest.precedes(entry.packetNumber) else { return }
         resends.popFirst()
         refuse(head.number, &outcome)
         continue
       }
-      // Not described by this ACK means unknown, not missing: a later one will describe it.
-      var isDescribed = !head.number.precedes(end)
-      for i in 0..<describedCount
-      where !head.number.precedes(described[i].lower) && head.number.precedes(described[i].upper) {
-        isDescribed = true
+      if !told.describes(head.number) {
+        switch told.hasArrived(entry) {
+        case true:
+          // A later ACK will describe it, as received or, where not all of it could be kept, as missing.
+          resends.popFirst()
+          settled.remove(head.number, upTo: head.number &+ 1)
+          continue
+        case false: break
+        case nil:
+          // Unknown, not missing: a later ACK will describe it. But not for ever.
+          guard told.isComplete, isForgotten(entry, threshold) else { return }
+        }
       }
-      guard isDescribed else { return }
       guard let verdict = judge(entry, threshold) else { return }
       guard verdict.isLost else {
         suspect(head.number, verdict.lossTime, &outcome)
@@ -66,6 +109,13 @@ extension SendWindow {
       resends.popFirst()
       lose(head.number, threshold.now, &outcome)
     }
+  }
+
+  /// Sent so long before the newest that has arrived that a receiver which tells of each early number twice in a round trip would
+  /// have told of it: two round trips, or four where so few packets have followed that hardly an ACK has.
+  private func isForgotten(_ entry: Sent, _ threshold: LossThreshold) -> Bool {
+    guard entry.packetNumber.precedes(threshold.largest) else { return false }
+    return age(entry, threshold.now) / (threshold.largest &- entry.packetNumber >= 32 ? 2 : 4) >= threshold.delay
   }
 
   /// Remembers a segment that only its age keeps from being lost.
@@ -137,15 +187,21 @@ extension SendWindow {
   /// What is lost over and over keeps the window's lower edge, and in the end the sender, waiting. Whether another loss of
   /// `number` would do that: it is told when a round trip's packets have been sent behind it, and so would the next be.
   private func wouldCloseWindow(_ number: UInt32) -> Bool {
-    3 * UInt64(next &- number) > UInt64(min(edge &- base, 0xFF_FFFF))
+    3 * UInt64(next &- number) > UInt64(min(edge &- base, PacketWindow.largest))
   }
 
   /// Packets taken for lost have arrived: the path reorders by more than was thought (RFC 8985, 6.2.4). The time
-  /// threshold bounds what that may cost.
-  package mutating func widenReordering() {
+  /// threshold, which is never beyond three round trips, bounds what that may cost.
+  package mutating func widenReordering(roundTrip: Nanoseconds, now: Instant) {
     packetThreshold = min(2 * packetThreshold, 1 << 20)
+    if now >= widenedAt + roundTrip {
+      reorderingSteps = min(reorderingSteps + 1, Self.mostReorderingSteps)
+      widenedAt = now
+    }
     lossesAtThreshold = 0
   }
+
+  static var mostReorderingSteps: Int { 8 }
 
   /// What was learnt of reordering is forgotten again by as many losses as make it improbable.
   mutating func countLoss() {
@@ -153,6 +209,7 @@ extension SendWindow {
     lossesAtThreshold += 1
     guard lossesAtThreshold > 1000 else { return }
     packetThreshold = max(packetThreshold / 2, 3)
+    reorderingSteps = packetThreshold == 3 ? 0 : max(reorderingSteps - 1, 0)
     lossesAtThreshold = 0
   }
 }

@@ -9,9 +9,13 @@ extension SendWindow {
     var number = limit.precedes(base) ? base : limit
     while true {
       number = settled.first(false, from: number, to: next)
-      guard number.precedes(next), !threshold.largest.precedes(self[number].packetNumber) else { return }
-      settled.insert(number)
-      refuse(number, &outcome)
+      guard number.precedes(next) else { return }
+      if !threshold.largest.precedes(self[number].packetNumber) {
+        settled.insert(number)
+        refuse(number, &outcome)
+      } else if !self[number].isRetransmitted {
+        return
+      }
       number &+= 1
     }
   }

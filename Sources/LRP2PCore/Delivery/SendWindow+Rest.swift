@@ -47,6 +47,9 @@ extension SendWindow {
     refusedPending = 0
     suspectCount = 0
     packetThreshold = rest.packetThreshold
+    reorderingSteps = min(
+      (packetThreshold / 3).bitWidth - 1 - (packetThreshold / 3).leadingZeroBitCount, Self.mostReorderingSteps)
+    widenedAt = 0
     lossesAtThreshold = 0
     packetsInFlight = 0
     bytesInFlight = 0

@@ -7,7 +7,7 @@ package struct SendWindow: ~Copyable {
   /// One segment. The packet number and time are those of its last transmission, in 32 bits each: they are compared
   /// with values less than 2^31 away.
   package struct Sent: BitwiseCopyable {
-    /// Stream offset (40 bits), payload length (16), flags (8).
+    /// Stream offset (39 bits), whether it has left twice (1), payload length (16), flags (8).
     var packed: UInt64 = 0
     package internal(set) var packetNumber: UInt32 = 0
     package internal(set) var microseconds: UInt32 = 0
@@ -26,7 +26,10 @@ package struct SendWindow: ~Copyable {
     static var queued: UInt64 { 128 << 56 }
     /// Of what needs a look at more than its length when it is acknowledged.
     static var unusual: UInt64 { acknowledged | lost | fin | suspected | doubled | refused }
-    static var offsetMask: UInt64 { (1 << 40) - 1 }
+    /// Its last transmission has left twice in a row: under the next packet number, too.
+    static var twice: UInt64 { 1 << 39 }
+    // A window of 2²⁴ of the longest datagrams takes 2³⁸ bytes.
+    static var offsetMask: UInt64 { (1 << 39) - 1 }
 
     package var length: Int { Int((packed >> 40) & 0xFFFF) }
     package var isAcknowledged: Bool { packed & Self.acknowledged != 0 }
@@ -35,6 +38,9 @@ package struct SendWindow: ~Copyable {
     package var isFin: Bool { packed & Self.fin != 0 }
     var isDoubled: Bool { packed & Self.doubled != 0 }
     package var isRefused: Bool { packed & Self.refused != 0 }
+    var hasLeftTwice: Bool { packed & Self.twice != 0 }
+    /// The packet number of the second, where it has left twice.
+    var lastPacketNumber: UInt32 { hasLeftTwice ? packetNumber &+ 1 : packetNumber }
     /// Neither acknowledged nor on its way.
     var isWaiting: Bool { packed & (Self.lost | Self.refused) != 0 }
   }
@@ -89,6 +95,9 @@ package struct SendWindow: ~Copyable {
   /// How many later packets have to be acknowledged before one is lost; and the losses since that last changed.
   var packetThreshold: Int32 = 3
   var lossesAtThreshold = 0
+  /// How far the time threshold is widened.
+  package internal(set) var reorderingSteps = 0
+  var widenedAt: Instant = 0
   /// Segments outstanding: sent, not acknowledged, not found lost.
   package internal(set) var packetsInFlight = 0
   package internal(set) var bytesInFlight: UInt64 = 0
@@ -109,7 +118,7 @@ package struct SendWindow: ~Copyable {
   package static var overhead: Int { 38 }
 
   /// - Parameter most: packets to keep at the most, sent and not acknowledged in order.
-  package init(first: UInt32, window: UInt32, most: UInt32 = 0xFF_FFFF) {
+  package init(first: UInt32, window: UInt32, most: UInt32 = PacketWindow.largest) {
     self.first = first
     self.most = most
     base = first
@@ -235,13 +244,16 @@ package struct SendWindow: ~Copyable {
           popLost()
         }
       } else if segment.isRepetition, self[segment.number].isDoubled, lostQueue.first == segment.number {
-        // It goes on to be judged by the first of the two.
+        // What an ACK of either means is judged by the first of the two.
         self[segment.number].packed &= ~Sent.doubled
+        if UInt32(truncatingIfNeeded: packetNumber) == self[segment.number].packetNumber &+ 1 {
+          self[segment.number].packed |= Sent.twice
+        }
         doublesPending -= 1
         popLost()
         return
       }
-      self[segment.number].packed |= Sent.retransmitted
+      self[segment.number].packed = (self[segment.number].packed | Sent.retransmitted) & ~Sent.twice
       // A first transmission that a probe repeats leaves the order of first sends: the queue of resends judges it.
       settled.insert(segment.number)
       append(Resend(number: segment.number, packetNumber: UInt32(truncatingIfNeeded: packetNumber)))

@@ -5,7 +5,7 @@ extension Engine {
   // MARK: In
 
   /// One authentic plaintext.
-  mutating func dispatchOriginal<H: Handler>(_ plaintext: RawSpan, _ slot: Int, _ handler: inout H) {
+  mutating func dispatchOriginal<H: Handler>(_ plaintext: RawSpan, _ slot: Slot, _ handler: inout H) {
     let segment: OriginalSegment
     do throws(Malformed) { segment = try OriginalSegment.parse(plaintext) } catch {
       counters.malformed &+= 1
@@ -29,7 +29,7 @@ extension Engine {
 
   /// Each segment has an ACK of its own, with the last in-order number of the moment: a later one, above the segment's,
   /// would not open the original's congestion window.
-  private mutating func acknowledgeOriginal(_ slot: Int, _ number: UInt32) {
+  private mutating func acknowledgeOriginal(_ slot: Slot, _ number: UInt32) {
     // What is not acknowledged is repeated: no need to remember more than a window of them while nothing can be sent.
     guard peers.originals[slot].acks.count < Int(OriginalPeer.window) else { return }
     let next = peers.flows[slot].receive.next
@@ -39,7 +39,7 @@ extension Engine {
   }
 
   private mutating func receiveOriginalAck<H: Handler>(
-    _ segment: OriginalSegment, _ slot: Int, _ handler: inout H
+    _ segment: OriginalSegment, _ slot: Slot, _ handler: inout H
   ) {
     let next = peers.flows[slot].send.next
     guard let answered = segment.answered else {
@@ -60,7 +60,8 @@ extension Engine {
     let origin = base.precedes(told &+ 1) ? told &+ 1 : base
     let sent = peers.flows[slot].send.lastTransmission(of: answered)
     var block = AckBlock(
-      largestPacketNumber: peers.flows[slot].highestAcknowledged, delayMicroseconds: 0, duplicates: 0, ect0: 0, ect1: 0,
+      largestPacketNumber: peers.flows[slot].lasting.highestAcknowledged, delayMicroseconds: 0, duplicates: 0, ect0: 0,
+      ect1: 0,
       ce: 0)
     if let sent {
       // 32 bits of it are kept; it lies less than that behind the next.
@@ -70,7 +71,7 @@ extension Engine {
     let length = writeRun(origin: origin, answered: answered, block)
     let edge = told &+ OriginalPeer.window
     let window = UInt32(edge.ahead(of: origin &- 1))
-    let lossDelay = peers.flows[slot].roundTrip.lossDelay
+    let lossDelay = peers.flows[slot].lossDelay
     guard
       var outcome = peers.flows[slot].send.acknowledge(
         lastInOrder: origin &- 1, window: window, block: scratch, length, lossDelay: lossDelay, now: now)
@@ -82,8 +83,9 @@ extension Engine {
     if sent?.isRetransmitted ?? true { outcome.sample = nil }
     peers.flows[slot].acknowledged(outcome, block, next: peers.rows[slot].sendPacketNumber, now: now)
     // Its ACKs do not tell how long they were delayed.
-    peers.flows[slot].toldAckDelay = peers.flows[slot].peerMaximumAckDelay
+    peers.flows[slot].toldAckDelay = peers.flows[slot].lasting.peerMaximumAckDelay
     advanceOriginal(slot)
+    if outcome.acknowledgedPackets > 0 { nudgeIfBehind(slot) }
     reportAcknowledged(slot, &handler)
     endIfFinished(slot, &handler)
   }
@@ -92,7 +94,7 @@ extension Engine {
   private mutating func writeRun(origin: UInt32, answered: UInt32, _ block: AckBlock) -> Int {
     var block = block
     let ahead = Int(answered &- origin)
-    block.intervalCount = answered.isWithin(0xFF_FFFF, from: origin) ? 1 : 0
+    block.intervalCount = answered.isWithin(PacketWindow.largest, from: origin) ? 1 : 0
     var writer = AckBlockWriter(capacity: 128)
     var bytes = scratch.mutableBytes(0, 128)
     writer.begin(block, into: &bytes)
@@ -105,7 +107,7 @@ extension Engine {
   }
 
   /// The original's last in-order number lags behind what it has acknowledged one by one.
-  private mutating func advanceOriginal(_ slot: Int) {
+  private mutating func advanceOriginal(_ slot: Slot) {
     let end = peers.flows[slot].send.contiguousEnd
     guard peers.flows[slot].send.base.precedes(end) else { return }
     let nothing = AckBlock(
@@ -113,12 +115,11 @@ extension Engine {
     let length = writeRun(origin: end, answered: end &- 1, nothing)
     _ = peers.flows[slot].send.acknowledge(
       lastInOrder: end &- 1, window: 0, block: scratch, length, lossDelay: .max, now: now)
-    nudgeIfBehind(slot)
   }
 
   /// Its delivery stops at the end of its ring until one more datagram comes; where its last in-order number shows
   /// that, or cannot, an empty one goes.
-  private mutating func nudgeIfBehind(_ slot: Int) {
+  private mutating func nudgeIfBehind(_ slot: Slot) {
     let next = peers.flows[slot].send.next
     guard peers.flows[slot].send.base == next, next > 1 else { return }
     let ringEnd = (next &- 1) % 65_535
@@ -128,9 +129,7 @@ extension Engine {
   }
 
   /// Of a connection that is over: what was delivered is acknowledged again, as the original repeats it for ever.
-  mutating func receiveLateOriginal(_ plaintext: RawSpan, _ slot: Int) {
-    counters.late &+= 1
-    counters.datagramsAccepted &-= 1
+  mutating func receiveLateOriginal(_ plaintext: RawSpan, _ slot: Slot) {
     guard peers.rows[slot].phase == .lingering, let segment = try? OriginalSegment.parse(plaintext), !segment.isAck,
       segment.number.precedes(peers.flows[slot].receive.delivered)
     else { return }
@@ -142,22 +141,20 @@ extension Engine {
 
   /// Before a data segment leaves. `false` when the connection has ended: its numbers are used up.
   mutating func permitsOriginal<H: Handler>(
-    _ segment: SendWindow.Segment, _ slot: Int, _ handler: inout H
+    _ segment: SendWindow.Segment, _ slot: Slot, _ handler: inout H
   ) -> Bool {
     // The clock of the idle timeout starts with what it could answer.
-    if peers.flows[slot].send.packetsInFlight == 0 { peers.flows[slot].lastReceived = now }
+    if peers.flows[slot].send.packetsInFlight == 0 { peers.flows[slot].lasting.lastReceived = now }
     guard segment.number > OriginalPeer.lastSequence else { return true }
     end(slot, .sequenceExhausted, &handler)
     return false
   }
 
   /// One datagram for every segment that came: `offset 9`, as the original's README has it and its code accepts.
-  mutating func sendOriginalAcks(_ slot: Int, into batch: inout DatagramBatch) -> Bool {
-    let length = Datagram.headerLength + Segment.ackLength + 4 + Datagram.tagLength
+  mutating func sendOriginalAcks(_ slot: Slot, into batch: inout DatagramBatch) -> Bool {
     while let entry = peers.originals[slot].acks.first {
-      guard let place = append(length, slot, &batch) else { return false }
-      _ = begin(slot, place, length, &batch)
-      var bytes = batch.arena.mutableBytes(place + Datagram.headerLength, Segment.ackLength + 4)
+      guard let datagram = place(Segment.ackLength + 4, slot, into: &batch) else { return false }
+      var bytes = batch.arena.mutableBytes(datagram.segment, Segment.ackLength + 4)
       Segment.writeAck(
         flags: 0, lastInOrder: UInt32(truncatingIfNeeded: entry), window: peers.flows[slot].receive.advertise(pool),
         into: &bytes)
@@ -169,11 +166,9 @@ extension Engine {
   }
 
   /// An empty plaintext: it is ignored, not answered.
-  mutating func sendNudge(_ slot: Int, into batch: inout DatagramBatch) -> Bool {
+  mutating func sendNudge(_ slot: Slot, into batch: inout DatagramBatch) -> Bool {
     guard peers.flows[slot].owesPing || peers.flows[slot].pingToken != 0 else { return true }
-    let length = Datagram.headerLength + Datagram.tagLength
-    guard let place = append(length, slot, &batch) else { return false }
-    _ = begin(slot, place, length, &batch)
+    guard place(0, slot, into: &batch) != nil else { return false }
     peers.flows[slot].owesPing = false
     peers.flows[slot].pingToken = 0
     return true
@@ -182,7 +177,7 @@ extension Engine {
   // MARK: Clock
 
   /// - Returns: `false` when the connection has ended.
-  mutating func expireOriginal<H: Handler>(_ slot: Int, _ handler: inout H) -> Bool {
+  mutating func expireOriginal<H: Handler>(_ slot: Slot, _ handler: inout H) -> Bool {
     if peers.originals[slot].takeRepeat(now: now), peers.handshakes.contains(slot) {
       peers.rows[slot].owesHandshake = true
       makeReady(slot)
@@ -199,13 +194,13 @@ extension Engine {
     }
     // It answers no keep-alive, so silence says nothing while nothing is outstanding; but not for ever.
     if peers.originals[slot].silentSince == .never {
-      peers.originals[slot].silentSince = peers.flows[slot].lastReceived
+      peers.originals[slot].silentSince = peers.flows[slot].lasting.lastReceived
     }
     if now - peers.originals[slot].silentSince >= OriginalPeer.longestSilence {
       end(slot, .idleTimeout, &handler)
       return false
     }
-    peers.flows[slot].lastReceived = now
+    peers.flows[slot].lasting.lastReceived = now
     return true
   }
 }

@@ -2,10 +2,10 @@
 
 extension Engine {
   /// The slot of an accepted original peer, which keeps the initiator's id for ever.
-  func originalSlot(_ id: UInt64, from address: Address) -> Int? {
+  func originalSlot(_ id: UInt64, from address: Address) -> Slot? {
     guard peers.originals.inUse > 0,
-      let slot = peers.foreign.find(peers.foreign.hash(id, address), peers.rows, id: id, address: address),
-      peers.rows[slot].isOriginal, peers.rows[slot].phase != .answering
+      let slot = peers.initiators.find(peers.initiators.hash(id, address), peers.rows, id: id, address: address),
+      peers.rows[slot].isOriginal, peers.rows[slot].phase != .halfOpen
     else { return nil }
     return slot
   }
@@ -26,11 +26,11 @@ extension Engine {
       return
     }
     makeOriginal(slot)
-    peers.originals[slot].foreignHash = hash
+    peers.originals[slot].initiatorHash = hash
     answer(slot, payloadLength: 0, kind: nil)
   }
 
-  mutating func receiveOriginalMessage3<H: Handler>(_ datagram: RawSpan, _ slot: Int, _ handler: inout H) {
+  mutating func receiveOriginalMessage3<H: Handler>(_ datagram: RawSpan, _ slot: Slot, _ handler: inout H) {
     let message = datagram.extracting(Datagram.message1HeaderLength..<datagram.byteCount)
     var noise = peers.handshakes[slot].noise
     defer { noise.wipe() }
@@ -43,7 +43,7 @@ extension Engine {
       refuse(slot)
       return
     }
-    guard handler.accepts(key: key, from: peers.rows[slot].address) else {
+    guard handler.accepts(key: key, from: peers.rows[slot].address, payload: RawSpan()) else {
       counters.keysRefused &+= 1
       refuse(slot)
       return
@@ -61,7 +61,7 @@ extension Engine {
 
   /// A message 2 that stands right behind the connection id. It has no payload.
   mutating func receiveOriginalMessage2<H: Handler>(
-    _ message: RawSpan, _ slot: Int, from address: Address, _ handler: inout H
+    _ message: RawSpan, _ slot: Slot, from address: Address, _ handler: inout H
   ) {
     guard message.byteCount == NoiseHandshake.message2Overhead else {
       counters.handshakesMalformed &+= 1
@@ -78,7 +78,7 @@ extension Engine {
       doubt(slot, .keyRefused)
       return
     }
-    guard handler.accepts(key: noise.remoteStatic, from: address) else {
+    guard handler.accepts(key: noise.remoteStatic, from: address, payload: RawSpan()) else {
       counters.keysRefused &+= 1
       doubt(slot, .keyRefused)
       return
@@ -103,22 +103,21 @@ extension Engine {
 
   // MARK: Shared steps
 
-  private mutating func makeOriginal(_ slot: Int) {
+  private mutating func makeOriginal(_ slot: Slot) {
     peers.rows[slot].isOriginal = true
     peers.originals.insert(OriginalPeer(), at: slot)
     peers.flows[slot].becomeOriginal(configuration)
   }
 
   /// The Noise keys as they are, and no epochs.
-  private mutating func agreeOriginalKeys(_ slot: Int) {
+  private mutating func agreeOriginalKeys(_ slot: Slot) {
     var secrets = peers.handshakes[slot].noise.split(suite: suite)
     let isIncoming = peers.rows[slot].isIncoming
-    for row in PeerTable.sealingRow(slot)...PeerTable.openingRow(slot) {
-      peers.keys[row].aead = AEAD.chacha20Poly1305.rawValue
-      peers.keys[row].bytes =
-        (row == PeerTable.sealingRow(slot)) == isIncoming
-        ? secrets.responderToInitiator : secrets.initiatorToResponder
-    }
+    let (sealing, opening) = (PeerTable.sealingRow(slot), PeerTable.openingRow(slot))
+    peers.keys[sealing].aead = AEAD.chacha20Poly1305.rawValue
+    peers.keys[sealing].bytes = isIncoming ? secrets.responderToInitiator : secrets.initiatorToResponder
+    peers.keys[opening].aead = AEAD.chacha20Poly1305.rawValue
+    peers.keys[opening].bytes = isIncoming ? secrets.initiatorToResponder : secrets.responderToInitiator
     secrets.initiatorToResponder.wipe()
     secrets.responderToInitiator.wipe()
     peers.handshakes[slot].noise.wipe()
@@ -129,7 +128,7 @@ extension Flow {
   /// What the original takes and gives: its sizes, its window, ChaCha20-Poly1305 under one key, small bursts.
   fileprivate mutating func becomeOriginal(_ configuration: EngineConfiguration) {
     isFlushed = false
-    aead = .chacha20Poly1305
+    lasting.aead = .chacha20Poly1305
     epochs = KeyEpochs(bits: 64)
     // It knows no path MTU: datagrams keep their size.
     mtu = PathMTU(maximum: PathMTU.base)

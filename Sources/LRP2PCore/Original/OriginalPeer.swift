@@ -8,7 +8,7 @@ package struct OriginalPeer: ~Copyable {
   package static var lastSequence: UInt32 { 4_294_901_761 }
   /// Data right behind message 3 meets a peer that still works on it, and ends the connection there.
   package static var pauseAfterMessage3: Nanoseconds { .milliseconds(20) }
-  private static var message3Interval: Nanoseconds { .milliseconds(4) }
+  private static var message3Interval: Nanoseconds { .milliseconds(3) }
   /// An idle peer of this kind is silent: how long one is kept of which nothing is known.
   package static var longestSilence: Nanoseconds { .seconds(3600) }
 
@@ -16,8 +16,8 @@ package struct OriginalPeer: ~Copyable {
   package var acks = Queue<UInt64>(minimumCapacity: 16, filler: 0)
   /// The newest last in-order number that it has told; 0 also stands for none.
   package var heardInOrder: UInt32 = 0
-  /// The entry in the foreign table, kept for the whole connection; responders only.
-  package var foreignHash: UInt64 = 0
+  /// The entry in `PeerTable.initiators`, kept for the whole connection; responders only.
+  package var initiatorHash: UInt64 = 0
   /// When an initiator's message 3 leaves once more.
   package private(set) var repeatDeadline: Instant = .never
   private var repeatsLeft = 0

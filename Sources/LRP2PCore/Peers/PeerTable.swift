@@ -1,21 +1,23 @@
 /// All peers of an engine, in flat columns by slot.
 package struct PeerTable: ~Copyable {
-  package var rows: GrowingColumn<PeerRow>
+  package var rows: GrowingColumn<Slot, PeerRow>
   /// First `scratchRows` rows for keys that a batch needs for a moment, then a sealing and an opening row a slot.
-  package var keys: GrowingColumn<TrafficKey>
+  package var keys: KeyTable
   /// Of connections over which something moves; an established one without is at rest.
-  package var flows: Slots<Flow>
+  package var flows: Slots<Slot, Flow>
   /// The flows' own numbers.
   package private(set) var places = Places()
-  package var resting: GrowingColumn<RestingRow>
+  package var resting: GrowingColumn<Slot, RestingRow>
   /// Who the peers are: for users only, so no datagram touches it.
-  package var remoteKeys: GrowingColumn<PublicKey>
-  package var handshakes: Slots<HandshakeRow>
+  package var remoteKeys: GrowingColumn<Slot, PublicKey>
+  package var handshakes: Slots<Slot, HandshakeRow>
   /// Connections with the original peer.
-  package var originals: Slots<OriginalPeer>
-  package var foreign: ForeignTable
+  package var originals: Slots<Slot, OriginalPeer>
+  package var initiators: ForeignTable
   /// Half-open handshakes of others by what all attempts of one dial have in common.
   package var attempts: ForeignTable
+  /// What peers have told for the case that they lose the connection.
+  package private(set) var resetTokens: ResetTokens
   /// Half-open handshakes of others, by whether the address has shown that it receives.
   package internal(set) var unproved: HalfOpenList
   package internal(set) var proved: HalfOpenList
@@ -39,8 +41,9 @@ package struct PeerTable: ~Copyable {
     remoteKeys = GrowingColumn(repeating: PublicKey(), count: count)
     handshakes = Slots(count: count)
     originals = Slots(count: count)
-    foreign = ForeignTable(seed: seed)
+    initiators = ForeignTable(seed: seed)
     attempts = ForeignTable(seed: ~seed)
+    resetTokens = ResetTokens(slots: count, seed: seed)
     unproved = HalfOpenList(seed: ~seed)
     proved = HalfOpenList(seed: seed)
     for slot in 0..<count { freeSlots.append(UInt32(slot)) }
@@ -55,7 +58,7 @@ package struct PeerTable: ~Copyable {
   /// Changes when a column gets memory.
   package var blockCount: Int {
     rows.blockCount &+ keys.blockCount &+ flows.blockCount &+ resting.blockCount &+ remoteKeys.blockCount
-      &+ handshakes.blockCount &+ originals.blockCount
+      &+ handshakes.blockCount &+ originals.blockCount &+ resetTokens.blockCount
   }
 
   package func forEachBlock(_ body: (UnsafeRawBufferPointer) -> Void) {
@@ -66,25 +69,33 @@ package struct PeerTable: ~Copyable {
     unsafe remoteKeys.forEachBlock(body)
     unsafe handshakes.forEachBlock(body)
     unsafe originals.forEachBlock(body)
+    unsafe resetTokens.forEachBlock(body)
   }
 
   /// Rows that growth adds in one go, so that nobody waits for it.
   private static var mostAtOnce: Int { 1024 }
 
   package static var scratchRows: Int { 16 }
-  @inline(__always) package static func sealingRow(_ slot: Int) -> Int { scratchRows + 2 * slot }
-  @inline(__always) package static func openingRow(_ slot: Int) -> Int { scratchRows + 2 * slot + 1 }
+  @inline(__always) package static func sealingRow(_ slot: Slot) -> KeyRow { KeyRow(scratchRows + 2 * slot.index) }
+  @inline(__always) package static func openingRow(_ slot: Slot) -> KeyRow { KeyRow(scratchRows + 2 * slot.index + 1) }
 
   /// The slot that `id` names, if it is in use under this very id.
   @inline(__always)
-  package func slot(of id: UInt64) -> Int? {
-    let slot = Int(id & 0xFF_FFFF)
-    guard slot < rows.count, rows[slot].connectionID == id, rows[slot].phase != .free else { return nil }
+  package func slot(of id: UInt64) -> Slot? {
+    let slot = Peer.slot(of: id)
+    guard slot.index < rows.count, rows[slot].connectionID == id, rows[slot].phase != .free else { return nil }
     return slot
   }
 
+  /// Reads what a datagram of the peer needs: its hot row, both keys, and its flow, or what it is woken from.
+  @inline(__always)
+  package func readAhead(_ slot: Slot) -> UInt64 {
+    let keys = keys.readAhead(Self.openingRow(slot)) &+ keys.readAhead(Self.sealingRow(slot))
+    return rows.readAhead(slot) &+ keys &+ (flows.contains(slot) ? flows.readAhead(slot) : resting.readAhead(slot))
+  }
+
   /// Takes a free slot; `nil` when there is none and the table may not grow.
-  package mutating func allocate() -> Int? {
+  package mutating func allocate() -> Slot? {
     if freeSlots.isEmpty {
       guard rows.count < maximum else { return nil }
       let count = rows.count
@@ -96,14 +107,15 @@ package struct PeerTable: ~Copyable {
       remoteKeys.grow(to: grown, filling: PublicKey())
       handshakes.grow(to: grown)
       originals.grow(to: grown)
+      resetTokens.grow(to: grown)
       for slot in count..<grown { freeSlots.append(UInt32(slot)) }
     }
     inUse += 1
-    return Int(freeSlots.popFirst()!)
+    return Slot(Int(freeSlots.popFirst()!))
   }
 
   /// A flow for the connection that begins at `slot`: in the memory of one that rests, if there is one.
-  package mutating func begin(_ slot: Int, configuration: EngineConfiguration, seed: UInt64, now: Instant) {
+  package mutating func begin(_ slot: Slot, configuration: EngineConfiguration, seed: UInt64, now: Instant) {
     if flows.insertRetired(at: slot) {
       flows[slot].begin(from: beginning, configuration: configuration, seed: seed, now: now)
     } else {
@@ -113,7 +125,7 @@ package struct PeerTable: ~Copyable {
   }
 
   /// Turns the slot's flow, over which nothing moves, into its resting row.
-  package mutating func rest(_ slot: Int) {
+  package mutating func rest(_ slot: Slot) {
     // By its address, which the column checks: written as the whole that it is, the row would be copied here and there.
     unsafe flows[slot].rest(in: &resting.pointer(slot).pointee)
     retireFlow(slot)
@@ -121,7 +133,7 @@ package struct PeerTable: ~Copyable {
 
   /// Keeps as much of the memory of a quiet flow as each needs, for the next that is needed.
   @inline(__always)
-  private mutating func retireFlow(_ slot: Int) {
+  private mutating func retireFlow(_ slot: Slot) {
     places.give(back: flows[slot].place)
     if !flows[slot].isSmall { flows[slot].shrink() }
     flows.retire(slot)
@@ -129,52 +141,66 @@ package struct PeerTable: ~Copyable {
 
   /// The counterpart of `rest`: in the memory of a flow that rests, if there is one.
   @inline(__always)
-  package mutating func wake(_ slot: Int, configuration: EngineConfiguration, now: Instant) {
+  package mutating func wake(_ slot: Slot, configuration: EngineConfiguration, now: Instant) {
     let seed = rows[slot].connectionID &+ now
     if !flows.insertRetired(at: slot) {
       flows.insert(Flow(configuration: configuration, seed: seed, now: now), at: slot)
     }
     unsafe flows[slot].restart(
-      from: resting.pointer(slot).pointee, initialWindow: configuration.initialWindow,
-      keyEpochBits: configuration.keyEpochBits,
-      seed: seed)
+      from: resting.pointer(slot).pointee, configuration: configuration, seed: seed)
     flows[slot].place = places.take(for: slot)
   }
 
   /// The flows of two slots change places.
-  package mutating func exchangeFlows(_ a: Int, _ b: Int) {
+  package mutating func exchangeFlows(_ a: Slot, _ b: Slot) {
     flows.exchange(a, b)
     for slot in [a, b] { places.move(flows[slot].place, to: slot) }
   }
 
   /// Gives a slot back and wipes its keys.
-  package mutating func release(_ slot: Int) {
+  package mutating func release(_ slot: Slot) {
     precondition(rows[slot].connectionID != 0, "slot not in use")
     wipeKeys(slot)
     dropHandshake(slot)
     dropOriginal(slot)
+    resetTokens.remove(slot, rows)
     if flows.contains(slot) {
       flows[slot].forgetEnd()
       retireFlow(slot)
     }
+    let id = rows[slot].connectionID
     rows[slot] = PeerRow()
+    rows[slot].remoteID = id
     resting[slot] = RestingRow()
     remoteKeys[slot] = PublicKey()
-    freeSlots.append(UInt32(slot))
+    freeSlots.append(UInt32(slot.index))
     inUse -= 1
   }
 
+  /// Keeps what a peer has told for the case that it loses the connection, if it has.
+  package mutating func keep(_ token: ResetToken?, _ slot: Slot) {
+    if let token { resetTokens.insert(slot, token, rows) }
+  }
+
+  /// A peer is at another address from here on.
+  package mutating func move(_ slot: Slot, to address: Address) {
+    let token = resetTokens.contains(slot) ? resetTokens[slot] : nil
+    resetTokens.remove(slot, rows)
+    rows[slot].address = address
+    keep(token, slot)
+  }
+
   /// The handshake is confirmed, or over.
-  package mutating func dropHandshake(_ slot: Int) {
+  package mutating func dropHandshake(_ slot: Slot) {
     // An original peer's entry stays: it never learns another id.
     if rows[slot].isIncoming, !rows[slot].isOriginal {
-      foreign.remove(foreign.hash(rows[slot].remoteID, rows[slot].address), slot: slot)
+      initiators.remove(initiators.hash(rows[slot].remoteID, rows[slot].address), slot: slot)
     }
     dropHandshakeRow(slot)
   }
 
-  /// The keys are agreed; what is left to recognise message 3 by, should it come again, is the entry in the foreign table.
-  package mutating func dropHandshakeRow(_ slot: Int) {
+  /// The keys are agreed; what is left to recognise message 3 by, should it come again, is the entry in `initiators`.
+  package mutating func dropHandshakeRow(_ slot: Slot) {
     guard handshakes.contains(slot) else { return }
     unlist(slot)
     if handshakes[slot].attemptHash != 0 { attempts.remove(handshakes[slot].attemptHash, slot: slot) }
@@ -182,17 +208,25 @@ package struct PeerTable: ~Copyable {
     rows[slot].owesHandshake = false
   }
 
-  private mutating func dropOriginal(_ slot: Int) {
+  private mutating func dropOriginal(_ slot: Slot) {
     guard originals.contains(slot) else { return }
-    if originals[slot].foreignHash != 0 { foreign.remove(originals[slot].foreignHash, slot: slot) }
+    if originals[slot].initiatorHash != 0 { initiators.remove(originals[slot].initiatorHash, slot: slot) }
     originals.remove(at: slot)
   }
 
-  private mutating func wipeKeys(_ slot: Int) {
-    for row in Self.sealingRow(slot)...Self.openingRow(slot) {
-      keys[row].bytes.wipe()
-      keys[row].aead = 0
-    }
+  private mutating func wipeKeys(_ slot: Slot) {
+    wipeKey(Self.sealingRow(slot))
+    wipeKey(Self.openingRow(slot))
     if flows.contains(slot) { flows[slot].epochs.wipePrevious() }
   }
+
+  private mutating func wipeKey(_ row: KeyRow) {
+    keys[row].bytes.wipe()
+    keys[row].aead = 0
+  }
+}
+
+extension KeyRow {
+  /// Whether it holds a key for a moment, and no connection's own.
+  @inline(__always) package var isScratch: Bool { index < PeerTable.scratchRows }
 }

@@ -46,7 +46,7 @@ package struct AEADJob: BitwiseCopyable {
   /// Length of the datagram, the header and the 16-byte tag included: at least 32.
   package var length: Int = 0
   /// The row of the traffic key.
-  package var key: Int = 0
+  package var key = KeyRow(0)
   package var packetNumber: UInt64 = 0
   /// Out: authentic, and the plaintext now stands at `offset + 16`, `length - 32` bytes long.
   package var opened = false
@@ -63,12 +63,12 @@ package protocol CipherSuite {
   /// Seals jobs `0 ..< count` in place: the plaintext stands at `offset + 16`, the tag goes behind it.
   /// AEAD nonce: 4 zero bytes, then the packet number as 8 bytes little-endian.
   func seal(
-    _ jobs: borrowing Column<AEADJob>, count: Int, in arena: inout Arena, keys: borrowing GrowingColumn<TrafficKey>)
+    _ jobs: borrowing Column<AEADJob>, count: Int, in arena: inout Arena, keys: borrowing KeyTable)
   /// Opens jobs `0 ..< count` in place and sets `opened`. A datagram that fails is left unusable, nothing else.
-  func open(_ jobs: inout Column<AEADJob>, count: Int, in arena: inout Arena, keys: borrowing GrowingColumn<TrafficKey>)
+  func open(_ jobs: inout Column<AEADJob>, count: Int, in arena: inout Arena, keys: borrowing KeyTable)
 
   /// The key of `row` is no longer in use: whatever was made of it and kept is wiped.
-  func forget(_ row: Int)
+  func forget(_ row: KeyRow)
 
   /// Whether this machine can run `aead`.
   func supports(_ aead: AEAD) -> Bool
@@ -99,7 +99,7 @@ package protocol CipherSuite {
 }
 
 extension CipherSuite {
-  package func forget(_ row: Int) {}
+  package func forget(_ row: KeyRow) {}
   package var aeadProvider: String { "none" }
 
   package func randomKey() -> SecretKey {

@@ -2,7 +2,7 @@
 /// index by its highest bit. A row costs one more load than in a `Column`, of a pointer that stays in the cache; growth costs
 /// what the new rows do, however many there are already.
 @safe
-@usableFromInline package struct GrowingColumn<Row: BitwiseCopyable>: ~Copyable {
+@usableFromInline package struct GrowingColumn<Index: ColumnIndex, Row: BitwiseCopyable>: ~Copyable {
   // Bound: block `b` holds `16 << b` rows; those below `count` are initialised, and every access is checked against it.
   // The blocks stand apart, as an inline array of them would be copied at an access.
   @usableFromInline let blocks: UnsafeMutablePointer<UnsafeMutablePointer<Row>?>
@@ -75,14 +75,37 @@
 
   /// Where a row is. It never moves while the column lives.
   @unsafe @inlinable @inline(__always)
-  package func pointer(_ index: Int) -> UnsafeMutablePointer<Row> {
+  package func pointer(_ row: Index) -> UnsafeMutablePointer<Row> { unsafe pointer(at: row.index) }
+
+  @unsafe @inlinable @inline(__always)
+  func pointer(at index: Int) -> UnsafeMutablePointer<Row> {
     precondition(index >= 0 && index < count, "column index out of range")
     let (block, offset) = Self.place(index)
     return unsafe blocks[block].unsafelyUnwrapped + offset
   }
 
-  package subscript(index: Int) -> Row {
-    @inlinable @inline(__always) unsafeAddress { unsafe UnsafePointer(pointer(index)) }
-    @inlinable @inline(__always) unsafeMutableAddress { unsafe pointer(index) }
+  @usableFromInline package subscript(row: Index) -> Row {
+    @inlinable @inline(__always) unsafeAddress { unsafe UnsafePointer(pointer(row)) }
+    @inlinable @inline(__always) unsafeMutableAddress { unsafe pointer(row) }
   }
+
+  /// Reads a word of each cache line of a row, for a row that will be needed soon (`Engine+ReadAhead`).
+  /// - Returns: a sum of them, which the caller has to keep, as reading would be left out otherwise.
+  @inline(__always)
+  package func readAhead(_ row: Index) -> UInt64 {
+    unsafe sumOfLines(UnsafeRawPointer(pointer(row)), MemoryLayout<Row>.size)
+  }
+}
+
+/// A word of each cache line in `count` bytes, 8 at least, added up.
+@inline(__always)
+func sumOfLines(_ start: UnsafeRawPointer, _ count: Int) -> UInt64 {
+  var sum: UInt64 = 0
+  var offset = 0
+  // Bound: each word ends within `count`.
+  while offset + 8 <= count {
+    sum &+= unsafe start.loadUnaligned(fromByteOffset: offset, as: UInt64.self)
+    offset += 64
+  }
+  return sum
 }

@@ -1,8 +1,8 @@
 /// One optional row for each slot, in memory of its own that never moves: for rows that own other storage.
 @safe
-package struct Slots<Row: ~Copyable>: ~Copyable {
+@usableFromInline package struct Slots<Index: ColumnIndex, Row: ~Copyable>: ~Copyable {
   // Bound: the column checks every access against its count, and a slot without a row is a precondition failure.
-  private var rows: GrowingColumn<UnsafeMutablePointer<Row>?>
+  @usableFromInline var rows: GrowingColumn<Index, UnsafeMutablePointer<Row>?>
   /// Slots that have a row.
   package private(set) var inUse = 0
 
@@ -23,8 +23,9 @@ package struct Slots<Row: ~Copyable>: ~Copyable {
   package func forEachBlock(_ body: (UnsafeRawBufferPointer) -> Void) { unsafe rows.forEachBlock(body) }
 
   deinit {
-    for slot in 0..<count {
-      if let row = unsafe rows[slot] { unsafe Self.free(row) }
+    // By number: this is never specialised.
+    for index in 0..<count {
+      if let row = unsafe rows.pointer(at: index).pointee { unsafe Self.free(row) }
     }
     for index in 0..<reserved { unsafe Self.free(reserve[index]!) }
   }
@@ -41,10 +42,10 @@ package struct Slots<Row: ~Copyable>: ~Copyable {
     unsafe rows.grow(to: newCount, filling: nil)
   }
 
-  @inline(__always)
-  package func contains(_ slot: Int) -> Bool { unsafe rows[slot] != nil }
+  @inlinable @inline(__always)
+  package func contains(_ slot: Index) -> Bool { unsafe rows[slot] != nil }
 
-  package mutating func insert(_ row: consuming Row, at slot: Int) {
+  package mutating func insert(_ row: consuming Row, at slot: Index) {
     precondition(!contains(slot), "slot in use")
     let place = UnsafeMutablePointer<Row>.allocate(capacity: 1)
     unsafe place.initialize(to: row)
@@ -52,7 +53,7 @@ package struct Slots<Row: ~Copyable>: ~Copyable {
     inUse += 1
   }
 
-  package mutating func remove(at slot: Int) {
+  package mutating func remove(at slot: Index) {
     guard contains(slot), let row = unsafe rows[slot] else { return }
     unsafe Self.free(row)
     unsafe rows[slot] = nil
@@ -62,7 +63,7 @@ package struct Slots<Row: ~Copyable>: ~Copyable {
   // MARK: Reserve
 
   /// Takes a row from its slot and keeps its memory for `insertRetired(at:)`.
-  package mutating func retire(_ slot: Int) {
+  package mutating func retire(_ slot: Index) {
     guard unsafe reserved < reserve.count else {
       remove(at: slot)
       return
@@ -75,7 +76,7 @@ package struct Slots<Row: ~Copyable>: ~Copyable {
 
   /// Puts a retired row into a slot, for the caller to make another of.
   /// - Returns: `false` if there is no such row.
-  package mutating func insertRetired(at slot: Int) -> Bool {
+  package mutating func insertRetired(at slot: Index) -> Bool {
     precondition(!contains(slot), "slot in use")
     guard reserved > 0 else { return false }
     reserved -= 1
@@ -85,19 +86,26 @@ package struct Slots<Row: ~Copyable>: ~Copyable {
   }
 
   /// The rows of two slots change places.
-  package mutating func exchange(_ a: Int, _ b: Int) {
+  package mutating func exchange(_ a: Index, _ b: Index) {
     precondition(contains(a) && contains(b), "no row in this slot")
     let row = unsafe rows[a]
     unsafe rows[a] = unsafe rows[b]
     unsafe rows[b] = row
   }
 
-  package subscript(slot: Int) -> Row {
-    @inline(__always) unsafeAddress {
+  /// As `GrowingColumn.readAhead`; 0 of a slot without a row.
+  @inline(__always)
+  package func readAhead(_ slot: Index) -> UInt64 {
+    guard let row = unsafe rows[slot] else { return 0 }
+    return unsafe sumOfLines(UnsafeRawPointer(row), MemoryLayout<Row>.size)
+  }
+
+  package subscript(slot: Index) -> Row {
+    @inlinable @inline(__always) unsafeAddress {
       guard let row = unsafe rows[slot] else { preconditionFailure("no row in this slot") }
       return unsafe UnsafePointer(row)
     }
-    @inline(__always) unsafeMutableAddress {
+    @inlinable @inline(__always) unsafeMutableAddress {
       guard let row = unsafe rows[slot] else { preconditionFailure("no row in this slot") }
       return unsafe row
     }

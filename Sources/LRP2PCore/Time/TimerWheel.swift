@@ -1,11 +1,43 @@
-/// A hierarchical timing wheel (Varghese and Lauck, 1987) over slot numbers: one deadline a slot, set, moved and
+/// A hierarchical timing wheel (Varghese and Lauck, 1987) over the rows of a table: one deadline a row, set, moved and
 /// cancelled in constant time, with two link columns and no other memory. A tick is 2^15 ns; 9 levels of 64 buckets
 /// reach beyond the last instant, so that no entry ever stands in a bucket that comes before its tick's own.
-package struct TimerWheel: ~Copyable {
+package struct TimerWheel<Index: ColumnIndex>: ~Copyable {
+  // The same code for all kinds of rows.
+  private var wheel: NumberWheel
+
+  package init(rows: Int, now: Instant) { wheel = NumberWheel(rows: rows, now: now) }
+
+  @inline(__always) package var rows: Int { wheel.links.count }
+
+  package mutating func grow(to rows: Int) { wheel.links.grow(to: rows, filling: NumberWheel.Link()) }
+
+  package var blockCount: Int { wheel.links.blockCount }
+  package func forEachBlock(_ body: (UnsafeRawBufferPointer) -> Void) { unsafe wheel.links.forEachBlock(body) }
+
+  @inline(__always)
+  package func isSet(_ row: Index) -> Bool { wheel.links[row.index].bucket >= 0 }
+
+  /// Sets or moves the deadline of `row`. It fires in the first tick that starts at or after `deadline`.
+  @inline(__always)
+  package mutating func set(_ row: Index, at deadline: Instant) { wheel.set(row.index, at: deadline) }
+
+  @inline(__always)
+  package mutating func cancel(_ row: Index) { wheel.cancel(row.index) }
+
+  /// Takes one row whose deadline has come, or `nil` when none is left at `now`.
+  @inline(__always)
+  package mutating func popExpired(now: Instant) -> Index? { wheel.popExpired(now: now).map { Index($0) } }
+
+  /// When `popExpired` has work next: never later than the earliest deadline's tick.
+  @inline(__always) package var nextDeadline: Instant { wheel.nextDeadline }
+}
+
+/// The same over numbers.
+struct NumberWheel: ~Copyable {
   private static var levels: Int { 9 }
   private static var tickShift: UInt64 { 15 }
 
-  package struct Link: BitwiseCopyable {
+  struct Link: BitwiseCopyable {
     var next: Int32 = -1
     var previous: Int32 = -1
     /// Bucket number, or -1 when not set.
@@ -14,37 +46,27 @@ package struct TimerWheel: ~Copyable {
     var tick: UInt64 = 0
   }
 
-  private var links: GrowingColumn<Link>
+  fileprivate(set) var links: GrowingColumn<Int, Link>
   private var heads: Column<Int32>
   private var occupied = InlineArray<9, UInt64>(repeating: 0)
   private var elapsed: UInt64
 
-  package init(slots: Int, now: Instant) {
-    links = GrowingColumn(repeating: Link(), count: slots)
+  init(rows: Int, now: Instant) {
+    links = GrowingColumn(repeating: Link(), count: rows)
     heads = Column(repeating: -1, count: Self.levels * 64)
     elapsed = now >> Self.tickShift
   }
 
-  package var slots: Int { links.count }
-
-  package mutating func grow(to slots: Int) { links.grow(to: slots, filling: Link()) }
-
-  package var blockCount: Int { links.blockCount }
-  package func forEachBlock(_ body: (UnsafeRawBufferPointer) -> Void) { unsafe links.forEachBlock(body) }
-
-  package func isSet(_ slot: Int) -> Bool { links[slot].bucket >= 0 }
-
-  /// Sets or moves the deadline of `slot`. It fires in the first tick that starts at or after `deadline`.
-  package mutating func set(_ slot: Int, at deadline: Instant) {
-    cancel(slot)
+  mutating func set(_ row: Int, at deadline: Instant) {
+    cancel(row)
     guard deadline != .never else { return }
     let tick = max((deadline >> Self.tickShift) + 1, elapsed + 1)
-    links[slot].tick = tick
-    link(slot)
+    links[row].tick = tick
+    link(row)
   }
 
-  package mutating func cancel(_ slot: Int) {
-    let entry = links[slot]
+  mutating func cancel(_ row: Int) {
+    let entry = links[row]
     guard entry.bucket >= 0 else { return }
     if entry.previous >= 0 {
       links[Int(entry.previous)].next = entry.next
@@ -53,47 +75,45 @@ package struct TimerWheel: ~Copyable {
       if entry.next < 0 { occupied[Int(entry.bucket) >> 6] &= ~(1 << UInt64(entry.bucket & 63)) }
     }
     if entry.next >= 0 { links[Int(entry.next)].previous = entry.previous }
-    links[slot].bucket = -1
+    links[row].bucket = -1
   }
 
-  /// Takes one slot whose deadline has come, or `nil` when none is left at `now`.
-  package mutating func popExpired(now: Instant) -> Int? {
+  mutating func popExpired(now: Instant) -> Int? {
     let nowTick = now >> Self.tickShift
     while let (bucket, tick) = earliest(), tick <= nowTick {
       elapsed = max(elapsed, tick)
       if bucket < 64 {
-        let slot = Int(heads[bucket])
-        cancel(slot)
-        return slot
+        let row = Int(heads[bucket])
+        cancel(row)
+        return row
       }
       // A bucket of a higher level has come: its entries move down by their own ticks.
       while heads[bucket] >= 0 {
-        let slot = Int(heads[bucket])
-        cancel(slot)
-        link(slot)
+        let row = Int(heads[bucket])
+        cancel(row)
+        link(row)
       }
     }
     elapsed = max(elapsed, nowTick)
     return nil
   }
 
-  /// When `popExpired` has work next: never later than the earliest deadline's tick.
-  package var nextDeadline: Instant {
+  var nextDeadline: Instant {
     guard let (_, tick) = earliest() else { return .never }
     return tick <= .max >> Self.tickShift ? tick << Self.tickShift : .never
   }
 
-  private mutating func link(_ slot: Int) {
-    let tick = links[slot].tick
+  private mutating func link(_ row: Int) {
+    let tick = links[row].tick
     let difference = (tick ^ elapsed) | 63
     let level = (63 - difference.leadingZeroBitCount) / 6
     let bucket = level * 64 + Int((tick >> UInt64(level * 6)) & 63)
     let head = heads[bucket]
-    links[slot].next = head
-    links[slot].previous = -1
-    links[slot].bucket = Int32(bucket)
-    if head >= 0 { links[Int(head)].previous = Int32(slot) }
-    heads[bucket] = Int32(slot)
+    links[row].next = head
+    links[row].previous = -1
+    links[row].bucket = Int32(bucket)
+    if head >= 0 { links[Int(head)].previous = Int32(row) }
+    heads[bucket] = Int32(row)
     occupied[level] |= 1 << UInt64(bucket & 63)
   }
 

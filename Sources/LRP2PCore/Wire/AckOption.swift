@@ -1,11 +1,12 @@
-/// An ACK that a data segment takes along: type 2, length, last in-order number 4, window 3, and a block without intervals.
+/// An ACK that a data segment takes along: type 2, length, last in-order number 4, window 3, and a block without
+/// intervals.
 package struct AckOption: BitwiseCopyable {
   /// What stands before the block.
   private static var headLength: Int { 9 }
-  package static var longest: Int { headLength + AckBlockWriter.headerBound }
+  package static var longest: Int { headLength + AckBlockWriter.headerBound + PacketRuns.longest }
 
-  // As long as `AckBlockWriter.headerBound`.
-  private var block = InlineArray<49, UInt8>(repeating: 0)
+  // As long as header and runs of packet numbers may be.
+  private var block = InlineArray<82, UInt8>(repeating: 0)
   private var blockLength = 0
 
   /// - Parameter writeBlock: writes the block to the start of its bytes and gives its length.
@@ -20,7 +21,7 @@ package struct AckOption: BitwiseCopyable {
   /// Puts it behind the 6 bytes of `Segment.writeData`, whose data offset it moves; the payload follows.
   @_lifetime(bytes: copy bytes)
   package func write(lastInOrder: UInt32, window: UInt32, into bytes: inout MutableRawSpan) {
-    precondition(window <= 0xFF_FFFF)
+    precondition(window <= PacketWindow.largest)
     let start = Segment.dataLength
     bytes.setByte(0, UInt8(start + length))
     bytes.setByte(start, SegmentOption.ack)

@@ -6,7 +6,7 @@ public enum CloseCode {
   public static let violation: UInt32 = 0xFFFF_FF01
   /// The initiator's key was refused.
   public static let keyRefused: UInt32 = 0xFFFF_FF02
-  /// No common version or AEAD.
+  /// No common version, or no common application protocol.
   public static let noCommonProtocol: UInt32 = 0xFFFF_FF03
   /// Something that must not be ignored, and is not known; the reason names it.
   public static let unknownCritical: UInt32 = 0xFFFF_FF04

@@ -33,7 +33,8 @@ package struct IDHash: BitwiseCopyable, Sendable {
 /// A *tag*, 16 of the 40 bits above the slot, is a keyed hash of all others: what was not drawn here has it by chance only,
 /// once in 65,536. Of sockets that share a port each draws ids that hash to its own number.
 ///
-/// The first byte is 4 to 15, which no protocol that may share a port with this one begins with (RFC 9443).
+/// The first byte is 4 to 15, which no protocol that may share a port with this one begins with (RFC 9443). Of 256 ids of a slot in a
+/// row no two are the same: 8 bits count, from wherever they began.
 package struct ConnectionIDs: BitwiseCopyable, Sendable {
   package private(set) var tag: IDHash?
   package private(set) var steering: IDHash?
@@ -53,11 +54,14 @@ package struct ConnectionIDs: BitwiseCopyable, Sendable {
   }
 
   /// An id for `slot`, out of 64 random bits.
-  package func draw(slot: Int, random: UInt64) -> UInt64 {
+  ///
+  /// - Parameter earlier: the one that the slot has had before; 0 for none.
+  package func draw(slot: Slot, random: UInt64, after earlier: UInt64 = 0) -> UInt64 {
     var random = random
     while true {
       let first = Self.firstBytes.lowerBound + ((random >> 56) * UInt64(Self.firstBytes.count)) >> 8
-      var id = first << 56 | random & 0x00FF_FFFF_FF00_0000 | UInt64(slot)
+      var id = first << 56 | random & 0x00FF_FFFF_FF00_0000 | UInt64(slot.index)
+      if earlier != 0 { id = id & ~Self.countMask | (earlier &+ 1 << 24) & Self.countMask }
       if let tag { id = id & ~Self.tagMask | UInt64(Self.expected(tag, id)) << 32 }
       if isSteeredHere(id) { return id }
       // A step of a generator that passes through all of its states (Knuth's MMIX).
@@ -85,6 +89,7 @@ package struct ConnectionIDs: BitwiseCopyable, Sendable {
 
   private static var firstBytes: Range<UInt64> { 4..<16 }
   private static var tagMask: UInt64 { 0xFFFF << 32 }
+  private static var countMask: UInt64 { 0xFF << 24 }
 
   private static func expected(_ hash: IDHash, _ id: UInt64) -> UInt32 {
     hash.value(UInt32(truncatingIfNeeded: id >> 48), UInt32(truncatingIfNeeded: id))

@@ -7,6 +7,8 @@ package enum Control {
   package static let response: UInt16 = 4
   /// Code (4) and a reason in UTF-8.
   package static let close: UInt16 = 5
+  /// 8 random bytes, returned by RESPONSE once the address that it comes from is the peer's.
+  package static let switchPath: UInt16 = 7
 
   package static let firstCritical: UInt16 = 0x8000
 

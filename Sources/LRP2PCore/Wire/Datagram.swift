@@ -14,14 +14,16 @@ package enum Datagram {
   package static let smallestPath = 1200
 }
 
-/// What a datagram brings that is for a connection id of the receiver's but is no sealed segment. Its packet number is one of the
-/// last 256, which are never used: 56 bits of ones, then the kind.
+/// What a datagram brings that is neither message 1 nor a sealed segment. Its packet number is one of the last 256, which are never
+/// used: 56 bits of ones, then the kind.
 package enum HandshakeKind: UInt8 {
   /// Message 2 or 3.
   case noise = 1
   case cookieReply = 2
   /// The versions that a responder speaks, in answer to a message 1 that has none of them.
   case versions = 3
+  /// The receiver's peer has lost the connection. The one kind that goes under an id of its sender's (`Reset`).
+  case reset = 4
 
   /// The second half of the header.
   package var word: UInt64 { ~0xFF | UInt64(rawValue) }

@@ -20,10 +20,19 @@ package struct HandshakeParameters: BitwiseCopyable {
     static let maximumAckDelay: UInt16 = 11
     static let ackRatio: UInt16 = 12
     static let takesMerged: UInt16 = 14
+    static let features: UInt16 = 15
+    static let resetToken: UInt16 = 16
+    static let protocols: UInt16 = 17
+    static let payload: UInt16 = 18
   }
 
+  /// What is in which message.
+  package enum Message { case first, second, third }
+
   /// The most bytes that `write` needs without padding.
-  package static let bound = 264
+  package static let bound = 980
+  /// The most that the initiator's program may tell the responder's.
+  package static let longestPayload = 512
 
   /// The id that the sender of these parameters receives data under.
   package var receiveID: UInt64 = 0
@@ -49,6 +58,12 @@ package struct HandshakeParameters: BitwiseCopyable {
   /// Datagrams of several connections may come in one message of the kernel's (UDP_SEGMENT, UDP_GRO): one socket takes them
   /// all, whichever connection the first is for.
   package var takesMerged = false
+  /// Whoever shows this has lost the connection: of the sender's receive id.
+  package var resetToken: ResetToken?
+  /// Bit 0 is feature 0; of more than 32 those are known.
+  package var features: UInt32 = 0
+  private var protocolsPlace = (at: 0, count: 0)
+  private var payloadPlace = (at: 0, count: 0)
   /// Whether to leave out what need not be public: message 1 travels in the clear.
   package var isPublic = false
   /// Sent as a parameter that means nothing; 0 sends none.
@@ -62,9 +77,24 @@ package struct HandshakeParameters: BitwiseCopyable {
 
   package init() {}
 
+  /// Of parameters that were read: where in them the application protocols stand, each a length and a name, and the bytes of the
+  /// initiator's program.
+  package var protocols: Range<Int> { protocolsPlace.at..<protocolsPlace.at + protocolsPlace.count }
+  package var payload: Range<Int> { payloadPlace.at..<payloadPlace.at + payloadPlace.count }
+
   private static var critical: ClosedRange<UInt16> { 0x4000...0x7FFF }
-  /// The known types but padding: 1 to 7, 10 to 12, 14.
-  private static var once: UInt64 { 0b0101_1100_1111_1110 }
+  /// The known types but padding: 1 to 7, 10 to 12, 14 to 18.
+  private static var once: UInt64 { 0b0111_1101_1100_1111_1110 }
+
+  /// Those of them that are in a message; others that come there are ignored.
+  private static func known(in message: Message?) -> UInt64 {
+    switch message {
+    case .first: 0b1111_1110
+    case .second: 0b0011_1101_1100_0111_1110
+    case .third: 0b0111_1101_1100_0011_1110
+    case nil: once
+    }
+  }
 
   package mutating func offer(_ aead: AEAD) {
     guard aeadCount < 8 else { return }
@@ -110,7 +140,8 @@ package struct HandshakeParameters: BitwiseCopyable {
     return (0, 0)
   }
 
-  package static func parse(_ bytes: RawSpan) throws(Malformed) -> HandshakeParameters {
+  /// - Parameter message: whose payload this is; `nil` takes whatever is in any.
+  package static func parse(_ bytes: RawSpan, of message: Message? = nil) throws(Malformed) -> HandshakeParameters {
     guard bytes.byteCount >= 4, bytes.bigEndian32(0) == magic else { throw Malformed() }
     var parameters = HandshakeParameters()
     var at = 4
@@ -120,19 +151,20 @@ package struct HandshakeParameters: BitwiseCopyable {
       let length = Int(bytes.bigEndian16(at + 2))
       at += 4
       guard at + length <= bytes.byteCount else { throw Malformed() }
-      try parameters.take(type, bytes.extracting(at..<at + length))
+      try parameters.take(type, bytes.extracting(at..<at + length), at: at, of: message)
       at += length
     }
     return parameters
   }
 
-  private mutating func take(_ type: UInt16, _ value: RawSpan) throws(Malformed) {
+  private mutating func take(_ type: UInt16, _ value: RawSpan, at: Int, of message: Message?) throws(Malformed) {
     func expect(_ length: Int) throws(Malformed) {
       guard value.byteCount >= length else { throw Malformed() }
     }
     if type < 64, Self.once & 1 << UInt64(type) != 0 {
       guard seen & 1 << UInt64(type) == 0 else { throw Malformed() }
       seen |= 1 << UInt64(type)
+      guard Self.known(in: message) & 1 << UInt64(type) != 0 else { return }
     }
     switch type {
     case Parameter.receiveID:
@@ -148,7 +180,7 @@ package struct HandshakeParameters: BitwiseCopyable {
       guard maximumDatagram >= Datagram.smallestPath else { throw Malformed() }
     case Parameter.initialWindow:
       try expect(4)
-      initialWindow = min(value.bigEndian32(0), 0xFF_FFFF)
+      initialWindow = min(value.bigEndian32(0), PacketWindow.largest)
     case Parameter.aeads:
       aeadCount = min(value.byteCount, 8)
       for index in 0..<aeadCount { aeads[index] = value.byte(index) }
@@ -170,15 +202,46 @@ package struct HandshakeParameters: BitwiseCopyable {
     case Parameter.takesMerged:
       try expect(0)
       takesMerged = true
+    case Parameter.resetToken:
+      try expect(ResetToken.length)
+      resetToken = ResetToken(value)
+    case Parameter.features:
+      for index in 0..<min(value.byteCount, 4) { features |= UInt32(value.byte(index)) << UInt32(8 * index) }
+    case Parameter.protocols:
+      let names = try Self.names(in: value)
+      guard message != .third || names == 1, message != .second || value.byteCount <= ProtocolNames.longestList else {
+        throw Malformed()
+      }
+      protocolsPlace = (at, value.byteCount)
+    case Parameter.payload:
+      guard value.byteCount <= Self.longestPayload else { throw Malformed() }
+      payloadPlace = (at, value.byteCount)
     default:
       if Self.critical.contains(type), unknownCritical == nil { unknownCritical = .parameter(type) }
     }
   }
 
+  /// How many names a list of application protocols has.
+  private static func names(in list: RawSpan) throws(Malformed) -> Int {
+    var (at, count) = (0, 0)
+    while at < list.byteCount {
+      let length = Int(list.byte(at))
+      at += 1 + length
+      guard length >= 1, length <= ApplicationProtocol.longest, at <= list.byteCount else { throw Malformed() }
+      count += 1
+    }
+    return count
+  }
+
   /// Writes magic and parameters, and pads to `paddedTo` bytes in all.
+  /// - Parameters:
+  ///   - protocols: names, each behind its length, of at most `ProtocolNames.longestList` bytes.
+  ///   - payload: at most `longestPayload` bytes.
   /// - Returns: bytes written: `bound` at most, or `paddedTo` if that is more.
   @_lifetime(bytes: copy bytes)
-  package func write(into bytes: inout MutableRawSpan, paddedTo: Int = 0) -> Int {
+  package func write(
+    into bytes: inout MutableRawSpan, paddedTo: Int = 0, protocols: RawSpan = RawSpan(), payload: RawSpan = RawSpan()
+  ) -> Int {
     bytes.setBigEndian32(0, Self.magic)
     var at = 4
     if hasReceiveID {
@@ -211,6 +274,13 @@ package struct HandshakeParameters: BitwiseCopyable {
       begin(Parameter.ackRatio, 2, &bytes, &at)
       bytes.setBigEndian16(at - 2, ackRatio)
       if takesMerged { begin(Parameter.takesMerged, 0, &bytes, &at) }
+      if let resetToken {
+        begin(Parameter.resetToken, ResetToken.length, &bytes, &at)
+        resetToken.write(into: &bytes, at: at - ResetToken.length)
+      }
+      writeFeatures(&bytes, &at)
+      write(Parameter.protocols, protocols, &bytes, &at)
+      write(Parameter.payload, payload, &bytes, &at)
     }
     if reservedType != 0 {
       begin(reservedType | 0x8000, 3, &bytes, &at)
@@ -222,6 +292,23 @@ package struct HandshakeParameters: BitwiseCopyable {
       for index in at - length..<at { bytes.setByte(index, 0) }
     }
     return at
+  }
+
+  /// As many bytes as it takes.
+  @_lifetime(bytes: copy bytes)
+  private func writeFeatures(_ bytes: inout MutableRawSpan, _ at: inout Int) {
+    guard features != 0 else { return }
+    let length = (32 - features.leadingZeroBitCount + 7) / 8
+    begin(Parameter.features, length, &bytes, &at)
+    for index in 0..<length { bytes.setByte(at - length + index, UInt8(truncatingIfNeeded: features >> (8 * index))) }
+  }
+
+  /// A parameter that is left out if it is empty.
+  @_lifetime(bytes: copy bytes)
+  private func write(_ type: UInt16, _ value: RawSpan, _ bytes: inout MutableRawSpan, _ at: inout Int) {
+    guard value.byteCount > 0 else { return }
+    begin(type, value.byteCount, &bytes, &at)
+    bytes.copy(value, to: at - value.byteCount)
   }
 
   /// Writes a parameter's head and moves `at` behind its value, which the caller then fills in.

@@ -38,6 +38,11 @@ package struct Segment: BitwiseCopyable {
   package static let controlLength = 6
   package static let ackLength = 9
 
+  /// Payload bytes of a full data segment in a datagram of so many bytes.
+  package static func capacity(datagram: Int) -> Int {
+    datagram - Datagram.headerLength - dataLength - Datagram.tagLength
+  }
+
   package var kind = Kind.data
   package var flags: UInt8 = 0
   /// Sequence number (data) or last in-order number (ACK).
@@ -51,6 +56,7 @@ package struct Segment: BitwiseCopyable {
   /// The value of an ACK option; length 0 when there is none.
   package var ackOptionOffset = 0
   package var ackOptionLength = 0
+  package var ackOption: Range<Int> { ackOptionOffset..<ackOptionOffset + ackOptionLength }
   package var fragmentOffset: UInt16 = 0
   /// 0 when the segment is whole.
   package var fragmentTotal: UInt16 = 0
@@ -171,7 +177,7 @@ package struct Segment: BitwiseCopyable {
   /// 9 bytes; the ACK block follows.
   @_lifetime(bytes: copy bytes)
   package static func writeAck(flags: UInt8, lastInOrder: UInt32, window: UInt32, into bytes: inout MutableRawSpan) {
-    precondition(window <= 0xFF_FFFF)
+    precondition(window <= PacketWindow.largest)
     bytes.setByte(0, UInt8(ackLength))
     bytes.setByte(1, flags | SegmentFlag.ack)
     bytes.setBigEndian32(2, lastInOrder)

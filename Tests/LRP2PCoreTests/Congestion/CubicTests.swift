@@ -99,7 +99,7 @@ private struct Path {
     var path = Path(rtt: .milliseconds(50))
     for _ in 0..<20 { path.lose() }
     #expect(path.window == 2 && path.cubic.minimumWindow == 2000)
-    path.cubic.persistentCongestion()
+    path.cubic.persistentCongestion(now: path.now)
     #expect(path.window == 2)
     path.lose()
     #expect(path.window == 2)
@@ -224,7 +224,7 @@ private struct Path {
       while path.cubic.inSlowStart { path.round() }
     }
     let threshold = path.window
-    path.cubic.persistentCongestion()
+    path.cubic.persistentCongestion(now: path.now)
     #expect(path.window == 2 && path.cubic.inSlowStart)
     var rounds = 0
     while path.cubic.inSlowStart, rounds < 20 {

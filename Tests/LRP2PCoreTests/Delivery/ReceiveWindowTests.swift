@@ -171,7 +171,7 @@ private struct Checked: ~Copyable {
     // What the smallest path has room for.
     var arena = Arena(byteCount: 1100)
     var span = arena.mutableBytes(0, 1100)
-    let length = window.writeRuns(header: header, into: &span)
+    let length = window.writeRuns(header: header, packets: PacketRuns(), into: &span)
     let bytes = arena.bytes(0, length)
     guard let block = try? AckBlock.parse(bytes) else {
       wrong.append("an ACK that does not parse")

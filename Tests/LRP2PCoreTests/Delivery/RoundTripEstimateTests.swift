@@ -47,15 +47,16 @@ import Testing
 
   @Test func lossDelay() {
     var estimate = RoundTripEstimate()
-    #expect(estimate.lossDelay == .milliseconds(1))
+    #expect(estimate.lossDelay(reorderingSteps: 0) == .milliseconds(1))
     estimate.update(sample: .microseconds(80), acknowledgementDelay: 0)
-    #expect(estimate.lossDelay == .milliseconds(1))
+    #expect(estimate.lossDelay(reorderingSteps: 0) == .milliseconds(1))
     for _ in 0..<100 { estimate.update(sample: .milliseconds(80), acknowledgementDelay: 0) }
     estimate.update(sample: .milliseconds(40), acknowledgementDelay: 0)
     // The smoothed one is the larger.
-    #expect(estimate.lossDelay == estimate.smoothed / 8 * 9 && estimate.smoothed > .milliseconds(70))
+    #expect(
+      estimate.lossDelay(reorderingSteps: 0) == estimate.smoothed / 8 * 9 && estimate.smoothed > .milliseconds(70))
     estimate.update(sample: .milliseconds(160), acknowledgementDelay: 0)
-    #expect(estimate.lossDelay == .milliseconds(180))
+    #expect(estimate.lossDelay(reorderingSteps: 0) == .milliseconds(180))
   }
 
   /// A clock that has not moved between sending and the ACK.

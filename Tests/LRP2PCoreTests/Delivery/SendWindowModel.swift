@@ -8,6 +8,8 @@ struct SentModel {
   var isFin: Bool
   var state = State.outstanding
   var packetNumber: UInt64
+  /// It has left twice: under the next packet number, too.
+  var isTwice = false
   var time: Instant
   var wasResent = false
   /// It was sent again because it was lost, and may be once more.
@@ -37,10 +39,16 @@ struct ModelAck {
   var largest: UInt64
   /// What it describes of each number above `cumulative`.
   var described: [Int: Bool] = [:]
+  /// What it tells of packet numbers.
+  var packets: [UInt64: Bool] = [:]
   var bytes: [UInt8] = []
 
-  /// Describes `ranges`, of which `received` is the part that has arrived.
-  init(cumulative: Int, window: Int, largest: UInt64, ranges: [Range<Int>], received: Set<Int>) {
+  /// Describes `ranges`, of which `received` is the part that has arrived, and of packet numbers those for which `arrived` is not
+  /// nil, newest first, until it is.
+  init(
+    cumulative: Int, window: Int, largest: UInt64, ranges: [Range<Int>], received: Set<Int>,
+    arrived: (UInt64) -> Bool? = { _ in nil }
+  ) {
     self.cumulative = cumulative
     self.window = window
     self.largest = largest
@@ -49,6 +57,8 @@ struct ModelAck {
     var writer = AckBlockWriter(capacity: 16_384)
     var header = AckBlock(largestPacketNumber: largest, delayMicroseconds: 0, duplicates: 0, ect0: 0, ect1: 0, ce: 0)
     header.intervalCount = ranges.count
+    let runs = packetRuns(arrived)
+    header.tellsPackets = !runs.isEmpty
     writer.begin(header, into: &span)
     for range in ranges {
       var runs: [UInt32] = []
@@ -66,8 +76,35 @@ struct ModelAck {
         firstReceived: received.contains(range.lowerBound), into: &span)
       for run in runs { writer.run(run, into: &span) }
     }
+    if header.tellsPackets { writer.packets(runs, into: &span) }
     let written = arena.bytes(0, writer.length)
     bytes = (0..<written.byteCount).map { written.byte($0) }
+  }
+}
+
+extension ModelAck {
+  /// Notes what is told, and gives it as an ACK has it.
+  private mutating func packetRuns(_ arrived: (UInt64) -> Bool?) -> PacketRuns {
+    var runs = PacketRuns()
+    guard arrived(largest) == true else { return runs }
+    var lengths: [Int] = []
+    var last = false
+    var number = largest
+    while let has = arrived(number), lengths.count < 30 {
+      if has == last { lengths[lengths.count - 1] += 1 } else { lengths.append(1) }
+      last = has
+      guard number > 0 else { break }
+      number -= 1
+    }
+    number = largest &+ 1
+    for (index, length) in lengths.enumerated() {
+      guard runs.append(length) else { break }
+      for _ in 0..<length {
+        number &-= 1
+        packets[number] = index % 2 == 0
+      }
+    }
+    return runs
   }
 }
 
@@ -91,6 +128,8 @@ struct CheckedSendWindow: ~Copyable {
   /// Described missing by the last ACK and too young to be lost.
   var suspects: [(number: Int, packetNumber: UInt64)] = []
   var lossTime: Instant = .never
+  /// The time threshold by the ACK that is taken: its own round trip may be the longest.
+  private var delay = Self.lossDelay
   var losses = 0
   var refusals = 0
   /// The largest packet number that an ACK has told.
@@ -197,6 +236,7 @@ struct CheckedSendWindow: ~Copyable {
       // It counts for the first of the two.
       if entries[number].state != .outstanding || !entries[number].mayDouble { wrong.append("\(number) is sent twice") }
       entries[number].mayDouble = false
+      entries[number].isTwice = packetNumber == entries[number].packetNumber + 1
     } else if segment.isRetransmission {
       let entry = entries[number]
       if !isProbe, entry.state != .lost, entry.state != .refused || number > edge {
@@ -207,6 +247,7 @@ struct CheckedSendWindow: ~Copyable {
       }
       entries[number].state = .outstanding
       entries[number].packetNumber = packetNumber
+      entries[number].isTwice = false
       entries[number].time = now
       if entry.state == .lost { entries[number].mayDouble = true }
       entries[number].wasResent = true
@@ -226,8 +267,18 @@ struct CheckedSendWindow: ~Copyable {
 
   /// Lost by order or by age; `nil` when it was not sent before `largest`.
   private func isLost(_ number: Int, _ largest: UInt64) -> Bool? {
-    guard largest > entries[number].packetNumber else { return nil }
-    return largest - entries[number].packetNumber >= 3 || entries[number].age(now) >= Self.lossDelay
+    let last = entries[number].packetNumber + (entries[number].isTwice ? 1 : 0)
+    guard largest > last else { return nil }
+    return largest - last >= 3 || entries[number].age(now) >= delay
+  }
+
+  /// Whether the last transmission has arrived, or one of both, as the ACK tells.
+  private func hasArrived(_ number: Int, _ ack: ModelAck) -> Bool? {
+    let first = ack.packets[entries[number].packetNumber]
+    guard entries[number].isTwice else { return first }
+    let second = ack.packets[entries[number].packetNumber + 1]
+    if first == true || second == true { return true }
+    return first == nil || second == nil ? nil : false
   }
 
   mutating func acknowledge(_ ack: ModelAck) {
@@ -259,6 +310,7 @@ struct CheckedSendWindow: ~Copyable {
       base = ack.cumulative
       acknowledgedOffset = entries[base - 1].offset + UInt64(entries[base - 1].length)
     }
+    delay = max(Self.lossDelay, isNewest ? (expected.sample ?? 0) / 8 * 9 : 0)
 
     suspects = []
     // Above the window of the ACK nothing is missing; it may have been refused.
@@ -286,7 +338,15 @@ struct CheckedSendWindow: ~Copyable {
         resends.removeFirst()
         continue
       }
-      guard ack.described[head.number] == false else { break }
+      if ack.described[head.number] == nil {
+        guard let hasArrived = hasArrived(head.number, ack) else { break }
+        if hasArrived {
+          // Whatever an ACK says of it later.
+          resends.removeFirst()
+          entries[head.number].wasResent = false
+          continue
+        }
+      }
       judge(head.number, ack, &expected)
       guard entries[head.number].state == .lost else { break }
       resends.removeFirst()
@@ -300,7 +360,7 @@ struct CheckedSendWindow: ~Copyable {
       lose(number, &expected)
     } else {
       suspects.append((number, entries[number].packetNumber))
-      expected.lossTime = min(expected.lossTime, now + Self.lossDelay - entries[number].age(now))
+      expected.lossTime = min(expected.lossTime, now + delay - entries[number].age(now))
     }
   }
 
@@ -356,8 +416,12 @@ struct ModelReceiver {
   var cumulative = 0
   var highest = -1
   var largest: UInt64 = 0
+  var packets: Set<UInt64> = []
+  var smallest: UInt64 = .max
 
   mutating func receive(_ number: Int, packetNumber: UInt64) {
+    packets.insert(packetNumber)
+    smallest = min(smallest, packetNumber)
     received.insert(number)
     highest = max(highest, number)
     largest = max(largest, packetNumber)
@@ -365,7 +429,7 @@ struct ModelReceiver {
   }
 
   /// Tells everything, or some parts only, in any order, as a receiver with more gaps than room may.
-  func ack(window: Int, isPartial: Bool, _ random: inout TestRandom) -> ModelAck {
+  func ack(window: Int, isPartial: Bool, tellsPackets: Bool, _ random: inout TestRandom) -> ModelAck {
     var ranges: [Range<Int>] = []
     if highest >= cumulative {
       if isPartial {
@@ -380,6 +444,9 @@ struct ModelReceiver {
         ranges = [cumulative..<highest + 1]
       }
     }
-    return ModelAck(cumulative: cumulative, window: window, largest: largest, ranges: ranges, received: received)
+    let reach = UInt64(tellsPackets ? random.below(200) : 0)
+    return ModelAck(cumulative: cumulative, window: window, largest: largest, ranges: ranges, received: received) {
+      $0 >= smallest && largest - $0 < reach ? packets.contains($0) : nil
+    }
   }
 }

@@ -54,7 +54,8 @@ import Testing
         receiver.receive(segment.number, packetNumber: segment.packetNumber)
         if random.happens(percent: 5) { receiver.receive(segment.number, packetNumber: segment.packetNumber) }
         guard random.happens(percent: 60) || data.isEmpty, !random.happens(percent: ackLoss) else { continue }
-        let ack = receiver.ack(window: 4 + random.below(300), isPartial: isPartial, &random)
+        let ack = receiver.ack(
+          window: 4 + random.below(300), isPartial: isPartial, tellsPackets: seed % 4 < 2, &random)
         acks.append((arrival(checked.now, &random), ack))
       }
       let told = acks.filter { $0.arrival <= checked.now }.sorted { $0.arrival < $1.arrival }
@@ -211,6 +212,142 @@ import Testing
     #expect(checked.losses == 2)
     checked.check()
     expectFine(checked)
+  }
+
+  /// Loses segments 1 and 2 of eight, sends them again as packets 9 and 10, and two new ones as packets 11 and 12.
+  private func sendingAgain() -> CheckedSendWindow {
+    var checked = sending(8)
+    checked.acknowledge(ack(1, largest: 8, [1..<8], received: [0, 3, 4, 5, 6, 7]))
+    let again = [checked.send(capacity: 100), checked.send(capacity: 100)]
+    checked.offered += 200
+    checked.window.offer(upTo: checked.offered)
+    let new = [checked.send(capacity: 100), checked.send(capacity: 100)]
+    #expect(checked.losses == 2 && again == [1, 2] && new == [8, 9])
+    return checked
+  }
+
+  /// Packet numbers tell that a retransmission was lost which no interval describes.
+  @Test func aLostRetransmissionIsFoundByItsPacketNumber() {
+    var checked = sendingAgain()
+    // Packets 11 and 12 arrive; the intervals tell only of the newest.
+    let arrived: Set<UInt64> = [11, 12]
+    var told = ModelAck(
+      cumulative: 1, window: 1000, largest: 12, ranges: [7..<10], received: [0, 3, 4, 5, 6, 7, 8, 9],
+      arrived: { $0 > 8 ? arrived.contains($0) : nil })
+    checked.acknowledge(told)
+    // One is three behind, the other not, and too young.
+    #expect(checked.losses == 3 && checked.suspects.map(\.number) == [2])
+    // One packet more is enough.
+    checked.offered += 100
+    checked.window.offer(upTo: checked.offered)
+    // What was lost again is sent twice.
+    let more = [checked.send(capacity: 100), checked.send(capacity: 100), checked.send(capacity: 100)]
+    #expect(more == [1, 1, 10])
+    told = ModelAck(
+      cumulative: 1, window: 1000, largest: 15, ranges: [9..<11], received: [0, 3, 4, 5, 6, 7, 8, 9, 10],
+      arrived: { $0 > 8 ? arrived.contains($0) || $0 > 14 : nil })
+    checked.acknowledge(told)
+    #expect(checked.losses == 4)
+    checked.check()
+    expectFine(checked)
+  }
+
+  /// What was lost again is sent twice in a row: that the first of the two has not arrived makes nothing lost if the second has.
+  @Test(arguments: [true, false]) func whatIsSentTwiceIsLostIfBothAre(secondHasArrived: Bool) {
+    var checked = sendingAgain()
+    let kept: Set<Int> = [0, 3, 4, 5, 6, 7, 8, 9]
+    checked.acknowledge(
+      ModelAck(
+        cumulative: 1, window: 1000, largest: 12, ranges: [7..<10], received: kept,
+        arrived: { $0 > 8 ? $0 > 10 : nil }))
+    checked.offered += 300
+    checked.window.offer(upTo: checked.offered)
+    // Packets 13 and 14 are segment 1; 15 to 17 are new.
+    let sent = (0..<5).map { _ in checked.send(capacity: 100) }
+    #expect(sent == [1, 1, 10, 11, 12] && checked.losses == 3)
+    checked.acknowledge(
+      ModelAck(
+        cumulative: 1, window: 1000, largest: 17, ranges: [9..<13], received: kept.union([10, 11, 12]),
+        arrived: { $0 > 8 ? $0 > 14 || $0 == 14 && secondHasArrived || $0 == 11 || $0 == 12 : nil }))
+    // Segment 2, packet 10, is lost in any case.
+    #expect(checked.losses == (secondHasArrived ? 4 : 5))
+    checked.check()
+    expectFine(checked)
+  }
+
+  /// The path has become longer: what this ACK's round trip makes of the time threshold counts for what it describes as missing.
+  @Test func aLongerRoundTripMakesNoLoss() {
+    var checked = sending(4)
+    checked.now += .milliseconds(600)
+    // Packet 3 is late, behind packet 4.
+    checked.acknowledge(ack(2, largest: 4, [2..<4], received: [0, 1, 3]))
+    #expect(checked.losses == 0 && checked.suspects.map(\.number) == [2])
+    checked.check()
+    expectFine(checked)
+  }
+
+  /// An ACK that loses nothing is no work for all that is in flight, in each of its intervals anew, on a path that reorders.
+  @Test(arguments: [2_000, 200_000]) func anACKThatLosesNothingCostsLittle(inFlight: Int) throws {
+    var window = SendWindow(first: 0, window: 1 << 20)
+    window.offer(upTo: 1 << 30)
+    for number in 0..<inFlight {
+      guard let segment = window.nextSegment(capacity: 100) else { break }
+      window.sent(segment, packetNumber: UInt64(number), now: .seconds(1))
+    }
+    for _ in 0..<30 { window.widenReordering(roundTrip: 0, now: .seconds(1)) }
+    var arena = Arena(byteCount: 1000)
+    var bytes = arena.mutableBytes(0, 1000)
+    var writer = AckBlockWriter(capacity: 1000)
+    var header = AckBlock(
+      largestPacketNumber: UInt64(inFlight - 1), delayMicroseconds: 0, duplicates: 0, ect0: 0, ect1: 0, ce: 0)
+    header.intervalCount = AckBlock.maximumIntervals
+    writer.begin(header, into: &bytes)
+    for _ in 0..<AckBlock.maximumIntervals {
+      writer.interval(start: 0, runCount: 1, firstReceived: false, into: &bytes)
+      writer.run(UInt32(inFlight), into: &bytes)
+    }
+    let block = try AckBlock.parse(arena.bytes(0, writer.length))
+    let outcome = try window.acknowledge(
+      lastInOrder: .max, window: 1 << 20, block: block, arena.bytes(0, writer.length), lossDelay: .seconds(10),
+      tellsNewest: true, isNewest: true, now: .seconds(2))
+    #expect(outcome.lostPackets == 0 && outcome.lossTime == .seconds(11))
+    // What waits for the time threshold, and one for each of the other intervals.
+    #expect(outcome.judged == 64 + AckBlock.maximumIntervals - 1)
+  }
+
+  /// A packet has arrived, and its segment was not kept: the packet number settles nothing, a later interval does.
+  @Test func whatHasArrivedIsNotAcknowledgedByItsPacketNumber() {
+    var checked = sendingAgain()
+    let inFlight = checked.window.packetsInFlight
+    checked.acknowledge(
+      ModelAck(
+        cumulative: 1, window: 1000, largest: 12, ranges: [7..<10], received: [0, 3, 4, 5, 6, 7],
+        arrived: { $0 > 8 ? true : nil }))
+    // 8 and 9 are described as missing, the newest of them too young; 1 and 2 are not described.
+    let stillInFlight = checked.window.packetsInFlight
+    #expect(checked.losses == 2 && inFlight == 4 && stillInFlight == 4)
+    checked.acknowledge(ack(1, largest: 12, [1..<10], received: [0, 3, 4, 5, 6, 7]))
+    #expect(checked.losses == 3)
+    checked.check()
+    expectFine(checked)
+  }
+
+  /// No ACK describes what was sent again, by number or by packet number: after four times the time threshold it is lost, and
+  /// whatever waited behind it too.
+  @Test func whatNoACKDescribesIsLostInTheEnd() throws {
+    let checked = sendingAgain()
+    var window = checked.window
+    func acknowledge(at now: Instant) throws -> Int {
+      let told = ack(1, largest: 12, [7..<10], received: [0, 3, 4, 5, 6, 7, 8, 9])
+      let block = try AckBlock.parse(told.bytes.rawBytes)
+      return try window.acknowledge(
+        lastInOrder: 0, window: 1000, block: block, told.bytes.rawBytes, lossDelay: CheckedSendWindow.lossDelay,
+        tellsNewest: true, isNewest: true, now: now
+      ).lostPackets
+    }
+    let sent = checked.now
+    let counts = try [3, 4, 5].map { try acknowledge(at: sent + $0 * CheckedSendWindow.lossDelay) }
+    #expect(counts == [0, 2, 0])
   }
 
   /// A probe that repeats a segment not yet lost starts its life anew.

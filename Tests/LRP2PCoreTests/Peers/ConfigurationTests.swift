@@ -29,6 +29,13 @@ import Testing
 
   @Test func defaultsAreValid() { #expect(isValid { _ in }) }
 
+  @Test func answersASecondHaveARange() {
+    for answers: WritableKeyPath<EngineConfiguration, Int> in [\.resetsPerSecond, \.cookieRepliesPerSecond] {
+      for good in [0, 1_000_000] { #expect(isValid { $0[keyPath: answers] = good }) }
+      for bad in [-1, 1_000_001, .max, .min] { #expect(!isValid { $0[keyPath: answers] = bad }) }
+    }
+  }
+
   @Test func timesHaveRanges() {
     for (time, least, most, isNever) in Self.times {
       for good in [least, most] { #expect(isValid { $0[keyPath: time] = good }, "\(time) \(good)") }

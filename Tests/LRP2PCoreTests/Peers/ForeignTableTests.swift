@@ -4,14 +4,14 @@ import Testing
 /// The table together with the rows it looks into, and a dictionary that knows the answer.
 private struct Checked: ~Copyable {
   var table = ForeignTable(seed: 0x5eed)
-  var rows: GrowingColumn<PeerRow>
-  var slots: [Address: Int] = [:]
-  var hashes: [Int: UInt64] = [:]
-  var free: [Int]
+  var rows: GrowingColumn<Slot, PeerRow>
+  var slots: [Address: Slot] = [:]
+  var hashes: [Slot: UInt64] = [:]
+  var free: [Slot]
 
   init(slots count: Int) {
     rows = GrowingColumn(repeating: PeerRow(), count: count)
-    free = Array(0..<count)
+    free = Array(Slot.all(count))
   }
 
   static func id(_ address: Address) -> UInt64 { address.low &* 31 }
@@ -49,11 +49,11 @@ private struct Checked: ~Copyable {
     var table = ForeignTable(seed: 1)
     // All at home in the same place of a table of up to 1024 entries.
     let hashes: [UInt64] = [0x0_0400, 0x1_0400, 0x2_0400]
-    for slot in 0..<60 { table.insert(hashes[slot % 3], slot: slot) }
+    for slot in Slot.all(60) { table.insert(hashes[slot.index % 3], slot: slot) }
     for (number, hash) in hashes.enumerated() {
       var found: [Int] = []
       var cursor = table.cursor(hash)
-      while let slot = table.next(hash, &cursor) { found.append(slot) }
+      while let slot = table.next(hash, &cursor) { found.append(slot.index) }
       #expect(found.sorted() == stride(from: number, to: 60, by: 3).map { $0 })
     }
     var cursor = table.cursor(0x3_0400)
@@ -100,24 +100,24 @@ private struct Checked: ~Copyable {
 
   /// Several initiators behind one address, and one that comes from another: told apart by both together.
   @Test func sameHashIsNotEnough() {
-    var rows = GrowingColumn(repeating: PeerRow(), count: 3)
+    var rows = GrowingColumn<Slot, PeerRow>(repeating: PeerRow(), count: 3)
     var table = ForeignTable(seed: 1)
-    for slot in 0..<3 {
-      rows[slot].remoteID = slot == 2 ? 1 : UInt64(slot)
-      rows[slot].address = slot == 2 ? address(2) : address(1)
+    for slot in Slot.all(3) {
+      rows[slot].remoteID = slot.index == 2 ? 1 : UInt64(slot.index)
+      rows[slot].address = slot.index == 2 ? address(2) : address(1)
       table.insert(42, slot: slot)
     }
-    #expect(table.find(42, rows, id: 0, address: address(1)) == 0)
-    #expect(table.find(42, rows, id: 1, address: address(1)) == 1)
-    #expect(table.find(42, rows, id: 1, address: address(2)) == 2)
+    #expect(table.find(42, rows, id: 0, address: address(1)) == Slot(0))
+    #expect(table.find(42, rows, id: 1, address: address(1)) == Slot(1))
+    #expect(table.find(42, rows, id: 1, address: address(2)) == Slot(2))
     #expect(table.find(42, rows, id: 0, address: address(2)) == nil)
-    table.remove(42, slot: 0)
+    table.remove(42, slot: Slot(0))
     // A slot that is not there takes nothing away.
-    table.remove(42, slot: 0)
-    table.remove(43, slot: 1)
+    table.remove(42, slot: Slot(0))
+    table.remove(43, slot: Slot(1))
     #expect(table.count == 2)
     #expect(table.find(42, rows, id: 0, address: address(1)) == nil)
-    #expect(table.find(42, rows, id: 1, address: address(2)) == 2)
+    #expect(table.find(42, rows, id: 1, address: address(2)) == Slot(2))
   }
 
   @Test func hashDependsOnEverything() {

@@ -13,7 +13,8 @@ import Testing
   }
 
   private func secrets() -> EngineSecrets {
-    EngineSecrets(staticKey: SecretKey(repeating: 1), suite: suite, memory: OrdinaryMemory())
+    EngineSecrets(
+      staticKey: SecretKey(repeating: 1), resetKey: SecretKey(repeating: 2), suite: suite, memory: OrdinaryMemory())
   }
 
   /// Writes the next message with this payload, and has the other side read it.

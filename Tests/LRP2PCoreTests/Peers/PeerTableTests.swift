@@ -4,7 +4,7 @@ import Testing
 
 /// What a slot holds, as the test knows it.
 private struct Held {
-  var slot: Int
+  var slot: Slot
   var address: Address
   var hasForeignEntry = false
   var hasAttemptEntry = false
@@ -35,18 +35,18 @@ private struct Checked: ~Copyable {
       if model.count < maximum { wrong.append("no slot, with \(model.count) of \(maximum) in use") }
       return
     }
-    if model.count >= maximum { wrong.append("slot \(slot) beyond the maximum") }
-    if model.values.contains(where: { $0.slot == slot }) { wrong.append("slot \(slot) is given away twice") }
-    if table.rows[slot].connectionID != 0 { wrong.append("slot \(slot) is not clean") }
-    let id = UInt64(slot) | (random.next() | 1 << 63) & ~0xFF_FFFF
+    if model.count >= maximum { wrong.append("slot \(slot.index) beyond the maximum") }
+    if model.values.contains(where: { $0.slot == slot }) { wrong.append("slot \(slot.index) is given away twice") }
+    if table.rows[slot].connectionID != 0 { wrong.append("slot \(slot.index) is not clean") }
+    let id = UInt64(slot.index) | (random.next() | 1 << 63) & ~0xFF_FFFF
     var held = Held(slot: slot, address: Address(ipv4: UInt32(random.below(50)), port: UInt16(random.below(3))))
     table.rows[slot].connectionID = id
     table.rows[slot].remoteID = random.next()
     table.rows[slot].address = held.address
-    table.rows[slot].phase = .answering
+    table.rows[slot].phase = .halfOpen
     for row in [PeerTable.sealingRow(slot), PeerTable.openingRow(slot)] {
-      if table.keys[row].aead != 0 { wrong.append("a key in row \(row) is left") }
-      table.keys[row].bytes = .init(repeating: UInt8(truncatingIfNeeded: row) | 1)
+      if table.keys[row].aead != 0 { wrong.append("a key in row \(row.index) is left") }
+      table.keys[row].bytes = .init(repeating: UInt8(truncatingIfNeeded: row.index) | 1)
       table.keys[row].aead = 1
     }
     let isIncoming = random.happens(percent: 60)
@@ -55,9 +55,9 @@ private struct Checked: ~Copyable {
     table.rows[slot].isOriginal = held.isOriginal
     if held.isOriginal { table.originals.insert(OriginalPeer(), at: slot) }
     if isIncoming {
-      let hash = table.foreign.hash(table.rows[slot].remoteID, held.address)
-      table.foreign.insert(hash, slot: slot)
-      if held.isOriginal { table.originals[slot].foreignHash = hash }
+      let hash = table.initiators.hash(table.rows[slot].remoteID, held.address)
+      table.initiators.insert(hash, slot: slot)
+      if held.isOriginal { table.originals[slot].initiatorHash = hash }
       held.hasForeignEntry = true
     }
     insertHandshake(&held)
@@ -95,7 +95,9 @@ private struct Checked: ~Copyable {
     void.append(id)
     for row in [PeerTable.sealingRow(held.slot), PeerTable.openingRow(held.slot)] {
       let key = table.keys[row]
-      if key.aead != 0 || (0..<32).contains(where: { key.bytes[$0] != 0 }) { wrong.append("row \(row) is not wiped") }
+      if key.aead != 0 || (0..<32).contains(where: { key.bytes[$0] != 0 }) {
+        wrong.append("row \(row.index) is not wiped")
+      }
     }
     if table.handshakes.contains(held.slot) || table.originals.contains(held.slot) || table.flows.contains(held.slot) {
       wrong.append("\(held) leaves something")
@@ -125,9 +127,11 @@ private struct Checked: ~Copyable {
       // The same slot, under another id.
       if table.slot(of: id ^ 1 << 30) != nil { wrong.append("\(held) is found by a wrong id") }
       let row = table.rows[held.slot]
-      let hash = table.foreign.hash(row.remoteID, row.address)
-      let found = table.foreign.find(hash, table.rows, id: row.remoteID, address: row.address)
-      if found != (held.hasForeignEntry ? held.slot : nil) { wrong.append("\(held) by its foreign id: \(found ?? -1)") }
+      let hash = table.initiators.hash(row.remoteID, row.address)
+      let found = table.initiators.find(hash, table.rows, id: row.remoteID, address: row.address)
+      if found != (held.hasForeignEntry ? held.slot : nil) {
+        wrong.append("\(held) by its foreign id: \(found?.index ?? -1)")
+      }
       if table.handshakes.contains(held.slot) != held.hasHandshake { wrong.append("\(held): the handshake") }
       if table.flows.contains(held.slot) != held.hasFlow { wrong.append("\(held): the flow") }
     }
@@ -136,7 +140,7 @@ private struct Checked: ~Copyable {
     if table.slot(of: 1 << 40 | UInt64(table.slots)) != nil || table.slot(of: 1 << 40 | 0xFF_FFFF) != nil {
       wrong.append("found outside of the table")
     }
-    let (foreign, attempts) = (table.foreign.count, table.attempts.count)
+    let (foreign, attempts) = (table.initiators.count, table.attempts.count)
     if foreign != model.values.count(where: \.hasForeignEntry) { wrong.append("\(foreign) foreign entries") }
     if attempts != model.values.count(where: \.hasAttemptEntry) { wrong.append("\(attempts) entries of attempts") }
   }
@@ -167,10 +171,10 @@ private struct Checked: ~Copyable {
   @Test func growsWithoutMovingAnybody() {
     var table = PeerTable(maximum: 5000, seed: 1, configuration: EngineConfiguration())
     var sizes: [Int] = [table.slots]
-    for expected in 0..<5000 {
+    for expected in Slot.all(5000) {
       let slot = table.allocate()
       #expect(slot == expected)
-      table.rows[expected].connectionID = UInt64(expected) | 1 << 40
+      table.rows[expected].connectionID = UInt64(expected.index) | 1 << 40
       table.rows[expected].phase = .established
       if table.slots != sizes.last { sizes.append(table.slots) }
     }
@@ -178,11 +182,12 @@ private struct Checked: ~Copyable {
     var beyond = table.allocate()
     #expect(beyond == nil)
     var wrong = 0
-    for slot in 0..<5000 where table.slot(of: UInt64(slot) | 1 << 40) != slot { wrong += 1 }
+    for slot in Slot.all(5000) where table.slot(of: UInt64(slot.index) | 1 << 40) != slot { wrong += 1 }
     #expect(wrong == 0)
     // The one that has been free for longest comes first.
-    for slot in [700, 3, 4999] { table.release(slot) }
-    for slot in [700, 3, 4999] {
+    let released = [700, 3, 4999].map { Slot($0) }
+    for slot in released { table.release(slot) }
+    for slot in released {
       beyond = table.allocate()
       #expect(beyond == slot)
     }
@@ -201,14 +206,14 @@ private struct Checked: ~Copyable {
   /// An id whose slot is being set up, or lingers as free, names nobody.
   @Test func aFreeSlotIsNotFound() {
     var table = PeerTable(maximum: 4, seed: 1, configuration: EngineConfiguration())
-    let slot = table.allocate()
-    #expect(slot == 0)
-    table.rows[0].connectionID = 1 << 40
+    let slot = table.allocate()!
+    #expect(slot == Slot(0))
+    table.rows[slot].connectionID = 1 << 40
     var found = table.slot(of: 1 << 40)
     #expect(found == nil)
-    table.rows[0].phase = .dialling
+    table.rows[slot].phase = .dialling
     found = table.slot(of: 1 << 40)
-    #expect(found == 0)
+    #expect(found == slot)
     found = table.slot(of: 0)
     #expect(found == nil)
   }
@@ -244,27 +249,29 @@ private struct Checked: ~Copyable {
     var wrong = 0
     for _ in 0..<300 {
       let slot = table.allocate()!
-      table.rows[slot].connectionID = UInt64(slot) | 1 << 40
+      table.rows[slot].connectionID = UInt64(slot.index) | 1 << 40
       table.begin(slot, configuration: configuration, seed: 1, now: 5)
-      table.flows[slot].handle = UInt64(slot) + 7
-      table.flows[slot].retransmissions = UInt64(slot) * 3
-      table.flows[slot].idleTimeout = UInt64(slot) * 1000
-      table.flows[slot].peerAckRatio = slot
-      table.flows[slot].roundTrip.update(sample: .milliseconds(UInt64(slot) + 1), acknowledgementDelay: 0)
-      table.flows[slot].lastReceived = UInt64(slot) * 11
+      table.flows[slot].lasting.handle = UInt64(slot.index) + 7
+      table.flows[slot].lasting.retransmissions = UInt64(slot.index) * 3
+      table.flows[slot].lasting.idleTimeout = UInt64(slot.index) * 1000
+      table.flows[slot].lasting.peerAckRatio = UInt16(slot.index)
+      table.flows[slot].roundTrip.update(sample: .milliseconds(UInt64(slot.index) + 1), acknowledgementDelay: 0)
+      table.flows[slot].lasting.lastReceived = UInt64(slot.index) * 11
     }
     for round in 0..<3 {
-      for slot in 0..<300 { table.rest(slot) }
+      for slot in Slot.all(300) { table.rest(slot) }
       if table.flows.inUse != 0 { wrong += 1 }
-      for slot in 0..<300 where table.resting[slot].handle != UInt64(slot) + 7 { wrong += 1 }
-      for step in 0..<300 { table.wake(step * 7 % 300, configuration: configuration, now: UInt64(round)) }
+      for slot in Slot.all(300) where table.resting[slot].lasting.handle != UInt64(slot.index) + 7 { wrong += 1 }
+      for step in 0..<300 { table.wake(Slot(step * 7 % 300), configuration: configuration, now: UInt64(round)) }
       if table.flows.inUse != 300 || table.places.inUse != 300 || table.places.count != 300 { wrong += 1 }
-      for slot in 0..<300 where table.places.slot(at: table.flows[slot].place) != slot { wrong += 1 }
-      for slot in 0..<300 {
-        if table.flows[slot].handle != UInt64(slot) + 7 || table.flows[slot].retransmissions != UInt64(slot) * 3
-          || table.flows[slot].idleTimeout != UInt64(slot) * 1000 || table.flows[slot].peerAckRatio != slot
-          || table.flows[slot].roundTrip.smoothed != .milliseconds(UInt64(slot) + 1)
-          || table.flows[slot].lastReceived != UInt64(slot) * 11
+      for slot in Slot.all(300) where table.places.slot(at: table.flows[slot].place) != slot { wrong += 1 }
+      for slot in Slot.all(300) {
+        if table.flows[slot].lasting.handle != UInt64(slot.index) + 7
+          || table.flows[slot].lasting.retransmissions != UInt64(slot.index) * 3
+          || table.flows[slot].lasting.idleTimeout != UInt64(slot.index) * 1000
+          || table.flows[slot].lasting.peerAckRatio != UInt16(slot.index)
+          || table.flows[slot].roundTrip.smoothed != .milliseconds(UInt64(slot.index) + 1)
+          || table.flows[slot].lasting.lastReceived != UInt64(slot.index) * 11
         {
           wrong += 1
         }
@@ -279,29 +286,29 @@ private struct Checked: ~Copyable {
     var configuration = EngineConfiguration()
     configuration.flowsKept = 2
     var table = PeerTable(maximum: 300, seed: 1, configuration: configuration)
-    func begin(_ seed: UInt64) -> Int {
+    func begin(_ seed: UInt64) -> Slot {
       let slot = table.allocate()!
-      table.rows[slot].connectionID = UInt64(slot) | seed << 40
+      table.rows[slot].connectionID = UInt64(slot.index) | seed << 40
       table.begin(slot, configuration: configuration, seed: seed, now: seed)
       return slot
     }
     let slots = (1...4).map { begin($0) }
     for slot in slots {
-      table.flows[slot].linger(wasDialling: false, now: 9)
-      table.flows[slot].owesClose = true
-      table.flows[slot].isClosedByUser = true
-      table.flows[slot].closeCode = 7
-      table.flows[slot].closeReason = "because it is over"
-      table.flows[slot].lingerReceived = 3
-      table.flows[slot].drain.begin(.idleTimeout, isSendComplete: true, now: 9)
-      table.flows[slot].lingerAnswerAt = 4
+      table.flows[slot].linger(isBrief: false, now: 9)
+      table.flows[slot].ending.owesClose = true
+      table.flows[slot].ending.isClosedByUser = true
+      table.flows[slot].ending.closeCode = 7
+      table.flows[slot].ending.closeReason = "because it is over"
+      table.flows[slot].ending.lingerReceived = 3
+      table.flows[slot].ending.drain.begin(.idleTimeout, isSendComplete: true, now: 9)
+      table.flows[slot].ending.lingerAnswerAt = 4
       table.flows[slot].owesPing = true
       table.flows[slot].awaitsPing = true
       table.flows[slot].pongs.owe(9)
       table.flows[slot].owesFirstAck = true
       table.flows[slot].pingToken = 5
       table.flows[slot].probesOwed = 2
-      table.flows[slot].handle = 11
+      table.flows[slot].lasting.handle = 11
       table.flows[slot].send.offer(upTo: 1000)
     }
     // One whose window has been large.
@@ -320,10 +327,10 @@ private struct Checked: ~Copyable {
     for seed in 5...8 as ClosedRange<UInt64> {
       let slot = begin(seed)
       #expect(table.flows[slot].isQuiet == true && table.flows[slot].isSmall == true)
-      #expect(table.flows[slot].lingerDeadline == .never && table.flows[slot].lingerReceived == 0)
-      #expect(table.flows[slot].lingerAnswerAt == 1 && table.flows[slot].drain.isOver == false)
-      #expect(table.flows[slot].closeCode == 0 && table.flows[slot].closeReason.isEmpty)
-      #expect(table.flows[slot].handle == 0 && table.flows[slot].lastSent == seed)
+      #expect(table.flows[slot].ending.lingerDeadline == .never && table.flows[slot].ending.lingerReceived == 0)
+      #expect(table.flows[slot].ending.lingerAnswerAt == 1 && table.flows[slot].ending.drain.isOver == false)
+      #expect(table.flows[slot].ending.closeCode == 0 && table.flows[slot].ending.closeReason.isEmpty)
+      #expect(table.flows[slot].lasting.handle == 0 && table.flows[slot].lasting.lastSent == seed)
       #expect(table.flows[slot].send.hasNew == false && table.flows[slot].send.finRequested == false)
     }
     #expect(table.flows.reserved == 0)
@@ -333,16 +340,16 @@ private struct Checked: ~Copyable {
   @Test func flowsChangePlaces() {
     let configuration = EngineConfiguration()
     var table = PeerTable(maximum: 4, seed: 1, configuration: configuration)
-    var slots: [Int] = []
+    var slots: [Slot] = []
     for seed in 1...2 as ClosedRange<UInt64> {
       let slot = table.allocate()!
-      table.rows[slot].connectionID = UInt64(slot) | seed << 40
+      table.rows[slot].connectionID = UInt64(slot.index) | seed << 40
       table.begin(slot, configuration: configuration, seed: seed, now: seed)
-      table.flows[slot].handle = seed
+      table.flows[slot].lasting.handle = seed
       slots.append(slot)
     }
     table.exchangeFlows(slots[0], slots[1])
-    #expect(table.flows[slots[0]].handle == 2 && table.flows[slots[1]].handle == 1)
+    #expect(table.flows[slots[0]].lasting.handle == 2 && table.flows[slots[1]].lasting.handle == 1)
     for slot in slots { #expect(table.places.slot(at: table.flows[slot].place) == slot) }
     table.release(slots[0])
     #expect(table.places.inUse == 1 && table.places.slot(at: table.flows[slots[1]].place) == slots[1])
@@ -357,10 +364,48 @@ private struct Checked: ~Copyable {
     #expect(row.messageGroup == 0)
   }
 
+  /// What a peer shows when it has lost the connection moves with it, and goes with its slot.
+  @Test func resetTokensFollowTheirPeers() {
+    var table = PeerTable(maximum: 4, seed: 1, configuration: EngineConfiguration())
+    let (old, new) = (Address(ipv4: 1, port: 1), Address(ipv4: 2, port: 2))
+    let token = ResetToken([UInt8](1...16).raw)
+    for hasToken in [true, false] {
+      let slot = table.allocate()!
+      table.rows[slot].connectionID = UInt64(slot.index) | 1 << 40
+      table.rows[slot].remoteID = 9
+      table.rows[slot].address = old
+      table.keep(hasToken ? token : nil, slot)
+      table.move(slot, to: new)
+      let found = (table.resetTokens.find(9, old, table.rows), table.resetTokens.find(9, new, table.rows))
+      #expect(found == (nil, hasToken ? slot : nil))
+      #expect(table.rows[slot].address == new && table.resetTokens[slot] == (hasToken ? token : ResetToken()))
+      table.release(slot)
+      #expect(table.resetTokens.count == 0 && !table.resetTokens.contains(slot))
+      // The next id of the slot goes on from this one.
+      #expect(
+        table.rows[slot].remoteID == UInt64(slot.index) | 1 << 40 && table.slot(of: UInt64(slot.index) | 1 << 40) == nil
+      )
+    }
+  }
+
   @Test func onlyASlotInUseIsGivenBack() async {
     await #expect(processExitsWith: .failure) {
       var table = PeerTable(maximum: 4, seed: 1, configuration: EngineConfiguration())
       table.release(table.allocate()!)
     }
+  }
+
+  /// Of a connection at rest, and of one with a flow.
+  @Test func readingAheadChangesNothing() {
+    let configuration = EngineConfiguration()
+    var table = PeerTable(maximum: 4, seed: 1, configuration: configuration)
+    let slot = table.allocate()!
+    table.rows[slot].connectionID = 1 << 40
+    let first = table.readAhead(slot)
+    let again = table.readAhead(slot)
+    table.begin(slot, configuration: configuration, seed: 1, now: 1)
+    let (flowing, flowingAgain) = (table.readAhead(slot), table.readAhead(slot))
+    #expect(first == again && flowing == flowingAgain && flowing != first)
+    table.release(slot)
   }
 }

@@ -3,12 +3,26 @@ import Testing
 
 @Suite struct RestingRowTests {
   @Test func deadlinesCountFromWhatWasHeardAndSent() {
-    var row = RestingRow()
-    row.lastReceived = .seconds(10)
-    row.lastSent = .seconds(20)
-    #expect(row.idleDeadline == .never && row.keepAliveDeadline(0) == .never)
-    row.idleTimeout = .seconds(30)
-    #expect(row.idleDeadline == .seconds(40) && row.keepAliveDeadline(.seconds(7)) == .seconds(27))
+    var lasting = Lasting()
+    lasting.lastReceived = .seconds(10)
+    lasting.lastSent = .seconds(20)
+    #expect(lasting.idleDeadline == .never && lasting.keepAliveDeadline(0) == .never)
+    #expect(lasting.keepAliveDeadline(.seconds(70)) == .seconds(90))
+    lasting.idleTimeout = .seconds(30)
+    #expect(lasting.idleDeadline == .seconds(40) && lasting.keepAliveDeadline(.seconds(7)) == .seconds(27))
+    #expect(lasting.keepAliveDeadline(.seconds(70)) == .seconds(35))
+  }
+
+  /// RFC 9001, 6.6: 2^36 with ChaCha20-Poly1305, 2^52 with AES-GCM.
+  @Test func keysAreUsedUpByForgeries() {
+    for (aead, limit) in [(AEAD.chacha20Poly1305, UInt64(1) << 36), (.aes256GCM, 1 << 52)] {
+      var lasting = Lasting()
+      lasting.aead = aead
+      lasting.authenticationFailures = limit
+      #expect(!lasting.isKeyExhausted)
+      lasting.authenticationFailures += 1
+      #expect(lasting.isKeyExhausted)
+    }
   }
 
   /// A path is remembered once it is known how long it is and how fast.
@@ -81,8 +95,8 @@ import Testing
   @Test func aHandleIsSlotAndGeneration() {
     let one = Peer(connectionID: 0xABCD_EF12_3400_0102)
     let other = Peer(connectionID: 0xABCD_EF12_3500_0102)
-    #expect(one.slot == 0x102 && other.slot == 0x102 && one != other)
+    #expect(one.slot == Slot(0x102) && other.slot == one.slot && one != other)
     #expect(Set([one, other, Peer(connectionID: one.connectionID)]).count == 2)
-    #expect(Peer(connectionID: .max).slot == 0xFF_FFFF)
+    #expect(Peer(connectionID: .max).slot == Slot(0xFF_FFFF))
   }
 }

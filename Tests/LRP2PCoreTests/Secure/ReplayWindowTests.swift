@@ -64,6 +64,104 @@ private struct Model {
     #expect(wrong == 0)
   }
 
+  // MARK: What ACKs tell
+
+  /// The lengths of the runs, as they are told.
+  private static func lengths(_ window: borrowing ReplayWindow, downFrom largest: UInt64) -> [UInt64] {
+    let runs = window.runs(downFrom: largest)
+    var arena = Arena(byteCount: 32)
+    var span = arena.mutableBytes(0, 32)
+    runs.write(into: &span, at: 0)
+    let written = arena.bytes(0, runs.byteCount)
+    var at = 0
+    var lengths: [UInt64] = []
+    while let length = Varint.read(written, at: &at) { lengths.append(length) }
+    return lengths
+  }
+
+  @Test func runsAreToldWhileANumberIsMissing() {
+    var window = ReplayWindow()
+    for number in 0..<100 as Range<UInt64> where ![3, 40, 41, 63, 64].contains(number) { window.insert(number) }
+    #expect(Self.lengths(window, downFrom: 99) == [35, 2, 21, 2, 36, 1, 3])
+    // From a lower one down, and from one that is missing itself: nothing.
+    #expect(Self.lengths(window, downFrom: 62) == [21, 2, 36, 1, 3])
+    #expect(Self.lengths(window, downFrom: 41) == [])
+    #expect(Self.lengths(window, downFrom: 100) == [])
+    for number in [3, 40, 41, 63, 64] as [UInt64] { window.insert(number) }
+    // Late, but all there.
+    #expect(Self.lengths(window, downFrom: 99) == [])
+  }
+
+  @Test func onlyTheNewestNumbersAreTold() {
+    var window = ReplayWindow(bits: 4096)
+    window.insert(0)
+    window.insert(5000, from: 2)
+    #expect(Self.lengths(window, downFrom: 5001) == [])
+    window.insert(5003)
+    #expect(Self.lengths(window, downFrom: 5003) == [1, 1, 1022])
+    // What the bitmap does not reach is not told.
+    var small = ReplayWindow(bits: 64)
+    small.insert(100)
+    small.insert(102)
+    #expect(Self.lengths(small, downFrom: 102) == [1, 1, 1, 36])
+    #expect(Self.lengths(ReplayWindow(), downFrom: 0) == [])
+  }
+
+  /// What the bitmap refuses without having seen it, before it has grown and behind a rest, is not told to have come.
+  @Test func whatIsNotKnownIsNotTold() {
+    var grown = ReplayWindow(bits: 64)
+    for number in stride(from: 0, through: 130, by: 2) as StrideThrough<UInt64> { grown.insert(number) }
+    grown.grow(toBits: 1024)
+    #expect(Self.lengths(grown, downFrom: 130) == [1, 1, 1])
+    var woken = ReplayWindow()
+    woken.insert(1)
+    woken.insert(1000)
+    woken.restart(from: woken.rest)
+    // The block of 1000 and four before it.
+    #expect(Self.lengths(woken, downFrom: 1000) == [1, 1000 - 11 * 64])
+  }
+
+  /// As many runs as 32 bytes hold, and every number told as it is.
+  @Test(arguments: 0..<40)
+  func runsAgreeWithASet(seed: UInt64) {
+    var random = SplitMix(state: seed)
+    let bits = [64, 1024, 8192][Int(seed % 3)]
+    var window = ReplayWindow(bits: bits)
+    var seen: Set<UInt64> = []
+    var newest: UInt64 = [0, 1 << 24 - 500, 1 << 60][Int(seed % 3)]
+    let missing = [1, 10, 50, 90][Int(seed / 3 % 4)]
+    var wrong = 0
+    var told = 0
+    for _ in 0..<3000 {
+      newest += random.below(100) < missing ? 1 + UInt64(random.below(3)) : 1
+      let isNew = window.take(newest)
+      seen.insert(newest)
+      if !isNew { wrong += 1 }
+      let late = newest - min(newest, UInt64(random.below(40)))
+      if random.below(10) == 0, window.accepts(late) {
+        window.insert(late)
+        seen.insert(late)
+      }
+      guard random.below(20) == 0 else { continue }
+      var number = newest
+      let lengths = Self.lengths(window, downFrom: newest)
+      if lengths.count == 1 { wrong += 1 }
+      for (index, length) in lengths.enumerated() {
+        for _ in 0..<length {
+          if seen.contains(number) != (index % 2 == 0) { wrong += 1 }
+          number &-= 1
+          told += 1
+        }
+      }
+      if lengths.isEmpty, bits > 64, (newest - min(newest, 60)...newest).contains(where: { !seen.contains($0) }),
+        seen.count > 100
+      {
+        wrong += 1
+      }
+    }
+    #expect(wrong == 0 && told > 100)
+  }
+
   @Test func edges() {
     var window = ReplayWindow()
     #expect(window.bits == 1024 && window.accepts(0) && window.accepts(.max))

@@ -3,7 +3,7 @@ import Testing
 
 @Suite struct GrowingColumnTests {
   @Test func rowsStayWhereTheyAreWhileItGrows() {
-    var column = GrowingColumn(repeating: 0, count: 1)
+    var column = GrowingColumn<Int, Int>(repeating: 0, count: 1)
     let first = unsafe column.pointer(0)
     var count = 1
     while count < 5000 {
@@ -22,7 +22,7 @@ import Testing
 
   /// Each border of a block: the last row of one is not the first of the next.
   @Test func blocksMeetWithoutAGap() {
-    var column = GrowingColumn(repeating: UInt8(0), count: 16 * 31)
+    var column = GrowingColumn<Int, UInt8>(repeating: 0, count: 16 * 31)
     for block in 0..<4 {
       let border = 16 << (block + 1) - 16
       column[border - 1] = 1
@@ -33,7 +33,7 @@ import Testing
 
   /// Every row is in exactly one of the blocks that are told.
   @Test func blocksAreAllOfItsMemory() {
-    var column = GrowingColumn(repeating: UInt32(0), count: 16)
+    var column = GrowingColumn<Int, UInt32>(repeating: 0, count: 16)
     #expect(column.blockCount == 1)
     column.grow(to: 16 + 32 + 1, filling: 0)
     #expect(column.blockCount == 3)
@@ -48,21 +48,36 @@ import Testing
   }
 
   @Test func smallerCountChangesNothing() {
-    var column = GrowingColumn(repeating: 7, count: 20)
+    var column = GrowingColumn<Int, Int>(repeating: 7, count: 20)
     column.grow(to: 3, filling: 1)
     #expect(column.count == 20 && column[19] == 7)
-    let empty = GrowingColumn(repeating: 0, count: 0)
+    let empty = GrowingColumn<Int, Int>(repeating: 0, count: 0)
     #expect(empty.count == 0)
   }
 
   @Test func noRowOutsideOfIt() async {
     await #expect(processExitsWith: .failure) {
-      let column = GrowingColumn(repeating: 1, count: 17)
+      let column = GrowingColumn<Int, Int>(repeating: 1, count: 17)
       _ = column[17]
     }
     await #expect(processExitsWith: .failure) {
-      let column = GrowingColumn(repeating: 1, count: 17)
+      let column = GrowingColumn<Int, Int>(repeating: 1, count: 17)
       _ = column[-1]
     }
+  }
+
+  /// A word of each cache line: of a row that is shorter than one, nothing.
+  @Test func readingAheadReadsEachCacheLine() {
+    var words = GrowingColumn<Int, UInt64>(repeating: 7, count: 40)
+    words[33] = 9
+    let (some, other) = (words.readAhead(3), words.readAhead(33))
+    #expect(some == 7 && other == 9)
+    let short = GrowingColumn<Int, UInt32>(repeating: 7, count: 4)
+    let nothing = short.readAhead(3)
+    #expect(nothing == 0)
+    let long = GrowingColumn<Int, (UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64)>(
+      repeating: (1, 0, 0, 0, 0, 0, 0, 0, 2), count: 4)
+    let both = long.readAhead(2)
+    #expect(both == 3)
   }
 }

@@ -6,10 +6,10 @@ import Testing
   @Test(arguments: 0..<10) func agreesWithADictionary(seed: Int) {
     var random = TestRandom(seed: seed)
     var places = Places()
-    var model: [Int: Int] = [:]
+    var model: [Int: Slot] = [:]
     var most = 0
     var wrong = 0
-    for slot in 0..<2000 {
+    for slot in Slot.all(2000) {
       if model.count < 5 || random.happens(percent: 50) {
         let place = places.take(for: slot)
         if model[place] != nil { wrong += 1 }
@@ -32,12 +32,12 @@ import Testing
 
   @Test func theLastGivenBackIsTheFirstTaken() {
     var places = Places()
-    for slot in 0..<4 { #expect(places.take(for: slot) == slot) }
+    for slot in Slot.all(4) { #expect(places.take(for: slot) == slot.index) }
     places.give(back: 1)
     places.give(back: 3)
-    #expect(places.take(for: 9) == 3)
-    #expect(places.take(for: 9) == 1)
-    #expect(places.take(for: 9) == 4)
+    #expect(places.take(for: Slot(9)) == 3)
+    #expect(places.take(for: Slot(9)) == 1)
+    #expect(places.take(for: Slot(9)) == 4)
   }
 
   @Test func onlyWhatWasTakenIsGivenBack() async {
@@ -47,7 +47,7 @@ import Testing
     }
     await #expect(processExitsWith: .failure) {
       var places = Places()
-      places.give(back: places.take(for: 1))
+      places.give(back: places.take(for: Slot(1)))
       places.give(back: 0)
     }
   }

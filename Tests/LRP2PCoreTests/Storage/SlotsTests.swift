@@ -29,7 +29,7 @@ private struct Row: ~Copyable {
     var wrong = 0
     do {
       let reserve = seed % 4
-      var slots = Slots<Row>(count: seed, reserve: reserve)
+      var slots = Slots<Int, Row>(count: seed, reserve: reserve)
       var model: [Int: Int] = [:]
       /// What retired rows were left with, newest last.
       var retired: [Int] = []
@@ -76,7 +76,7 @@ private struct Row: ~Copyable {
   /// A row stays where it is while the table of slots moves.
   @Test func rowsNeverMove() {
     let lives = Lives()
-    var slots = Slots<Row>(count: 1)
+    var slots = Slots<Int, Row>(count: 1)
     slots.insert(Row(5, lives), at: 0)
     func address(_ row: inout Row) -> UInt {
       unsafe withUnsafeMutablePointer(to: &row) { UInt(bitPattern: $0) }
@@ -92,7 +92,7 @@ private struct Row: ~Copyable {
   @Test func retiredRowsAreRenewed() {
     let lives = Lives()
     do {
-      var slots = Slots<Row>(count: 4, reserve: 2)
+      var slots = Slots<Int, Row>(count: 4, reserve: 2)
       let isEarly = slots.insertRetired(at: 0)
       #expect(!isEarly)
       for slot in 0..<3 { slots.insert(Row(slot, lives), at: slot) }
@@ -109,38 +109,45 @@ private struct Row: ~Copyable {
 
   @Test func noRowWhereThereIsNone() async {
     await #expect(processExitsWith: .failure) {
-      let slots = Slots<Column<Int>>(count: 3)
+      let slots = Slots<Int, Column<Int>>(count: 3)
       _ = slots[1].count
     }
     await #expect(processExitsWith: .failure) {
-      var slots = Slots<Column<Int>>(count: 3)
+      var slots = Slots<Int, Column<Int>>(count: 3)
       slots[1][0] = 1
     }
     await #expect(processExitsWith: .failure) {
-      var slots = Slots<Column<Int>>(count: 3)
+      var slots = Slots<Int, Column<Int>>(count: 3)
       slots.insert(Column(repeating: 1, count: 1), at: 0)
       slots.exchange(0, 1)
     }
     await #expect(processExitsWith: .failure) {
-      let slots = Slots<Column<Int>>(count: 3)
+      let slots = Slots<Int, Column<Int>>(count: 3)
       _ = slots.contains(3)
     }
   }
 
   @Test func noSecondRowInASlot() async {
     await #expect(processExitsWith: .failure) {
-      var slots = Slots<Column<Int>>(count: 3)
+      var slots = Slots<Int, Column<Int>>(count: 3)
       for _ in 0..<2 { slots.insert(Column(repeating: 1, count: 1), at: 0) }
     }
     await #expect(processExitsWith: .failure) {
-      var slots = Slots<Column<Int>>(count: 3, reserve: 1)
+      var slots = Slots<Int, Column<Int>>(count: 3, reserve: 1)
       for slot in 0..<2 { slots.insert(Column(repeating: 1, count: 1), at: slot) }
       slots.retire(0)
       _ = slots.insertRetired(at: 1)
     }
     await #expect(processExitsWith: .failure) {
-      var slots = Slots<Column<Int>>(count: 3)
+      var slots = Slots<Int, Column<Int>>(count: 3)
       slots.grow(to: 2)
     }
+  }
+
+  @Test func readingAheadReadsTheRowIfThereIsOne() {
+    var slots = Slots<Int, UInt64>(count: 4)
+    slots.insert(7, at: 2)
+    let (there, none) = (slots.readAhead(2), slots.readAhead(1))
+    #expect(there == 7 && none == 0)
   }
 }

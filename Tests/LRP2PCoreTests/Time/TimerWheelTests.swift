@@ -5,7 +5,7 @@ private let tick: Nanoseconds = 1 << 15
 
 /// The wheel and the deadlines it was told.
 private struct Checked: ~Copyable {
-  var wheel: TimerWheel
+  var wheel: TimerWheel<Int>
   var now: Instant
   /// When each slot may fire at the earliest, and the tick in which it must have.
   var deadlines: [(deadline: Instant, lastTick: UInt64)?]
@@ -13,7 +13,7 @@ private struct Checked: ~Copyable {
   var fired = 0
 
   init(slots: Int, now: Instant) {
-    wheel = TimerWheel(slots: slots, now: now)
+    wheel = TimerWheel(rows: slots, now: now)
     deadlines = Array(repeating: nil, count: slots)
     self.now = now
   }
@@ -184,7 +184,7 @@ private let starts: [Instant] =
       checked.set(slot, at: .seconds(UInt64(slot) + 1))
       checked.grow(to: slot + 2)
     }
-    let slots = checked.wheel.slots
+    let slots = checked.wheel.rows
     #expect(slots == 201)
     for second in 1...200 as ClosedRange<UInt64> { checked.advance(to: .seconds(second) + tick) }
     let (fired, wrong) = (checked.fired, checked.wrong.first)
@@ -192,7 +192,7 @@ private let starts: [Instant] =
   }
 
   @Test func itsMemoryIsTold() {
-    var wheel = TimerWheel(slots: 16, now: 0)
+    var wheel = TimerWheel<Int>(rows: 16, now: 0)
     let before = wheel.blockCount
     wheel.grow(to: 17)
     let after = wheel.blockCount

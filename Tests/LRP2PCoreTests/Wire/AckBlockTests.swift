@@ -48,8 +48,8 @@ extension Run {
   private func block(_ intervals: [Interval], count: Int? = nil) -> [UInt8] {
     written(room: 8_000) { memory in
       var at = 0
-      for _ in 0..<6 { Varint.write(0, into: &memory, at: &at) }
-      Varint.write(UInt64(count ?? intervals.count), into: &memory, at: &at)
+      for _ in 0..<2 { Varint.write(0, into: &memory, at: &at) }
+      Varint.write(UInt64(count ?? intervals.count) << 3, into: &memory, at: &at)
       for interval in intervals {
         Varint.write(interval.start, into: &memory, at: &at)
         Varint.write(UInt64(interval.lengths.count * 2 + (interval.firstReceived ? 1 : 0)), into: &memory, at: &at)
@@ -66,13 +66,13 @@ extension Run {
   // MARK: By hand
 
   private static let byHand = """
-    5234 800061a8 03 4040 00 c000000040000000 02
+    5234 800061a8 13 03 4040 00 c000000040000000
     00 06 01 3f 4040
     80ffffff 03 01
     """
 
   @Test func withoutIntervals() throws {
-    let input = bytes("05 01 02 03 04 06 00")
+    let input = bytes("05 01 03 02 03 04 06")
     let block = try parse(input)
     #expect(block.largestPacketNumber == 5 && block.delayMicroseconds == 1 && block.duplicates == 2)
     #expect(block.ect0 == 3 && block.ect1 == 4 && block.ce == 6)
@@ -110,22 +110,99 @@ extension Run {
 
   /// Varints need not be in their shortest form.
   @Test func longForms() throws {
-    let input = bytes("4005 80000001 4002 03 04 06 4001  4000 4003 80000007")
+    let input = bytes("4005 80000001 400b 4002 03 04 06  4000 4003 80000007")
     let block = try parse(input)
     #expect(block.largestPacketNumber == 5 && block.delayMicroseconds == 1 && block.duplicates == 2)
     #expect(runs(block, input, lastInOrder: 0) == [run(1, 7, true, starts: true)])
   }
 
-  @Test(arguments: ["05 01 02 03 04 06 00", byHand])
+  @Test(arguments: ["05 01 03 02 03 04 06", byHand])
   func cutAtEveryByte(hex: String) throws {
     let whole = bytes(hex)
     _ = try parse(whole)
     for count in 0..<whole.count { #expect(isMalformed(Array(whole[..<count]))) }
   }
 
-  @Test(arguments: ["05 01 02 03 04 06 00", byHand])
+  @Test(arguments: ["05 01 03 02 03 04 06", byHand])
   func nothingFollows(hex: String) {
     for trailing in ["00", "01", "0000", "0003 01"] { #expect(isMalformed(bytes(hex + trailing))) }
+  }
+
+  /// Counts of which there are none take no bytes.
+  @Test func zerosAreLeftOut() throws {
+    let output = written { memory in
+      var writer = AckBlockWriter(capacity: memory.byteCount)
+      writer.begin(header(largest: 9, delay: 7), into: &memory)
+      return writer.length
+    }
+    #expect(output == bytes("09 07 00"))
+    let block = try parse(output)
+    #expect(block.duplicates == 0 && block.ect0 == 0 && block.ect1 == 0 && block.ce == 0 && !block.tellsPackets)
+    #expect(try parse(bytes("09 07 01 04")).duplicates == 4)
+    #expect(try parse(bytes("09 07 02 04 05 06")).ce == 6)
+    // One that is told, and none.
+    #expect(try parse(bytes("09 07 03 00 00 00 00")).duplicates == 0)
+  }
+
+  // MARK: Packet numbers
+
+  @Test func packetNumbersAreReadFromTheLargestDown() throws {
+    // 9 and 8 have come, 7 to 5 have not, 4 has; behind one interval.
+    let input = bytes("09 00 0c 00 03 05  02 03 01")
+    let block = try parse(input)
+    #expect(block.tellsPackets && block.packetsOffset == 6 && block.intervalCount == 1)
+    let verdicts = PacketVerdicts(block, input.raw)
+    let told = (0..<12).map { verdicts.hasArrived($0) }
+    #expect(told == [nil, nil, nil, nil, true, false, false, false, true, true, nil, nil])
+  }
+
+  @Test(arguments: [
+    "09 00 04", "09 00 04 00", "09 00 04 02 00 01", "09 00 04 0b", "09 00 04 08 03", "09 00 04 0a 01",
+    "09 00 04 ffffffffffffffff", "09 00 04 01 ffffffffffffffff", "09 00 04 40",
+  ])
+  func runsOfPacketNumbersOfWhichNoneIs(hex: String) { #expect(isMalformed(bytes(hex))) }
+
+  @Test func packetNumbersTakeAtMost32Bytes() throws {
+    let most = bytes("40ff 00 04") + [UInt8](repeating: 1, count: 32)
+    #expect(try parse(most).tellsPackets)
+    #expect(isMalformed(most + [1]))
+    // As many numbers as there are.
+    #expect(try parse(bytes("09 00 04 0a")).tellsPackets && parse(bytes("00 00 04 01")).tellsPackets)
+  }
+
+  /// Numbers are compared in 32 bits, wherever they stand.
+  @Test(arguments: [(1 << 32) - 3, 1 << 32, (1 << 32) + 2, (1 << 62) - 1] as [UInt64])
+  func packetNumbersBeyond32Bits(largest: UInt64) throws {
+    let input = written { memory in
+      var at = 0
+      for value in [largest, 0, 4, 2, 3, 1] { Varint.write(value, into: &memory, at: &at) }
+      return at
+    }
+    let verdicts = PacketVerdicts(try parse(input), input.raw)
+    let told = (0..<8).map { verdicts.hasArrived(UInt32(truncatingIfNeeded: largest &- $0)) }
+    #expect(told == [true, true, false, false, false, true, nil, nil])
+    #expect(verdicts.hasArrived(UInt32(truncatingIfNeeded: largest &+ 1)) == nil)
+  }
+
+  /// A gap of more than half of 32 bits tells of nothing behind it, as it could not be told apart.
+  @Test func aGapOfHalfTheNumbers() throws {
+    let input = written { memory in
+      var at = 0
+      for value in [1 << 40, 0, 4, 1, 1 << 33, 1] as [UInt64] { Varint.write(value, into: &memory, at: &at) }
+      return at
+    }
+    let verdicts = PacketVerdicts(try parse(input), input.raw)
+    let told = ([0, 1, 2] as [UInt64]).map { verdicts.hasArrived(UInt32(truncatingIfNeeded: (1 << 40) - $0)) }
+    #expect(told == [true, nil, nil])
+  }
+
+  @Test func whatIsTooLongOrTooMuchIsNotAppended() {
+    var runs = PacketRuns()
+    let (none, tooLong) = (runs.append(0), runs.append(0x4000))
+    #expect(!none && !tooLong && runs.isEmpty)
+    for _ in 0..<16 { _ = runs.append(64) }
+    let more = runs.append(1)
+    #expect(!more && runs.byteCount == 32)
   }
 
   // MARK: Limits
@@ -135,7 +212,7 @@ extension Run {
     #expect(try parse(block(Array(repeating: one, count: 8))).intervalCount == 8)
     #expect(isMalformed(block(Array(repeating: one, count: 9))))
     // A count that no bytes stand for.
-    for count in [9, 64, 1 << 30, Int(Varint.maximum)] { #expect(isMalformed(block([one], count: count))) }
+    for count in [9, 64, 1 << 30, Int(Varint.maximum >> 3)] { #expect(isMalformed(block([one], count: count))) }
     #expect(isMalformed(block([one], count: 2)))
     #expect(isMalformed(block([one], count: 0)))
   }
@@ -157,13 +234,13 @@ extension Run {
 
   /// Also a count that would not fit an addition to the runs before.
   @Test func countsWithoutBytes() {
-    #expect(isMalformed(bytes("00000000000001 00 ffffffffffffffff")))
-    #expect(isMalformed(bytes("00000000000002 000201 00 ffffffffffffffff 01")))
+    #expect(isMalformed(bytes("000008 00 ffffffffffffffff")))
+    #expect(isMalformed(bytes("000010 000201 00 ffffffffffffffff 01")))
   }
 
   @Test func everyIntervalHasRuns() {
-    #expect(isMalformed(bytes("00000000000001 00 00")))
-    #expect(isMalformed(bytes("00000000000001 00 01")))
+    #expect(isMalformed(bytes("000008 00 00")))
+    #expect(isMalformed(bytes("000008 00 01")))
   }
 
   @Test func noRunIsEmpty() {
@@ -282,7 +359,7 @@ extension Run {
 
   @Test func randomBytes() {
     let valid = [
-      bytes("05 01 02 03 04 06 00"), bytes(Self.byHand), bytes("4005 80000001 4002 03 04 06 4001  4000 4003 80000007"),
+      bytes("05 01 03 02 03 04 06"), bytes(Self.byHand), bytes("4005 80000001 400b 4002 03 04 06  4000 4003 80000007"),
       block([
         Interval(start: 1, firstReceived: true, lengths: [3, 2, 70_000]),
         Interval(start: 0xFF_0000, firstReceived: false, lengths: [200, 1, 1, 1]),
@@ -296,7 +373,7 @@ extension Run {
       let input = random.untrusted(like: valid, longest: 40)
       guard let block = try? parse(input) else { continue }
       parsed += 1
-      if !(7...input.count).contains(block.runsOffset) || !(0...8).contains(block.intervalCount) { wrong += 1 }
+      if !(3...input.count).contains(block.runsOffset) || !(0...8).contains(block.intervalCount) { wrong += 1 }
       let lastInOrder = UInt32(truncatingIfNeeded: random.next())
       let all = runs(block, input, lastInOrder: lastInOrder)
       seen += all.count

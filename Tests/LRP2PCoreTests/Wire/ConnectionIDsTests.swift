@@ -6,19 +6,21 @@ import Testing
 
   @Test func plainIDsAreSlotAndRandomBits() {
     let ids = ConnectionIDs()
-    #expect(ids.draw(slot: 0x12_3456, random: 0xABCD_EF01_23FF_FFFF) == 0x0CCD_EF01_2312_3456)
+    #expect(ids.draw(slot: Slot(0x12_3456), random: 0xABCD_EF01_23FF_FFFF) == 0x0CCD_EF01_2312_3456)
     #expect(ids.isMarked(1) && ids.isSteeredHere(1))
   }
 
   /// Others on the same port tell their datagrams by the first byte; an id is never 0 either.
   @Test func theFirstByteIsFourToFifteen() {
     var first: Set<UInt64> = []
-    for byte in 0...255 as ClosedRange<UInt64> { first.insert(ConnectionIDs().draw(slot: 0, random: byte << 56) >> 56) }
+    for byte in 0...255 as ClosedRange<UInt64> {
+      first.insert(ConnectionIDs().draw(slot: Slot(0), random: byte << 56) >> 56)
+    }
     #expect(first == Set(4...15))
     var (random, ids) = (TestRandom(seed: 6), ConnectionIDs())
     ids.mark(with: Self.hash(&random))
     ids.steer(by: Self.hash(&random), to: 1, of: 3)
-    for _ in 0..<1000 { #expect((4...15).contains(ids.draw(slot: 7, random: random.next()) >> 56)) }
+    for _ in 0..<1000 { #expect((4...15).contains(ids.draw(slot: Slot(7), random: random.next()) >> 56)) }
   }
 
   @Test func ownIDsAreMarked() {
@@ -27,7 +29,7 @@ import Testing
     ids.mark(with: Self.hash(&random))
     for slot in [0, 1, 0xFF_FFFF] {
       for _ in 0..<1000 {
-        let id = ids.draw(slot: slot, random: random.next())
+        let id = ids.draw(slot: Slot(slot), random: random.next())
         #expect(id & 0xFF_FFFF == UInt64(slot) && ids.isMarked(id))
       }
     }
@@ -49,8 +51,24 @@ import Testing
     var ids = ConnectionIDs()
     ids.mark(with: Self.hash(&random))
     var seen: Set<UInt64> = []
-    for _ in 0..<1000 { seen.insert(ids.draw(slot: 7, random: random.next())) }
+    for _ in 0..<1000 { seen.insert(ids.draw(slot: Slot(7), random: random.next())) }
     #expect(seen.count >= 999)
+  }
+
+  /// A handle, and a datagram under way, are void for as long as anybody keeps them.
+  @Test func ofManyInARowNoTwoAreTheSame() {
+    var random = TestRandom(seed: 8)
+    var ids = ConnectionIDs()
+    ids.mark(with: Self.hash(&random))
+    ids.steer(by: Self.hash(&random), to: 1, of: 3)
+    var (seen, last): (Set<UInt64>, UInt64) = ([], 0)
+    // Nothing but the count differs.
+    for _ in 0..<256 {
+      last = ids.draw(slot: Slot(7), random: 5 << 56, after: last)
+      #expect(ids.isMarked(last) && ids.isSteeredHere(last) && last & 0xFF_FFFF == 7)
+      seen.insert(last >> 24 & 0xFF)
+    }
+    #expect(seen.count == 256)
   }
 
   @Test(arguments: [1, 2, 3, 8, 64]) func ownIDsComeBackToTheirReactor(count: Int) {
@@ -62,7 +80,7 @@ import Testing
       ids.mark(with: mark)
       ids.steer(by: hash, to: index, of: count)
       for _ in 0..<200 {
-        let id = ids.draw(slot: 9, random: random.next())
+        let id = ids.draw(slot: Slot(9), random: random.next())
         #expect(ids.isMarked(id) && ids.isSteeredHere(id))
         #expect(ConnectionIDs.destination(hash, id, of: count) == index)
       }

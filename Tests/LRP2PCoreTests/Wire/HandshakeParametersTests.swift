@@ -27,8 +27,10 @@ import Testing
       && a.hasAttemptToken == b.hasAttemptToken && a.attemptToken == b.attemptToken
       && a.idleTimeoutMilliseconds == b.idleTimeoutMilliseconds
       && a.maximumAckDelayMicroseconds == b.maximumAckDelayMicroseconds && a.ackRatio == b.ackRatio
-      && a.takesMerged == b.takesMerged && a.cookie == b.cookie
+      && a.takesMerged == b.takesMerged && a.cookie == b.cookie && a.resetToken == b.resetToken
   }
+
+  private static let token = ResetToken(bytes("3132333435363738 4142434445464748").raw)
 
   private var sample: HandshakeParameters {
     var parameters = HandshakeParameters()
@@ -44,6 +46,7 @@ import Testing
     parameters.maximumAckDelayMicroseconds = 5_000
     parameters.ackRatio = 64
     parameters.takesMerged = true
+    parameters.resetToken = Self.token
     return parameters
   }
 
@@ -61,6 +64,7 @@ import Testing
     000b 0004 00001388
     000c 0002 0040
     000e 0000
+    0010 0010 3132333435363738 4142434445464748
     """
 
   // MARK: Writing
@@ -78,7 +82,23 @@ import Testing
     #expect(read.maximumDatagram == 1500 && read.initialWindow == 0x1000 && aeads(read) == [2, 1])
     #expect(read.hasAttemptToken && read.attemptToken == (0x1112_1314_1516_1718, 0x2122_2324_2526_2728))
     #expect(read.idleTimeoutMilliseconds == 30_000 && read.maximumAckDelayMicroseconds == 5_000)
-    #expect(read.ackRatio == 64 && read.takesMerged)
+    #expect(read.ackRatio == 64 && read.takesMerged && read.resetToken == Self.token)
+  }
+
+  /// Of a longer one the first 16 bytes count, a shorter one is none; in message 1 it means nothing, whatever it is.
+  @Test func resetTokens() throws {
+    let value = "3132333435363738 4142434445464748"
+    for right in ["0010 0010" + value, "0010 0012" + value + "0102"] {
+      #expect(try parse(right).resetToken == Self.token)
+    }
+    let short = "0010 000f 313233343536373841424344454647"
+    for malformed in [short, "0010 0000", "0010 0010" + value + "0010 0010" + value] {
+      #expect(isMalformed(malformed))
+    }
+    for hex in [short, "0010 0010" + value] {
+      let message1 = bytes(Self.magic + hex)
+      #expect(try HandshakeParameters.parse(message1.raw, of: .first).resetToken == nil)
+    }
   }
 
   /// What is left out has its default.
@@ -98,6 +118,7 @@ import Testing
     expected.maximumAckDelayMicroseconds = 25_000
     expected.ackRatio = 2
     expected.takesMerged = false
+    expected.resetToken = nil
     #expect(areEqual(try parse(write(parameters)), expected))
   }
 
@@ -177,6 +198,7 @@ import Testing
       parameters.maximumAckDelayMicroseconds = UInt32(random.below(1_000_001))
       parameters.ackRatio = .random(in: 1 ... .max, using: &random)
       parameters.takesMerged = Bool.random(using: &random)
+      if Bool.random(using: &random) { parameters.resetToken = ResetToken(random.bytes(16).raw) }
       if Bool.random(using: &random) { parameters.cookie = ShownCookie(random.bytes(8 + random.below(121)).raw) }
       parameters.reservedType = UInt16(truncatingIfNeeded: random.next())
       let read = try parse(write(parameters, paddedTo: random.below(300)))
@@ -205,10 +227,10 @@ import Testing
 
   /// Of the known types, but for padding, none comes twice; and no id is 0.
   @Test func twiceIsMalformed() throws {
-    for type in 0...15 as ClosedRange<UInt8> {
+    for type in 0...16 as ClosedRange<UInt8> {
       let one: [UInt8] = [0, type, 0, 20, 4, 176] + [UInt8](repeating: 1, count: 18)
       #expect(!isMalformed(bytes(Self.magic) + one))
-      #expect(isMalformed(bytes(Self.magic) + one + one) == ![0, 8, 9, 13, 15].contains(type))
+      #expect(isMalformed(bytes(Self.magic) + one + one) == ![0, 8, 9, 13].contains(type))
     }
     #expect(isMalformed("0001 0008 0000000000000000"))
   }
@@ -224,11 +246,11 @@ import Testing
   /// Whole up to the end of a parameter, malformed elsewhere.
   @Test func cutAtEveryByte() throws {
     let whole = bytes(Self.publicHex + Self.privateHex)
-    let ends: Set = [4, 16, 21, 27, 35, 41, 61, 69, 77, 83, 87]
+    let ends: Set = [4, 16, 21, 27, 35, 41, 61, 69, 77, 83, 87, 107]
     for count in 0...whole.count { #expect(isMalformed(Array(whole[..<count])) == !ends.contains(count)) }
   }
 
-  @Test(arguments: [(1, 8), (3, 2), (4, 4), (7, 16), (10, 4), (11, 4), (12, 2), (14, 0)])
+  @Test(arguments: [(1, 8), (3, 2), (4, 4), (7, 16), (10, 4), (11, 4), (12, 2), (14, 0), (16, 16)])
   func everyLength(type: Int, right: Int) {
     for length in 0...40 {
       let input = bytes(Self.magic) + [0, UInt8(type), 0, UInt8(length)] + [UInt8](repeating: 0x11, count: length)
@@ -254,7 +276,7 @@ import Testing
     let after = bytes(Self.privateHex)
     let expected = try parse(before + after)
     var random = SplitMix(state: 10)
-    let known: Set<UInt16> = [1, 2, 3, 4, 5, 6, 7, 10, 11, 12, 14]
+    let known: Set<UInt16> = [1, 2, 3, 4, 5, 6, 7, 10, 11, 12, 14, 15, 16, 17, 18]
     var wrong = 0
     for type in UInt16.min...UInt16.max where !known.contains(type) {
       let value = random.bytes(random.below(20))

@@ -1,0 +1,61 @@
+// What the samples say of the path beside its bandwidth: whether packets queue, whether it has become slower, and what is lost anyway.
+
+extension BBR {
+  mutating func noteRecent(_ sample: Nanoseconds) {
+    if recentSamples == 8 {
+      recentMinimum = (recentMinimum.1, .max)
+      recentSamples = 0
+    }
+    recentSamples += 1
+    recentMinimum.1 = min(recentMinimum.1, sample)
+  }
+
+  /// None of the last samples was without a queue a quarter as long as the path. One long sample is none: a path with jitter has many.
+  var isQueued: Bool {
+    let recent = min(recentMinimum.0, recentMinimum.1)
+    return minimumRoundTrip != .max && recent != .max
+      && recent > minimumRoundTrip + max(minimumRoundTrip / 4, .milliseconds(1))
+  }
+
+  /// The path carries less than half of what it did, and a queue grows: its bandwidth is what it delivers, although a maximum of
+  /// seconds ago is not forgotten yet. At once as a bound, and when that has lasted for a round trip as what is known of the path.
+  /// Only with more in flight than the path holds: a sender that holds itself back delivers less too, and would believe it again and
+  /// again where the round trip has become longer without a queue.
+  mutating func checkFall(_ ack: AckSample, _ rate: DeliveryRate.Sample) {
+    guard isFullBandwidthReached, state != .probeRTT, isQueued, rate.bytesPerSecond > 0, !rate.isApplicationLimited,
+      rate.bytesPerSecond < maximumBandwidth / 2, min(recentMinimum.0, recentMinimum.1) > 3 * minimumRoundTrip,
+      ack.bytesInFlight > inFlight(1.25)
+    else {
+      slowSince = .never
+      slowPeak = 0
+      return
+    }
+    if slowSince == .never { slowSince = ack.now }
+    slowPeak = max(slowPeak, rate.bytesPerSecond)
+    shortTermBandwidth = min(shortTermBandwidth, slowPeak)
+    if ack.now - slowSince > max(minimumRoundTrip, Self.shortestFall) {
+      bandwidths = (slowPeak, 0)
+      shortTermBandwidth = .max
+      slowSince = .never
+      slowPeak = 0
+      randomLoss /= 2
+      // A round trip that has become longer looks the same: ProbeRTT, now, finds out, and lets the queue drain if it is one.
+      probeStamp = ack.now - min(Self.probeInterval + 1, ack.now)
+    }
+    // What is beyond it waits in the queue: it drains.
+    shortTermInFlight = min(shortTermInFlight, inFlight(1))
+  }
+
+  /// A host that was busy, and not the path, explains what is over sooner.
+  private static var shortestFall: Nanoseconds { .milliseconds(10) }
+
+  /// What is lost while the pace is that of the path, and nothing queues, is not lost by congestion. Where the path holds few packets of
+  /// this flow, others may fill it.
+  mutating func learnRandomLoss(_ rate: DeliveryRate.Sample) {
+    guard rate.lost + rate.delivered >= 8 * segment else { return }
+    let share = Double(rate.lost) / Double(rate.lost + rate.delivered)
+    // Less is learnt at any time.
+    guard share < randomLoss || state == .cruise && !isQueued && inFlight(1) > 16 * segment else { return }
+    randomLoss += (min(share, 0.06) - randomLoss) / 8
+  }
+}

@@ -1,0 +1,60 @@
+// The end of all connections at once.
+
+/// What `closeAll` has still to do: connections at rest are woken a few at a time, so that a million of them do not need their
+/// flows all at once.
+struct CloseOfResting {
+  var code: UInt32 = 0
+  var reason = ""
+  /// The slots that it has not come to, by their indices.
+  var slots = 0..<0
+}
+
+extension Engine {
+  /// Closes every connection and every dial, as `close` does with each: `Handler.closed` follows for all of them with
+  /// `local(code)`, and no other callback. A connection that begins while these leave may be closed with them.
+  ///
+  /// - Parameters:
+  ///   - code: for the peers' programs; below `CloseCode.firstOwn`, or `CloseCode.goingAway`: `refused` for any other.
+  ///   - reason: for people, at most 1,000 bytes of UTF-8; the rest is cut off.
+  @discardableResult
+  public mutating func closeAll(code: UInt32 = CloseCode.goingAway, reason: String = "") -> CommandResult {
+    guard code < CloseCode.firstOwn || code == CloseCode.goingAway else { return .refused }
+    for slot in Slot.all(peers.slots) where peers.flows.contains(slot) {
+      switch peers.rows[slot].phase {
+      case .established, .draining: close(slot, code: code, reason: reason)
+      // A later attempt ends with the first, which has the user's handle.
+      case .dialling: if peers.handshakes[slot].firstAttempt == 0 { close(slot, code: code, reason: reason) }
+      case .free, .halfOpen, .superseded, .closing, .lingering: break
+      }
+    }
+    closeOfResting = CloseOfResting(code: code, reason: reason, slots: 0..<peers.slots)
+    return .done
+  }
+
+  private static var mostReady: Int { 256 }
+  private static var mostLookedAt: Int { 1 << 16 }
+
+  /// Wakes and closes some of the connections at rest.
+  mutating func closeResting() {
+    var looked = 0
+    while let index = closeOfResting.slots.first, schedule.ready.count < Self.mostReady, looked < Self.mostLookedAt {
+      closeOfResting.slots = index + 1..<closeOfResting.slots.upperBound
+      let slot = Slot(index)
+      if isResting(slot) { close(slot, code: closeOfResting.code, reason: closeOfResting.reason) }
+      looked += 1
+    }
+  }
+
+  /// The user is done with a connection, or a dial.
+  mutating func close(_ slot: Slot, code: UInt32, reason: String) {
+    wake(slot)
+    guard !peers.flows[slot].ending.isClosedByUser else { return }
+    peers.flows[slot].ending.isClosedByUser = true
+    peers.flows[slot].ending.closeCode = code
+    peers.flows[slot].ending.closeReason = reason
+    // At the latest, should CLOSE not get out of the socket.
+    peers.flows[slot].ending.lingerDeadline = peers.flows[slot].idleDeadline
+    if peers.rows[slot].phase != .dialling { move(slot, .close) }
+    makeReady(slot)
+  }
+}

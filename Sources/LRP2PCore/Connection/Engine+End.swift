@@ -1,0 +1,70 @@
+// The end of a connection: who is told, and what is given back.
+
+extension Engine {
+  mutating func endIfFinished<H: Handler>(_ slot: Slot, _ handler: inout H) {
+    guard peers.rows[slot].phase == .established, peers.flows[slot].isFinished else { return }
+    end(slot, .finished, &handler)
+  }
+
+  /// The connection is over for its user, at once or as soon as the reader has had what was acknowledged; then the slot lingers.
+  ///
+  /// - Parameter text: for people at the peer, where it is told.
+  mutating func end<H: Handler>(_ slot: Slot, _ reason: CloseReason, telling text: String = "", _ handler: inout H) {
+    if isUnread(slot, reason) {
+      drain(slot, reason)
+      if let code = reason.toldCode { owe(slot, close: code, text) }
+      handler.draining(peer(slot), reason: reason, engine: &self)
+      return
+    }
+    let event: Phase.Event =
+      switch reason {
+      case .handshakeTimeout, .idleTimeout: .abandoned
+      case .keyRefused, .handshakeFailed: .refused
+      case .finished, .local, .remote, .reset, .noCommonProtocol, .protocolViolation, .unsupported, .keyExhausted,
+        .sequenceExhausted, .unreadTimeout:
+        .closed
+      }
+    let wasDialling = peers.rows[slot].phase == .dialling
+    if wasDialling { dropRetries(of: slot, but: slot) }
+    move(slot, event)
+    // One whose reader was late has told it before.
+    if let code = reason.toldCode, !peers.rows[slot].isOriginal, !peers.flows[slot].ending.drain.isOver {
+      // Told to the peer like a close of our own.
+      peers.flows[slot].ending.isClosedByUser = true
+      owe(slot, close: code, text)
+    }
+    releaseCells(slot)
+    // Whoever has been silent for so long is told nothing more.
+    if reason == .handshakeTimeout { peers.dropHandshake(slot) }
+    // To nobody who could repeat anything.
+    peers.flows[slot].linger(isBrief: wasDialling || reason == .reset, now: now)
+    if wasDialling { counters.handshakesFailed &+= 1 }
+    markDirty(slot)
+    handler.closed(peer(slot), reason: reason, engine: &self)
+  }
+}
+
+extension Engine {
+  /// The peer is told of an end that it does not know of. The original knows no CLOSE.
+  private mutating func owe(_ slot: Slot, close code: UInt32, _ text: String) {
+    guard !peers.rows[slot].isOriginal else { return }
+    peers.flows[slot].ending.owesClose = true
+    peers.flows[slot].ending.closeCode = code
+    peers.flows[slot].ending.closeReason = text
+    makeReady(slot)
+  }
+}
+
+extension CloseReason {
+  /// The code that tells the peer of an end which it does not know of.
+  fileprivate var toldCode: UInt32? {
+    switch self {
+    case .protocolViolation: CloseCode.violation
+    case .unsupported: CloseCode.unknownCritical
+    case .keyExhausted: CloseCode.exhausted
+    case .finished, .local, .remote, .reset, .handshakeTimeout, .idleTimeout, .unreadTimeout, .keyRefused,
+      .handshakeFailed, .noCommonProtocol, .sequenceExhausted:
+      nil
+    }
+  }
+}

@@ -1,0 +1,40 @@
+/// What is kept of a connection as long as it exists, whether anything moves or not: its `Flow` has it while there is one, and its
+/// `RestingRow` at rest, as it is.
+package struct Lasting: BitwiseCopyable {
+  package var lastReceived: Instant = 0
+  package var lastSent: Instant = 0
+  /// The smaller of both offers; 0 is none.
+  package var idleTimeout: Nanoseconds = 0
+  /// What the user knows the connection by, if not by its own id: the id of the dial's first attempt. 0 is its own.
+  package var handle: UInt64 = 0
+  /// The largest packet number that the peer has told of, and its count of congestion marks.
+  package var highestAcknowledged: UInt64 = 0
+  package var highestCE: UInt64 = 0
+  package var retransmissions: UInt64 = 0
+  package var authenticationFailures: UInt64 = 0
+  /// What the peer has promised, and what it asked for.
+  package var peerMaximumAckDelay: Nanoseconds = .milliseconds(25)
+  package var peerAckRatio: UInt16 = 2
+  /// Something was taken for lost, or a probe timeout has passed with data outstanding.
+  package var hasLost = false
+  package var aead = AEAD.chacha20Poly1305
+  /// What is agreed: the application protocol, by its place in this side's configuration from 1 on, and the features that both have.
+  package var applicationProtocol: UInt8 = 0
+  package var features: UInt8 = 0
+
+  package init() {}
+
+  @inline(__always)
+  package var idleDeadline: Instant { idleTimeout == 0 ? .never : lastReceived + idleTimeout }
+
+  /// A PING leaves half an idle timeout after what was sent last, at the latest: should it be lost, there is time to send it again
+  /// (`Flow.probeDeadline`).
+  @inline(__always)
+  package func keepAliveDeadline(_ interval: Nanoseconds) -> Instant {
+    if interval == 0 { return .never }
+    return lastSent + (idleTimeout == 0 ? interval : min(interval, idleTimeout / 2))
+  }
+
+  /// RFC 9001, 6.6: the integrity limits of both AEADs, over the connection.
+  package var isKeyExhausted: Bool { authenticationFailures > (aead == .aes256GCM ? 1 << 52 : 1 << 36) }
+}

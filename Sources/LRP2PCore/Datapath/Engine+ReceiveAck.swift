@@ -1,0 +1,40 @@
+// Step 3 of the way in, ACKs: what has reached the peer, and what has not.
+
+extension Engine {
+  /// - Parameter bytes: those that `block` was read from.
+  mutating func receiveAck<H: Handler>(
+    _ block: AckBlock, lastInOrder: UInt32, window: UInt32, _ bytes: RawSpan, _ slot: Slot, _ handler: inout H
+  ) {
+    // 0 also stands for "none yet".
+    guard block.largestPacketNumber == 0 || block.largestPacketNumber < peers.rows[slot].sendPacketNumber else {
+      counters.acksOfUnsent &+= 1
+      end(slot, .protocolViolation, &handler)
+      return
+    }
+    // An older one may come late; what was given or taken back since holds.
+    let highest = peers.flows[slot].lasting.highestAcknowledged
+    let isNewest = block.largestPacketNumber > highest
+    if isNewest, (lastInOrder &+ window).precedes(peers.flows[slot].send.edge) { counters.windowsShrunk &+= 1 }
+    let outcome: SendWindow.Outcome
+    do throws(SendWindow.Violation) {
+      outcome = try peers.flows[slot].send.acknowledge(
+        lastInOrder: lastInOrder, window: window, block: block, bytes,
+        lossDelay: peers.flows[slot].lossDelay, tellsNewest: true, isNewest: isNewest,
+        isOvertaken: block.largestPacketNumber < highest, now: now)
+    } catch {
+      counters.acksOfUnsent &+= 1
+      end(slot, .protocolViolation, &handler)
+      return
+    }
+    peers.flows[slot].acknowledged(outcome, block, next: peers.rows[slot].sendPacketNumber, now: now)
+    reportAcknowledged(slot, &handler)
+    endIfFinished(slot, &handler)
+  }
+
+  mutating func reportAcknowledged<H: Handler>(_ slot: Slot, _ handler: inout H) {
+    let offset = peers.flows[slot].send.acknowledgedOffset
+    guard offset > peers.flows[slot].reportedOffset else { return }
+    peers.flows[slot].reportedOffset = offset
+    handler.acknowledged(peer(slot), upTo: offset, engine: &self)
+  }
+}

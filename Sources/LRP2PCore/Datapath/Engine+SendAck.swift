@@ -1,0 +1,75 @@
+// Step 2 of the way out, ACKs: along with a short data segment, or alone.
+
+extension Engine {
+  /// A short data segment takes an ACK along, if one is owed: who answers a request needs no datagram beside the answer. What is
+  /// sent again has one in any case, as that of the first time may have been lost with it. An ACK that tells of gaps goes alone,
+  /// with room for all of them.
+  @inline(__always)
+  func takesAck(_ segment: SendWindow.Segment, isAgain: Bool, _ slot: Slot) -> Bool {
+    segment.length + AckOption.longest <= peers.flows[slot].capacity && !peers.rows[slot].isOriginal
+      && (peers.flows[slot].ack.goesAlong(now: now) || (isAgain && peers.flows[slot].ack.hasLargest))
+      && !peers.flows[slot].receive.hasEarly
+  }
+
+  /// - Returns: the packet number; `nil` when there is no room.
+  mutating func sendWithAck<H: Handler>(
+    _ segment: SendWindow.Segment, flags: UInt8, _ slot: Slot, into batch: inout DatagramBatch, _ handler: inout H
+  ) -> UInt64? {
+    tuneReceiveWindow(slot)
+    let header = peers.flows[slot].ack.header(now: now)
+    let packets = peers.flows[slot].replay.runs(downFrom: header.largestPacketNumber)
+    let ack = AckOption { peers.flows[slot].receive.writeRuns(header: header, packets: packets, into: &$0) }
+    let head = Segment.dataLength + ack.length
+    guard let datagram = place(head + segment.length, slot, into: &batch) else { return nil }
+    var bytes = batch.arena.mutableBytes(datagram.segment, head + segment.length)
+    Segment.writeData(flags: flags, sequence: segment.number, into: &bytes)
+    ack.write(
+      lastInOrder: peers.flows[slot].receive.next &- 1, window: peers.flows[slot].receive.advertise(pool), into: &bytes)
+    didSendAck(slot)
+    if segment.length > 0 {
+      var payload = bytes._mutatingExtracting(head..<bytes.byteCount)
+      handler.fill(peer(slot), offset: segment.offset, into: &payload)
+    }
+    return datagram.packetNumber
+  }
+
+  mutating func tuneReceiveWindow(_ slot: Slot) {
+    let roundTrip = peers.flows[slot].roundTrip.smoothed
+    peers.flows[slot].receive.tune(roundTrip: roundTrip == 0 ? .milliseconds(100) : roundTrip, now: now)
+  }
+
+  @inline(__always)
+  mutating func sendAck(_ slot: Slot, into batch: inout DatagramBatch) -> Bool {
+    if peers.rows[slot].isOriginal { return sendOriginalAcks(slot, into: &batch) }
+    guard peers.flows[slot].ack.isDue(now: now) || peers.flows[slot].owesFirstAck else { return true }
+    return sendAckAlone(slot, into: &batch)
+  }
+
+  mutating func sendAckAlone(_ slot: Slot, into batch: inout DatagramBatch) -> Bool {
+    let overhead = Datagram.headerLength + Segment.ackLength + Datagram.tagLength
+    // Nothing tells that an ACK was too long for the path, so none is longer than what every path carries.
+    let bound = PathMTU.base
+    // Written at the end of what is used, then placed: an ACK is as long as what it tells.
+    guard let space = batch.room(bound, for: peers.rows[slot].address, group: peers.rows[slot].messageGroup) else {
+      return false
+    }
+    let header = peers.flows[slot].ack.header(now: now)
+    tuneReceiveWindow(slot)
+    var block = batch.arena.mutableBytes(space + Datagram.headerLength + Segment.ackLength, bound - overhead)
+    let packets = peers.flows[slot].replay.runs(downFrom: header.largestPacketNumber)
+    let blockLength = peers.flows[slot].receive.writeRuns(header: header, packets: packets, into: &block)
+    guard let datagram = place(Segment.ackLength + blockLength, slot, into: &batch) else { return false }
+    precondition(datagram.segment == space + Datagram.headerLength, "an ACK stands where it was written")
+    var bytes = batch.arena.mutableBytes(datagram.segment, Segment.ackLength)
+    Segment.writeAck(
+      flags: 0, lastInOrder: peers.flows[slot].receive.next &- 1, window: peers.flows[slot].receive.advertise(pool),
+      into: &bytes)
+    didSendAck(slot)
+    return true
+  }
+
+  mutating func didSendAck(_ slot: Slot) {
+    peers.flows[slot].ack.acknowledged(now: now)
+    peers.flows[slot].owesFirstAck = false
+  }
+}

@@ -1,0 +1,52 @@
+// The bulk of what leaves: new data of one connection in whole segments, as many as stand side by side in a message. What each
+// of them would ask on its way through `sendData` is asked once for all.
+
+extension Engine {
+  /// Places new segments of full length up to the message's end, or `end`; whatever else may be due is left to `sendData`.
+  /// - Returns: whether there was one.
+  mutating func sendRun<H: Handler>(
+    _ slot: Slot, upTo end: Int, into batch: inout DatagramBatch, _ handler: inout H
+  ) -> Bool {
+    let allowed = peers.flows[slot].wholeSegments(now: now)
+    guard allowed > 1, !peers.rows[slot].isOriginal, batch.used < end else { return false }
+    let capacity = peers.flows[slot].capacity
+    let length = Datagram.headerLength + Segment.dataLength + capacity + Datagram.tagLength
+    var packetNumber = peers.rows[slot].sendPacketNumber
+    guard peers.flows[slot].epochs.epoch(of: packetNumber) == peers.flows[slot].epochs.sending else { return false }
+    let most = min(
+      allowed, (end - batch.used + length - 1) / length, outbound.room,
+      Int(min(peers.flows[slot].epochs.others(behind: packetNumber), 1023)) + 1)
+    guard most > 1,
+      let (place, count) = batch.place(
+        length, upTo: most, for: peers.rows[slot].address, group: peers.rows[slot].messageGroup)
+    else { return false }
+    let peer = peer(slot)
+    let id = peers.rows[slot].remoteID
+    var number = peers.flows[slot].send.next
+    var offset = peers.flows[slot].send.nextOffset
+    peers.flows[slot].sent(whole: count, packetNumber: packetNumber, bytes: length, now: now)
+    peers.rows[slot].sendPacketNumber += UInt64(count)
+    counters.datagramsSent &+= UInt64(count)
+    counters.bytesSent &+= UInt64(count * length)
+    var job = AEADJob()
+    job.offset = place
+    job.length = length
+    job.key = PeerTable.sealingRow(slot)
+    for _ in 0..<count {
+      job.packetNumber = packetNumber
+      outbound.append(job)
+      var bytes = batch.arena.mutableBytes(job.offset, length - Datagram.tagLength)
+      bytes.setBigEndian64(0, id)
+      bytes.setBigEndian64(8, packetNumber)
+      var segment = bytes._mutatingExtracting(Datagram.headerLength..<bytes.byteCount)
+      Segment.writeData(flags: 0, sequence: number, into: &segment)
+      var payload = segment._mutatingExtracting(Segment.dataLength..<segment.byteCount)
+      handler.fill(peer, offset: offset, into: &payload)
+      job.offset += length
+      packetNumber += 1
+      number &+= 1
+      offset += UInt64(capacity)
+    }
+    return true
+  }
+}

@@ -1,0 +1,149 @@
+// What a program may ask of the engine, from any callback or between turns. It only marks peers ready: the next `transmit` does it.
+
+extension Engine {
+  /// Dials `address`. `Handler.connected` or `Handler.closed` follows; data may be offered at once.
+  ///
+  /// - Parameters:
+  ///   - pinned: the only key to accept; without it `Handler.accepts` judges.
+  ///   - versions: whether the other side may be, or has to be, the original peer.
+  ///   - payload: for the listener's program, which sees it together with this side's key and before it takes the connection
+  ///     (`Handler.accepts`): at most 512 bytes. The listener proves its key first, so nobody else can read it. The original peer is told
+  ///     nothing.
+  /// - Throws: `tooManyPeers` when connections have all of `maximumPeers` slots, `originalHasNoIdentity` for a pinned key
+  ///   together with `ProtocolVersions.original`, `payloadTooLong`.
+  public mutating func connect(
+    to address: Address, pinned: PublicKey? = nil, versions: ProtocolVersions = .version1, payload: [UInt8] = []
+  ) throws(EngineError) -> Peer {
+    guard pinned == nil || versions != .original else { throw .originalHasNoIdentity }
+    guard payload.count <= HandshakeParameters.longestPayload else { throw .payloadTooLong }
+    guard let slot = allocate(.dial, address: address) else { throw .tooManyPeers }
+    let id = peers.rows[slot].connectionID
+    peers.rows[slot].remoteID = id
+    startDialling(slot, pinned: pinned, versions: versions)
+    peers.handshakes[slot].payload = ProgramBytes(payload)
+    return Peer(connectionID: id)
+  }
+
+  // What these return tells whether the command was taken; only `done` has changed anything (`CommandResult`).
+
+  /// Says that the own stream is known up to `offset` bytes: `Handler.fill` may be asked for all of it until it is
+  /// acknowledged. An offset below an earlier one changes nothing; one behind the end that `finish` has set is refused with
+  /// `finished`.
+  @discardableResult
+  public mutating func offer(_ peer: Peer, upTo offset: UInt64) -> CommandResult {
+    guard let slot = awake(peer) else { return .ended }
+    if peers.flows[slot].send.finRequested {
+      return offset > peers.flows[slot].send.offered ? .finished : .done
+    }
+    peers.flows[slot].send.offer(upTo: offset)
+    makeReady(slot)
+    return .done
+  }
+
+  /// Has the last segment of what is offered ask for its ACK at once: `Handler.acknowledged` then comes a round trip after it has
+  /// left, and not up to a quarter of one (on short paths a quarter of a millisecond) later. What has left already is acknowledged
+  /// as it would be without, and what is offered before the end has left moves the end. Call it right after `offer`. The
+  /// original peer cannot be asked: `refused`.
+  @discardableResult
+  public mutating func flush(_ peer: Peer) -> CommandResult {
+    guard let slot = live(peer) else { return .ended }
+    guard !peers.rows[slot].isOriginal else { return .refused }
+    if !isResting(slot), peers.flows[slot].send.bytesWaiting > 0 { peers.flows[slot].isFlushed = true }
+    return .done
+  }
+
+  /// Ends the own direction behind what was offered. The peer's `Handler.finished` follows when it has everything. A second
+  /// time it answers `finished`.
+  @discardableResult
+  public mutating func finish(_ peer: Peer) -> CommandResult {
+    guard let slot = awake(peer) else { return .ended }
+    guard !peers.flows[slot].send.finRequested else { return .finished }
+    peers.flows[slot].send.finish()
+    makeReady(slot)
+    return .done
+  }
+
+  /// Ends the connection now, without waiting for what is under way, and gives up what its reader has not had. `Handler.closed`
+  /// follows with `local(code)`, and no other callback before it.
+  ///
+  /// - Parameters:
+  ///   - code: for the peer's program. Those from `CloseCode.firstOwn` on are the protocol's own: `refused`.
+  ///   - reason: for people, at most 1,000 bytes of UTF-8; the rest is cut off.
+  @discardableResult
+  public mutating func close(_ peer: Peer, code: UInt32, reason: String = "") -> CommandResult {
+    guard code < CloseCode.firstOwn else { return .refused }
+    return close(peer, anyCode: code, reason: reason)
+  }
+
+  /// The same for the library's own reasons.
+  @discardableResult
+  package mutating func close(_ peer: Peer, anyCode code: UInt32, reason: String = "") -> CommandResult {
+    guard let slot = readable(peer) else { return .ended }
+    close(slot, code: code, reason: reason)
+    return .done
+  }
+
+  /// Stops `Handler.received` for this peer: what arrives is kept, and the window closes when it is full. Should the connection
+  /// end meanwhile, what was acknowledged is kept, for `EngineConfiguration.unreadTimeout` at most, and `Handler.closed` waits
+  /// until it has been handed over.
+  @discardableResult
+  public mutating func pause(_ peer: Peer) -> CommandResult {
+    guard let slot = readable(peer), !isResting(slot) || wakes(slot) else { return .ended }
+    peers.flows[slot].receive.isPaused = true
+    return .done
+  }
+
+  /// Goes on after `pause`: what was kept is handed over within the turn.
+  @discardableResult
+  public mutating func resume(_ peer: Peer) -> CommandResult {
+    guard let slot = readable(peer) else { return .ended }
+    guard !isResting(slot), peers.flows[slot].receive.isPaused else { return .done }
+    peers.flows[slot].receive.isPaused = false
+    peers.rows[slot].isResumed = true
+    makeReady(slot)
+    return .done
+  }
+
+  /// Has `Handler.timerFired` called once, with `token`, at `deadline` or soon after.
+  public mutating func setTimer(at deadline: Instant, token: UInt64) { schedule.setTimer(at: deadline, token: token) }
+
+  /// Sends a PING; `Handler.pong` follows when the peer answers. It is not repeated when it or its answer is lost; a
+  /// second one before the first has left replaces it. The original peer answers none.
+  ///
+  /// - Parameter token: comes back with the answer: 1 … 65,535. 0 is `refused`.
+  @discardableResult
+  public mutating func ping(_ peer: Peer, token: UInt16) -> CommandResult {
+    guard token != 0 else { return .refused }
+    guard let slot = awake(peer) else { return .ended }
+    peers.flows[slot].pingToken = token
+    makeReady(slot)
+    return .done
+  }
+
+  /// Has a connection go on with another congestion controller; one with the original peer stays with CUBIC: `refused`.
+  @discardableResult
+  public mutating func setCongestion(_ peer: Peer, _ algorithm: CongestionAlgorithm) -> CommandResult {
+    guard let slot = awake(peer) else { return .ended }
+    guard !peers.rows[slot].isOriginal else { return .refused }
+    peers.flows[slot].exchangeCongestion(algorithm, now: now)
+    return .done
+  }
+
+  /// Tells a connection what an earlier one has learnt of the path to the same host: it starts at half of that rate, and if
+  /// the first round trip confirms it, goes on at all of it (draft-ietf-tsvwg-careful-resume). Has an effect only before
+  /// the first data has left, of the connection or behind a rest: call it right after `connect`, or from
+  /// `Handler.connected`. Later it is `refused`.
+  @discardableResult
+  public mutating func recall(_ peer: Peer, path: RememberedPath) -> CommandResult {
+    guard let slot = awake(peer) else { return .ended }
+    guard !peers.flows[slot].hasStarted else { return .refused }
+    peers.flows[slot].remembered = path
+    return .done
+  }
+
+  /// What this connection has learnt of its path, for `recall` on a later one; `nil` as long as that is nothing.
+  public func rememberedPath(of peer: Peer) -> RememberedPath? {
+    guard let slot = known(peer) else { return nil }
+    return isResting(slot) ? peers.resting[slot].learnt : peers.flows[slot].learnt
+  }
+}

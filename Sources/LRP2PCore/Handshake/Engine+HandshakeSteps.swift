@@ -1,0 +1,73 @@
+// What the three messages have in common.
+
+extension Engine {
+  /// This side of a handshake, under a new ephemeral key. The caller wipes it.
+  mutating func newNoise(initiator: Bool) -> NoiseHandshake {
+    hasHandledSecrets = true
+    var ephemeral = suite.randomKey()
+    defer { ephemeral.wipe() }
+    return NoiseHandshake(initiator: initiator, staticPublic: publicKey, ephemeralSecret: ephemeral, suite: suite)
+  }
+
+  /// Writes parameters to the start of `scratch`.
+  mutating func writePayload(
+    _ parameters: HandshakeParameters, paddedTo: Int = 0, protocols: RawSpan = RawSpan(), payload: RawSpan = RawSpan()
+  ) -> Int {
+    var bytes = scratch.mutableBytes(0, max(HandshakeParameters.bound, paddedTo))
+    return parameters.write(into: &bytes, paddedTo: paddedTo, protocols: protocols, payload: payload)
+  }
+
+  mutating func write(
+    _ parameters: HandshakeParameters, _ slot: Slot, id: UInt64, kind: HandshakeKind?, paddedTo: Int = 0
+  ) -> Bool {
+    let length = writePayload(parameters, paddedTo: paddedTo)
+    return writeMessage(slot, payloadLength: length, id: id, kind: kind)
+  }
+
+  /// Writes the next handshake message into the row's datagram, around the payload at the start of `scratch`; `false`
+  /// when the key agreement gives zero.
+  mutating func writeMessage(_ slot: Slot, payloadLength: Int, id: UInt64, kind: HandshakeKind?) -> Bool {
+    let suite = self.suite
+    hasHandledSecrets = true
+    return peers.handshakes[slot].write(scratch, payloadLength, id: id, kind: kind, secrets: secrets, suite: suite)
+  }
+
+  /// Reads a handshake message; its payload stands at the start of `scratch`.
+  mutating func readPayload(_ message: RawSpan, with noise: inout NoiseHandshake) -> Int? {
+    let suite = self.suite
+    hasHandledSecrets = true
+    var payload = scratch.mutableBytes(0, scratch.byteCount)
+    return noise.read(message, payload: &payload, suite: suite)
+  }
+
+  /// Takes over what the peer has said of itself.
+  mutating func agree(_ parameters: HandshakeParameters, _ slot: Slot) {
+    peers.flows[slot].agree(parameters, configuration: configuration)
+    peers.rows[slot].takesMerged = parameters.takesMerged
+  }
+
+  /// The handshake's own round trip is the first sample, so that the first flight is already paced and probed.
+  mutating func sampleHandshake(_ slot: Slot) {
+    let sent = peers.handshakes[slot].sentAt
+    guard now > sent else { return }
+    peers.flows[slot].roundTrip.update(sample: now - sent, acknowledgementDelay: 0)
+  }
+
+  mutating func agreeKeys(_ slot: Slot, _ aead: AEAD) {
+    let isInitiator = !peers.rows[slot].isIncoming
+    var secrets = peers.handshakes[slot].noise.split(suite: suite)
+    let hash = peers.handshakes[slot].noise.handshakeHash
+    var forth = TrafficKeys.derive(
+      noiseKey: secrets.initiatorToResponder, aead: aead, initiatorToResponder: true, handshakeHash: hash, suite: suite)
+    var back = TrafficKeys.derive(
+      noiseKey: secrets.responderToInitiator, aead: aead, initiatorToResponder: false, handshakeHash: hash,
+      suite: suite)
+    secrets.initiatorToResponder.wipe()
+    secrets.responderToInitiator.wipe()
+    peers.keys[PeerTable.sealingRow(slot)] = isInitiator ? forth : back
+    peers.keys[PeerTable.openingRow(slot)] = isInitiator ? back : forth
+    forth.bytes.wipe()
+    back.bytes.wipe()
+    peers.handshakes[slot].noise.wipe()
+  }
+}

@@ -1,0 +1,200 @@
+// Message 1 of the Noise XX handshake, on both sides, and what becomes of a stranger's. A message that fails changes nothing but a
+// counter.
+
+extension Engine {
+  private static var headerLength: Int { Datagram.message1HeaderLength }
+
+  /// A new dial; `transmit` sends its message 1.
+  mutating func startDialling(_ slot: Slot, pinned: PublicKey?, versions: ProtocolVersions) {
+    counters.handshakesStarted &+= 1
+    writeMessage1(
+      slot, pinned: pinned, versions: versions, token: (randomWord(), randomWord()),
+      cookie: rememberedCookies[peers.rows[slot].address], length: min(configuration.maximumDatagram, 1400))
+    sendMessage1(slot)
+  }
+
+  /// - Parameter length: of the datagram; what parameters do not need is padding.
+  mutating func writeMessage1(
+    _ slot: Slot, pinned: PublicKey?, versions: ProtocolVersions, token: (UInt64, UInt64), cookie: ShownCookie?,
+    length: Int
+  ) {
+    var noise = newNoise(initiator: true)
+    // Who dials between two turns knows no time; the next `transmit` does.
+    peers.handshakes.insert(HandshakeRow(noise: noise, byteCount: length, started: .never), at: slot)
+    noise.wipe()
+    peers.handshakes[slot].pinned = pinned
+    peers.handshakes[slot].versions = versions
+    peers.handshakes[slot].token = token
+    peers.remoteKeys[slot] = pinned ?? PublicKey()
+
+    let written: Bool
+    if versions == .original {
+      written = writeMessage(slot, payloadLength: 0, id: peers.rows[slot].connectionID, kind: nil)
+    } else {
+      var parameters = ownParameters(slot)
+      parameters.isPublic = true
+      for aead in configuration.aeads where suite.supports(aead) { parameters.offer(aead) }
+      parameters.attemptToken = token
+      parameters.hasAttemptToken = true
+      parameters.cookie = cookie
+      written = write(
+        parameters, slot, id: peers.rows[slot].connectionID, kind: nil,
+        paddedTo: length - Self.headerLength - NoiseHandshake.message1Overhead)
+    }
+    precondition(written, "message 1 needs no key agreement")
+  }
+
+  /// What comes for none of our ids: message 1, or a handshake message of the original.
+  mutating func receiveHandshake<H: Handler>(
+    _ datagram: RawSpan, id: UInt64, from address: Address, _ handler: inout H
+  ) {
+    guard ids.isSteeredHere(id) else {
+      counters.misdirected &+= 1
+      return
+    }
+    if Datagram.handshakeKind(datagram) == .reset {
+      receiveReset(datagram, id: id, from: address, &handler)
+      return
+    }
+    let hash = peers.initiators.hash(id, address)
+    if let slot = peers.initiators.find(hash, peers.rows, id: id, address: address) {
+      if HandshakeParameters.isMessage1(datagram) || (peers.rows[slot].isOriginal && datagram.byteCount == 40) {
+        repeatMessage2(datagram, slot)
+      } else if peers.rows[slot].isOriginal {
+        receiveOriginalMessage3(datagram, slot, &handler)
+      } else {
+        counters.unknownConnection &+= 1
+      }
+    } else if configuration.acceptsConnections, HandshakeParameters.isMessage1(datagram) {
+      guard let proof = admitsMessage1(datagram, id: id, from: address) else { return }
+      receiveMessage1(datagram, id: id, hash: hash, from: address, proof)
+    } else if configuration.acceptsConnections, configuration.acceptsOriginal, OriginalPeer.isMessage1(datagram) {
+      receiveOriginalMessage1(datagram, id: id, hash: hash, from: address)
+    } else {
+      counters.unknownConnection &+= 1
+      oweReset(datagram, id: id, to: address)
+    }
+  }
+
+  /// A new incoming connection: answers with message 2, which is shorter than a third of message 1.
+  private mutating func receiveMessage1(
+    _ datagram: RawSpan, id: UInt64, hash: UInt64, from address: Address, _ proof: AddressProof
+  ) {
+    let message = datagram.extracting(Self.headerLength..<datagram.byteCount)
+    guard let (parameters, aead) = judgeMessage1(message, of: datagram, from: address) else { return }
+    var attemptHash: UInt64 = 0
+    if parameters.hasAttemptToken {
+      attemptHash = self.attemptHash(parameters.attemptToken, address)
+      switch roomForAttempt(parameters.attemptToken, attemptHash, from: address, isProved: proof != .none) {
+      case .kept: break
+      case .unlinked: attemptHash = 0
+      case .none: return
+      }
+    }
+    var noise = newNoise(initiator: false)
+    defer { noise.wipe() }
+    guard readPayload(message, with: &noise) != nil else {
+      counters.handshakesMalformed &+= 1
+      return
+    }
+    guard let slot = admit(noise, message, id: id, hash: hash, from: address, isProved: proof != .none) else { return }
+    peers.handshakes[slot].receivesNow = proof == .recent
+    if attemptHash != 0 {
+      peers.handshakes[slot].token = parameters.attemptToken
+      peers.handshakes[slot].attemptHash = attemptHash
+      peers.attempts.insert(attemptHash, slot: slot)
+    }
+    agree(parameters, slot)
+    peers.flows[slot].lasting.aead = aead
+    writeMessage2(slot, aead)
+  }
+
+  /// The payload is in the clear: whatever speaks against the message is found before any cryptography.
+  private mutating func judgeMessage1(
+    _ message: RawSpan, of datagram: RawSpan, from address: Address
+  ) -> (HandshakeParameters, AEAD)? {
+    let payload = message.extracting(NoiseHandshake.message1Overhead..<message.byteCount)
+    guard let parameters = try? HandshakeParameters.parse(payload, of: .first) else {
+      counters.handshakesMalformed &+= 1
+      return nil
+    }
+    guard parameters.offersVersion1 else {
+      counters.handshakesIncompatible &+= 1
+      tellVersions(datagram, to: address)
+      return nil
+    }
+    guard parameters.unknownCritical == nil, let aead = choose(parameters) else {
+      counters.handshakesIncompatible &+= 1
+      return nil
+    }
+    return (parameters, aead)
+  }
+
+  private mutating func writeMessage2(_ slot: Slot, _ aead: AEAD) {
+    var parameters = ownParameters(slot)
+    parameters.offer(aead)
+    parameters.cookie = ShownCookie(lastingCookie(for: peers.rows[slot].address))
+    parameters.resetToken = ownResetToken(slot)
+    let names = protocolNames.bytes
+    let length = unsafe writePayload(parameters, protocols: names.span.bytes)
+    answer(slot, payloadLength: length, kind: .noise)
+  }
+
+  /// Takes a slot for a connection whose message 1 was read; `nil` when there is none.
+  mutating func admit(
+    _ noise: NoiseHandshake, _ message: RawSpan, id: UInt64, hash: UInt64, from address: Address, isProved: Bool
+  ) -> Slot? {
+    while peers.halfOpenCount >= configuration.maximumHalfOpen, evictHalfOpen(for: isProved) {}
+    guard peers.halfOpenCount < configuration.maximumHalfOpen,
+      let slot = allocate(.message1, address: address, isProved: isProved)
+    else {
+      counters.handshakesOverPeerLimit &+= 1
+      return nil
+    }
+    counters.handshakesStarted &+= 1
+    peers.rows[slot].remoteID = id
+    peers.rows[slot].isIncoming = true
+    peers.handshakes.insert(HandshakeRow(noise: noise, byteCount: 512, started: now), at: slot)
+    peers.handshakes[slot].answeredKey = PublicKey(bytes: message.extracting(0..<32))
+    peers.initiators.insert(hash, slot: slot)
+    peers.enlist(slot, isProved: isProved)
+    return slot
+  }
+
+  /// Writes message 2 around the payload in `scratch`; frees the slot when the initiator's key is of low order.
+  mutating func answer(_ slot: Slot, payloadLength: Int, kind: HandshakeKind?) {
+    guard writeMessage(slot, payloadLength: payloadLength, id: peers.rows[slot].remoteID, kind: kind) else {
+      counters.authenticationFailures &+= 1
+      move(slot, .refused)
+      free(slot)
+      return
+    }
+    counters.datagramsAccepted &+= 1
+    peers.handshakes[slot].sentAt = now
+    peers.handshakes[slot].nextAttempt = now + configuration.handshakeTimeout
+    peers.rows[slot].owesHandshake = true
+    makeReady(slot)
+    arm(slot)
+  }
+
+  /// Message 2 went missing: the same message 1 has come again, and pays for the same answer.
+  private mutating func repeatMessage2(_ datagram: RawSpan, _ slot: Slot) {
+    let isSame =
+      peers.rows[slot].phase == .halfOpen
+      && PublicKey(bytes: datagram.extracting(8..<40)) == peers.handshakes[slot].answeredKey
+    // Which of them message 3 answers cannot be told.
+    if isSame { peers.handshakes[slot].sentAt = .never }
+    answerAgain(slot, if: isSame)
+  }
+
+  /// What was answered last has come again, if it is the same.
+  mutating func answerAgain(_ slot: Slot, if isSame: Bool) {
+    guard isSame else {
+      counters.handshakesOutOfPlace &+= 1
+      return
+    }
+    counters.datagramsAccepted &+= 1
+    peers.rows[slot].owesHandshake = true
+    makeReady(slot)
+  }
+}

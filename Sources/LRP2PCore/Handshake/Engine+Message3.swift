@@ -1,0 +1,88 @@
+// Message 3: the initiator shows who it is, and the responder decides.
+
+extension Engine {
+  /// A handshake message for an id that message 2 has told.
+  mutating func receiveMessage3<H: Handler>(
+    _ datagram: RawSpan, _ slot: Slot, from address: Address, _ handler: inout H
+  ) {
+    guard Datagram.handshakeKind(datagram) == .noise, !peers.rows[slot].isOriginal else {
+      counters.handshakesOutOfPlace &+= 1
+      return
+    }
+    let message = datagram.extracting(Datagram.handshakeHeaderLength..<datagram.byteCount)
+    if peers.handshakes[slot].isTurnedAway {
+      repeatRefusal(message, slot, from: address)
+      return
+    }
+    var noise = peers.handshakes[slot].noise
+    defer { noise.wipe() }
+    guard let length = readPayload(message, with: &noise) else {
+      counters.authenticationFailures &+= 1
+      return
+    }
+    let key = noise.remoteStatic
+    defer { wipeScratch(length) }
+    guard let parameters = try? HandshakeParameters.parse(scratch.bytes(0, length), of: .third) else {
+      counters.handshakesMalformed &+= 1
+      refuse(slot)
+      return
+    }
+    let applicationProtocol = agreedProtocol(parameters)
+    if let refusal = refusal(of: parameters, applicationProtocol, key, slot, &handler) {
+      turnAway(slot, noise, message, refusal.code, refusal.text)
+      return
+    }
+    peers.handshakes[slot].noise = noise
+    peers.remoteKeys[slot] = key
+    agree(parameters, slot)
+    peers.flows[slot].lasting.applicationProtocol = UInt8(applicationProtocol ?? 0)
+    sampleHandshake(slot)
+    beginAccepted(slot, parameters.resetToken, &handler)
+    // It has got another address since message 1, and is asked there.
+    if address != peers.rows[slot].address, peers.rows[slot].phase == .established {
+      beginValidation(slot, of: address, bytes: datagram.byteCount)
+    }
+  }
+
+  /// What speaks against an initiator that has shown who it is; `nil` when it is taken.
+  private mutating func refusal<H: Handler>(
+    of parameters: HandshakeParameters, _ applicationProtocol: Int?, _ key: PublicKey, _ slot: Slot, _ handler: inout H
+  ) -> (code: UInt32, text: String)? {
+    if let unknown = parameters.unknownCritical {
+      counters.handshakesIncompatible &+= 1
+      return (CloseCode.unknownCritical, unknown.text)
+    }
+    guard parameters.offersVersion1 else {
+      counters.handshakesIncompatible &+= 1
+      return (CloseCode.noCommonProtocol, "no common version")
+    }
+    guard applicationProtocol != nil else {
+      counters.handshakesIncompatible &+= 1
+      return (CloseCode.noCommonProtocol, "no common protocol")
+    }
+    guard isWithinLimits(key, peers.rows[slot].address) else {
+      return (CloseCode.resources, "too many connections")
+    }
+    let payload = parameters.payload
+    guard
+      handler.accepts(
+        key: key, from: peers.rows[slot].address, payload: scratch.bytes(payload.lowerBound, payload.count))
+    else {
+      counters.keysRefused &+= 1
+      return (CloseCode.keyRefused, "key refused")
+    }
+    return nil
+  }
+
+  /// The initiator is wanted: the connection begins.
+  private mutating func beginAccepted<H: Handler>(_ slot: Slot, _ token: ResetToken?, _ handler: inout H) {
+    agreeKeys(slot, peers.flows[slot].lasting.aead)
+    peers.handshakes[slot].nextAttempt = .never
+    peers.flows[slot].owesFirstAck = true
+    if peers.handshakes[slot].held > 0 { listener.held.isReady = true }
+    dropOtherAttempts(of: slot)
+    peers.dropHandshakeRow(slot)
+    peers.keep(token, slot)
+    begin(slot, .message3, &handler)
+  }
+}

@@ -1,0 +1,168 @@
+// The clock: due timers of the user and of peers, and what each phase of a connection waits for (`Schedule`).
+
+extension Engine {
+  /// Tells the time when nothing is due.
+  package mutating func pass(to now: Instant) { self.now = max(self.now, now) }
+
+  /// Calls what is due at `now`.
+  package mutating func expire<H: Handler>(now: Instant, handler: inout H) {
+    self.now = max(self.now, now)
+    while let token = schedule.popExpiredTimer(now: self.now) { handler.timerFired(token: token, engine: &self) }
+    while let slot = schedule.popExpiredFlow(now: self.now, &peers) {
+      guard peers.rows[slot].phase == .established else {
+        if peers.rows[slot].phase == .closing { markDirty(slot) }
+        continue
+      }
+      expireEstablished(slot, &handler)
+      markDirty(slot)
+    }
+    while let slot = schedule.popExpiredSlot(now: self.now, &peers) { expire(slot, &handler) }
+    settleDirty(&handler)
+  }
+
+  private mutating func expire<H: Handler>(_ slot: Slot, _ handler: inout H) {
+    switch peers.rows[slot].phase {
+    case .free, .superseded:
+      return
+    case .closing:
+      // CLOSE has not got out of the socket all this time.
+      if peers.flows[slot].ending.lingerDeadline <= now {
+        end(slot, .local(code: peers.flows[slot].ending.closeCode), &handler)
+      }
+    case .draining:
+      if expireDraining(slot, &handler) { return }
+    case .lingering:
+      if peers.flows[slot].ending.lingerDeadline <= now {
+        move(slot, .lingered)
+        free(slot)
+        return
+      }
+    case .halfOpen:
+      if peers.handshakes[slot].nextAttempt <= now {
+        if !peers.handshakes[slot].isTurnedAway { counters.handshakesFailed &+= 1 }
+        move(slot, .abandoned)
+        free(slot)
+        return
+      }
+    case .dialling:
+      // Only a dial's first attempt has a clock.
+      if peers.handshakes[slot].firstAttempt != 0 { return }
+      if peers.handshakes[slot].deadline(configuration.handshakeTimeout) <= now {
+        let reason = peers.handshakes[slot].doubt ?? .handshakeTimeout
+        // Or closed, and about to be told of that.
+        end(
+          slot, peers.flows[slot].ending.isClosedByUser ? .local(code: peers.flows[slot].ending.closeCode) : reason,
+          &handler)
+      } else if peers.handshakes[slot].nextAttempt <= now {
+        startNextAttempt(slot)
+      }
+    case .established:
+      // One that is awake sets this wheel anew when it rests; it is judged in case it has not been for long.
+      if !peers.flows.contains(slot), expireResting(slot, &handler) { return }
+    }
+    markDirty(slot)
+  }
+
+  private mutating func expireEstablished<H: Handler>(_ slot: Slot, _ handler: inout H) {
+    if peers.rows[slot].isOriginal {
+      guard expireOriginal(slot, &handler) else { return }
+    } else if peers.flows[slot].idleDeadline <= now {
+      end(slot, .idleTimeout, &handler)
+      return
+    }
+    // A responder that refuses our key is silent: without its first sealed datagram the handshake has failed.
+    if awaitsConfirmation(slot),
+      peers.handshakes[slot].deadline(configuration.handshakeTimeout) <= now
+    {
+      end(slot, .handshakeTimeout, &handler)
+      return
+    }
+    if peers.flows[slot].lossDeadline <= now {
+      let outcome = peers.flows[slot].send.loseSuspects(
+        lossDelay: peers.flows[slot].lossDelay, now: now)
+      peers.flows[slot].lossDeadline = outcome.lossTime
+      peers.flows[slot].lost(outcome, now: now)
+      peers.flows[slot].pace(now: now)
+    }
+    if peers.flows[slot].pacingDeadline <= now { peers.flows[slot].pacingDeadline = 0 }
+    if peers.flows[slot].epochs.previousDeadline <= now { peers.flows[slot].epochs.wipePrevious() }
+    expirePath(slot, &handler)
+    probeOrKeepAlive(slot)
+  }
+
+  // Not generic, as `settle` is not.
+  private mutating func probeOrKeepAlive(_ slot: Slot) {
+    if peers.flows[slot].probeDeadline(handshakeTimeout: configuration.handshakeTimeout) <= now { probe(slot) }
+    if peers.flows[slot].keepAliveDeadline(configuration.keepAlive) <= now {
+      peers.flows[slot].owesPing = true
+      peers.flows[slot].shrinkInSilence(to: &pool)
+      pool.trim()
+    }
+  }
+
+  /// RFC 9002, 6.2.4: probes that ask for an answer at once. Nothing is taken for lost by silence alone.
+  private mutating func probe(_ slot: Slot) {
+    counters.probeTimeouts &+= 1
+    let probes = peers.flows[slot].beginProbe()
+    if peers.flows[slot].send.packetsInFlight > 0 {
+      peers.flows[slot].probesOwed = probes
+      // RFC 9002, 7.6: silence for three probe timeouts is persistent congestion.
+      if peers.flows[slot].ptoCount == 3 { peers.flows[slot].congestion.persistentCongestion(now: now) }
+      // Or a black hole, at each further one too: the search may have found the path longer in between.
+      if peers.flows[slot].ptoCount >= 3, peers.flows[slot].mtu.fallBack() { peers.flows[slot].pathSizeChanged() }
+    } else {
+      peers.flows[slot].owesPing = true
+    }
+    // The responder has no other way to learn that message 3 is missing.
+    if awaitsConfirmation(slot) { peers.rows[slot].owesHandshake = true }
+  }
+
+  /// The earliest thing that a peer waits for.
+  private func deadline(of slot: Slot) -> Instant {
+    switch peers.rows[slot].phase {
+    case .free, .superseded:
+      return .never
+    case .closing, .draining, .lingering:
+      return peers.flows[slot].ending.lingerDeadline
+    case .halfOpen:
+      return peers.handshakes[slot].nextAttempt
+    case .dialling:
+      if peers.handshakes[slot].firstAttempt != 0 { return .never }
+      return min(peers.handshakes[slot].nextAttempt, peers.handshakes[slot].deadline(configuration.handshakeTimeout))
+    case .established:
+      if !peers.flows.contains(slot) { return restingDeadline(slot) }
+      var deadline = peers.flows[slot].nextDeadline(
+        keepAlive: configuration.keepAlive, restAfter: configuration.restAfter,
+        handshakeTimeout: configuration.handshakeTimeout, now: now)
+      if peers.rows[slot].isOriginal { deadline = min(deadline, peers.originals[slot].repeatDeadline) }
+      guard awaitsConfirmation(slot) else { return deadline }
+      return min(deadline, peers.handshakes[slot].deadline(configuration.handshakeTimeout))
+    }
+  }
+
+  /// Sets the wheel if a deadline is earlier than what it is set to.
+  mutating func arm(_ slot: Slot) { schedule.arm(slot, at: deadline(of: slot), &peers) }
+}
+
+extension Flow {
+  /// The earliest deadline of an established peer.
+  @inline(__always)
+  package func nextDeadline(
+    keepAlive: Nanoseconds, restAfter: Nanoseconds, handshakeTimeout: Nanoseconds, now: Instant
+  ) -> Instant {
+    var earliest = min(idleDeadline, lossDeadline, epochs.previousDeadline)
+    // What has come already is `transmit`'s to do, which then sets the next one.
+    func consider(_ deadline: Instant) {
+      if deadline > now { earliest = min(earliest, deadline) }
+    }
+    consider(keepAliveDeadline(keepAlive))
+    consider(probeDeadline(handshakeTimeout: handshakeTimeout))
+    consider(ack.deadline)
+    consider(pacingDeadline)
+    consider(path.deadline)
+    consider(pathSwitch.deadline)
+    consider(mtu.deadline)
+    consider(restDeadline(after: restAfter))
+    return earliest
+  }
+}
