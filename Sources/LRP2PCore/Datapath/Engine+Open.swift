@@ -86,7 +86,8 @@ extension Engine {
   /// What a datagram tells by being authentic and new: its key is the peer's, its source may be, and the handshake is done.
   @inline(__always)
   private mutating func heard(_ job: AEADJob, _ slot: Slot, _ row: PeerRow, from source: Address) {
-    if job.key.isScratch {
+    // Under a key that is kept for a moment, and no connection's own yet.
+    if job.key.index < PeerTable.scratchRows {
       adoptKey(slot, epoch: peers.flows[slot].epochs.epoch(of: job.packetNumber), row: job.key)
     }
     if !row.isDirty { markDirty(slot) }

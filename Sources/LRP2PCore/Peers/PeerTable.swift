@@ -225,8 +225,3 @@ package struct PeerTable: ~Copyable {
     keys[row].aead = 0
   }
 }
-
-extension KeyRow {
-  /// Whether it holds a key for a moment, and no connection's own.
-  @inline(__always) package var isScratch: Bool { index < PeerTable.scratchRows }
-}
