@@ -2,7 +2,8 @@
 
 extension BBR {
   mutating func noteRecent(_ sample: Nanoseconds) {
-    if recentSamples == 8 {
+    // Half as many where a round trip has no more.
+    if recentSamples >= (inFlight(1) < 8 * segment ? 4 : 8) {
       recentMinimum = (recentMinimum.1, .max)
       recentSamples = 0
     }
@@ -46,8 +47,42 @@ extension BBR {
     shortTermInFlight = min(shortTermInFlight, inFlight(1))
   }
 
+  /// The window holds the sender back, less arrives than the path has carried, and no packet is as fast as some were: the round trip
+  /// may have become longer, and the window is too small for it. ProbeRTT, now, finds out.
+  mutating func checkLonger(_ ack: AckSample, _ rate: DeliveryRate.Sample) {
+    guard state == .cruise || state == .down, isQueued, rate.bytesPerSecond > 0, !rate.isApplicationLimited,
+      Double(rate.bytesPerSecond) < 0.9 * Double(maximumBandwidth), ack.isLimiting,
+      ack.bytesInFlight + ack.bytes + 2 * segment >= window, ack.now > probeDone + Self.leastBetweenProbes,
+      min(recentMinimum.0, recentMinimum.1) > minimumRoundTrip + 2 * ack.roundTrip.variation
+    else {
+      heldSince = .never
+      return
+    }
+    if heldSince == .never { heldSince = ack.now }
+    guard ack.now - heldSince > max(2 * ack.roundTrip.latest, Self.shortestHold) else { return }
+    heldSince = .never
+    probeStamp = ack.now - min(Self.probeInterval + 1, ack.now)
+  }
+
+  private static var leastBetweenProbes: Nanoseconds { .seconds(2) }
+  private static var shortestHold: Nanoseconds { .milliseconds(20) }
+
   /// A host that was busy, and not the path, explains what is over sooner.
   private static var shortestFall: Nanoseconds { .milliseconds(10) }
+
+  mutating func learnLossShare(_ rate: DeliveryRate.Sample) {
+    guard rate.lost + rate.delivered > 0 else { return }
+    lossShare += (Double(rate.lost) / Double(rate.lost + rate.delivered) - lossShare) / 16
+  }
+
+  /// What a flow of which the path holds few packets keeps of its pace: all up to a loss of 5 %, an eighth at 10 %. So many flows may
+  /// share the path that it has no room for four packets of each, or for one; nothing but the loss tells them. TCP's rate falls in a
+  /// like manner where so much is lost (RFC 5348, 3.1).
+  var crowdGain: Double {
+    guard lossShare > 0.05 else { return 1 }
+    let excess = lossShare / 0.05
+    return 1 / (excess * excess * excess)
+  }
 
   /// What is lost while the pace is that of the path, and nothing queues, is not lost by congestion. Where the path holds few packets of
   /// this flow, others may fill it.

@@ -67,6 +67,10 @@ package struct BBR: BitwiseCopyable {
   /// Since when the path has delivered less than half of what it did, with a queue, and the most that it has since then.
   var slowSince: Instant = .never
   var slowPeak: UInt64 = 0
+  /// Since when the window has held the sender back below what the path has carried.
+  var heldSince: Instant = .never
+  /// What is lost of what is sent, as a share, over some sixteen rounds.
+  var lossShare = 0.0
   /// What is lost of what the path can carry, as a share.
   var randomLoss = 0.0
   /// Rounds in turn without a loss.
@@ -202,9 +206,11 @@ package struct BBR: BitwiseCopyable {
       bandwidths.1 = max(bandwidths.1, rate.bytesPerSecond)
     }
     checkFall(ack, rate)
+    checkLonger(ack, rate)
     // Congestion signals: losses of a round count when they exceed the threshold.
     if isTooHigh(lost: rate.lost, inFlight: rate.inFlight) { lossInRound = true }
     if isLossRoundStart {
+      learnLossShare(rate)
       learnRandomLoss(rate)
       quietRounds = rate.lost == 0 ? quietRounds + 1 : 0
       if lossInRound, state != .startup, state != .refill, state != .up { lowerShortTerm() }
@@ -230,7 +236,14 @@ package struct BBR: BitwiseCopyable {
   }
 
   mutating func checkFull(_ rate: DeliveryRate.Sample) {
-    guard !isFullBandwidthReached, isRoundStart else { return }
+    guard !isFullBandwidthReached else { return }
+    // Nearly all of a flight is lost: what was sent is many times what the path holds, and as much must not follow.
+    if rate.lost > max(4 * rate.delivered, 16 * segment) {
+      isFullBandwidthReached = true
+      longTermInFlight = max(inFlight(1), latestInFlight)
+      return
+    }
+    guard isRoundStart else { return }
     // Two rounds in turn, as one may be chance while few packets are sent; or one of which a third was lost.
     if isLossRoundStart { lossyRounds = lossInRound && rate.lost > 6 * segment ? lossyRounds + 1 : 0 }
     if lossyRounds >= 2 || lossyRounds == 1 && rate.lost > rate.delivered / 2 && delivered > 2 * initialWindow {
@@ -391,7 +404,9 @@ package struct BBR: BitwiseCopyable {
     }
     // The least window in each round trip, which holds the sender back all the same: a pace below it would measure itself.
     if minimumRoundTrip != .max {
-      rate = max(rate, Self.clamp(Double(minimumWindow) * 1e9 / Double(max(minimumRoundTrip, 1))))
+      let least = Double(minimumWindow) * 1e9 / Double(max(minimumRoundTrip, 1))
+      rate = max(rate, Self.clamp(least))
+      if inFlight(1) < 2 * minimumWindow { rate = min(rate, Self.clamp(2 * least * crowdGain)) }
     }
     if isFullBandwidthReached || rate > pacingRate { pacingRate = max(rate, segment) }
   }
