@@ -47,7 +47,7 @@ extension Engine {
   @discardableResult
   public mutating func flush(_ peer: Peer) -> CommandResult {
     guard let slot = live(peer) else { return .ended }
-    guard !peers.rows[slot].isOriginal else { return .refused }
+    guard speaksVersion1(slot) else { return .refused }
     if !isResting(slot), peers.flows[slot].send.bytesWaiting > 0 { peers.flows[slot].isFlushed = true }
     return .done
   }
@@ -124,7 +124,7 @@ extension Engine {
   @discardableResult
   public mutating func setCongestion(_ peer: Peer, _ algorithm: CongestionAlgorithm) -> CommandResult {
     guard let slot = awake(peer) else { return .ended }
-    guard !peers.rows[slot].isOriginal else { return .refused }
+    guard speaksVersion1(slot) else { return .refused }
     peers.flows[slot].exchangeCongestion(algorithm, now: now)
     return .done
   }

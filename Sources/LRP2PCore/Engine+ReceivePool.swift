@@ -45,6 +45,6 @@ extension Engine {
   mutating func refuse(_ number: UInt32, _ slot: Slot) {
     counters.poolExhausted &+= 1
     pool.hasRefused = true
-    if !peers.rows[slot].isOriginal, peers.flows[slot].receive.refuse(number) { peers.flows[slot].ack.demand() }
+    if speaksVersion1(slot), peers.flows[slot].receive.refuse(number) { peers.flows[slot].ack.demand() }
   }
 }

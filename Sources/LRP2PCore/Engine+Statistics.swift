@@ -32,7 +32,7 @@ extension Engine {
       receiveWindowPackets: peers.flows[slot].receive.windowLeft,
       congestionMarksReceived: peers.flows[slot].ack.ce, duplicatesReceived: peers.flows[slot].ack.duplicates,
       authenticationFailures: peers.flows[slot].lasting.authenticationFailures, aead: peers.flows[slot].lasting.aead,
-      key: peers.remoteKeys[slot], version: peers.rows[slot].isOriginal ? 0 : 1)
+      key: peers.remoteKeys[slot], version: peers.rows[slot].version)
   }
 
   private func restingStatistics(_ slot: Slot) -> PeerStatistics {
@@ -54,7 +54,7 @@ extension Engine {
       congestionMarksReceived: ack.ce,
       duplicatesReceived: ack.duplicates, authenticationFailures: row.lasting.authenticationFailures,
       aead: row.lasting.aead,
-      key: peers.remoteKeys[slot], version: 1)
+      key: peers.remoteKeys[slot], version: peers.rows[slot].version)
   }
 
   /// What keeps a connection that its user may act on from sending more.

@@ -8,7 +8,7 @@ package struct Footprint: Equatable {
   package init(_ engine: borrowing Engine, slot: Slot) {
     let row = engine.peers.rows[slot]
     let flags = [
-      row.isReady, row.isDirty, row.isIncoming, row.isConfirmed, row.owesHandshake, row.isResumed, row.isOriginal,
+      row.isReady, row.isDirty, row.isIncoming, row.isConfirmed, row.owesHandshake, row.isResumed, row.version == 0,
       engine.peers.flows.contains(slot), engine.peers.handshakes.contains(slot), engine.readyCount > 0,
     ]
     words = [

@@ -12,7 +12,7 @@ extension Engine {
   mutating func end<H: Handler>(_ slot: Slot, _ reason: CloseReason, telling text: String = "", _ handler: inout H) {
     if isUnread(slot, reason) {
       drain(slot, reason)
-      if let code = reason.toldCode { owe(slot, close: code, text) }
+      if let code = toldCode(of: reason, slot) { owe(slot, close: code, text) }
       handler.draining(peer(slot), reason: reason, engine: &self)
       return
     }
@@ -28,7 +28,7 @@ extension Engine {
     if wasDialling { dropRetries(of: slot, but: slot) }
     move(slot, event)
     // One whose reader was late has told it before.
-    if let code = reason.toldCode, !peers.rows[slot].isOriginal, !peers.flows[slot].ending.drain.isOver {
+    if let code = toldCode(of: reason, slot), !peers.flows[slot].ending.drain.isOver {
       // Told to the peer like a close of our own.
       peers.flows[slot].ending.isClosedByUser = true
       owe(slot, close: code, text)
@@ -45,9 +45,13 @@ extension Engine {
 }
 
 extension Engine {
-  /// The peer is told of an end that it does not know of. The original knows no CLOSE.
+  /// The code that tells the peer of an end which it does not know of; `nil` of any other, and where the peer knows no CLOSE.
+  private func toldCode(of reason: CloseReason, _ slot: Slot) -> UInt32? {
+    speaksVersion1(slot) ? reason.toldCode : nil
+  }
+
+  /// The peer is told of an end that it does not know of.
   private mutating func owe(_ slot: Slot, close code: UInt32, _ text: String) {
-    guard !peers.rows[slot].isOriginal else { return }
     peers.flows[slot].ending.owesClose = true
     peers.flows[slot].ending.closeCode = code
     peers.flows[slot].ending.closeReason = text

@@ -19,8 +19,7 @@ extension Engine {
   /// Lets the connection rest if all is quiet. At once where many are awake and it has sent less than an initial window,
   /// so that a new congestion controller would know as much; else once it has been idle for a while.
   mutating func restIfQuiet(_ slot: Slot) {
-    guard peers.rows[slot].phase == .established, !peers.rows[slot].isReady, !peers.rows[slot].isResumed,
-      !peers.rows[slot].isOriginal
+    guard peers.rows[slot].phase == .established, !peers.rows[slot].isReady, !peers.rows[slot].isResumed
     else { return }
     let initialWindow = UInt64(configuration.initialWindow * configuration.maximumDatagram)
     let isCrowded =

@@ -3,7 +3,7 @@ extension Flow {
   @inline(__always)
   package var isQuiet: Bool {
     send.isQuiet && receive.isQuiet && ack.isQuiet && path.isQuiet && pathSwitch.isQuiet && mtu.isQuiet
-      && epochs.previous.aead == 0
+      && epochs.isQuiet
       && !(owesPing || awaitsPing || owesFirstAck || ending.isClosedByUser || ending.owesClose)
       && pongs.isEmpty && pingToken == 0 && probesOwed == 0 && reportedOffset == send.acknowledgedOffset
       // What an earlier connection has learnt is for the first data; what this one has is kept.

@@ -14,14 +14,14 @@ package struct PeerRow: BitwiseCopyable {
   package var isDirty = false
   /// The peer dialled us.
   package var isIncoming = false
-  /// A sealed datagram of the peer has opened: it has the keys.
+  /// A sealed datagram of the peer has opened: it has the keys. Version 0 has no confirmation, so it is never set there.
   package var isConfirmed = false
   /// The message in the handshake row is to be sent.
   package var owesHandshake = false
   /// The reader goes on: stored bytes are to be handed over.
   package var isResumed = false
-  /// It speaks version 0: see `Original/`.
-  package var isOriginal = false
+  /// The protocol's version that it speaks; what follows from 0 is in `Original/`.
+  package var version: UInt8 = 1
   /// Its datagrams may leave in one message with those of other connections to the same address.
   package var takesMerged = false
 

@@ -35,19 +35,14 @@ extension Engine {
     heard(job, slot, row, from: source)
     let plaintext = batch.arena.bytes(
       job.offset + Datagram.headerLength, job.length - Datagram.headerLength - Datagram.tagLength)
+    if receiveIfOriginal(plaintext, row, slot, &handler) { return }
     guard row.phase == .established else {
       counters.late &+= 1
-      if row.isOriginal {
-        receiveLateOriginal(plaintext, slot)
-      } else {
-        receiveLate(plaintext, slot, packetNumber: job.packetNumber)
-      }
+      receiveLate(plaintext, slot, packetNumber: job.packetNumber)
       return
     }
     counters.datagramsAccepted &+= 1
-    if row.isOriginal {
-      dispatchOriginal(plaintext, slot, &handler)
-    } else if let number = Segment.plainNumber(plaintext) {
+    if let number = Segment.plainNumber(plaintext) {
       receivePlain(number, plaintext, slot, packetNumber: job.packetNumber, ecn: arrival.ecn, &handler)
     } else {
       dispatch(plaintext, slot, packetNumber: job.packetNumber, ecn: arrival.ecn, from: source, &handler)
@@ -94,9 +89,6 @@ extension Engine {
     if source != row.address {
       receivedFromNewAddress(slot, from: source, bytes: job.length, packetNumber: job.packetNumber)
     }
-    if !row.isConfirmed {
-      peers.rows[slot].isConfirmed = true
-      peers.dropHandshake(slot)
-    }
+    if !row.isConfirmed { confirm(slot) }
   }
 }

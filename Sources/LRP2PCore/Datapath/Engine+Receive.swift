@@ -46,7 +46,7 @@ extension Engine {
     guard message.length - start >= Datagram.minimumLength else { return start }
     let id = batch.arena.bytes(message.offset + start, 8).bigEndian64(0)
     guard let slot = peers.slot(of: id), peers.rows[slot].phase == .established, peers.rows[slot].isConfirmed,
-      !peers.rows[slot].isOriginal, peers.flows.contains(slot)
+      peers.flows.contains(slot)
     else { return start }
     let row = PeerTable.openingRow(slot)
     guard peers.keys[row].aead != 0 else { return start }
@@ -93,7 +93,7 @@ extension Engine {
       job.length = length
       job.key = key
       job.packetNumber = packetNumber
-      job.authenticatesHeader = !peers.rows[slot].isOriginal
+      job.authenticatesHeader = peers.rows[slot].authenticatesHeader
       inbound.append(
         job,
         of: Arrival(

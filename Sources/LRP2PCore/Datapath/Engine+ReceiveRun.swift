@@ -11,7 +11,7 @@ extension Engine {
     let slot = arrival.slot
     let packetNumber = inbound.jobs[first].packetNumber
     guard peers.rows[slot].connectionID == arrival.connectionID, peers.rows[slot].phase == .established,
-      peers.rows[slot].isConfirmed, !peers.rows[slot].isOriginal, peers.flows.contains(slot),
+      peers.rows[slot].isConfirmed, peers.flows.contains(slot),
       peers.flows[slot].takesRun(from: packetNumber),
       peers.rows[slot].address == batch.messages[Int(arrival.message)].address
     else { return 0 }

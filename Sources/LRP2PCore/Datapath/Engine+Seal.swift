@@ -36,7 +36,7 @@ extension Engine {
     job.length = length
     job.key = PeerTable.sealingRow(slot)
     job.packetNumber = packetNumber
-    job.authenticatesHeader = !peers.rows[slot].isOriginal
+    job.authenticatesHeader = peers.rows[slot].authenticatesHeader
     outbound.append(job)
     counters.datagramsSent &+= 1
     counters.bytesSent &+= UInt64(length)

@@ -6,7 +6,7 @@ extension Engine {
   /// with room for all of them.
   @inline(__always)
   func takesAck(_ segment: SendWindow.Segment, isAgain: Bool, _ slot: Slot) -> Bool {
-    segment.length + AckOption.longest <= peers.flows[slot].capacity && !peers.rows[slot].isOriginal
+    segment.length + AckOption.longest <= peers.flows[slot].capacity
       && (peers.flows[slot].ack.goesAlong(now: now) || (isAgain && peers.flows[slot].ack.hasLargest))
       && !peers.flows[slot].receive.hasEarly
   }
@@ -40,12 +40,12 @@ extension Engine {
 
   @inline(__always)
   mutating func sendAck(_ slot: Slot, into batch: inout DatagramBatch) -> Bool {
-    if peers.rows[slot].isOriginal { return sendOriginalAcks(slot, into: &batch) }
     guard peers.flows[slot].ack.isDue(now: now) || peers.flows[slot].owesFirstAck else { return true }
     return sendAckAlone(slot, into: &batch)
   }
 
   mutating func sendAckAlone(_ slot: Slot, into batch: inout DatagramBatch) -> Bool {
+    guard speaksVersion1(slot) else { return sendOriginalAcks(slot, into: &batch) }
     let overhead = Datagram.headerLength + Segment.ackLength + Datagram.tagLength
     // Nothing tells that an ACK was too long for the path, so none is longer than what every path carries.
     let bound = PathMTU.base

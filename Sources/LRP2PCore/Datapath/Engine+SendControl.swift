@@ -2,7 +2,6 @@
 
 extension Engine {
   mutating func sendPings(_ slot: Slot, into batch: inout DatagramBatch) -> Bool {
-    if peers.rows[slot].isOriginal { return sendNudge(slot, into: &batch) }
     if peers.flows[slot].owesPing {
       guard sendControl(slot, Control.ping, token: 0, flags: SegmentFlag.ackNow, into: &batch) else { return false }
       peers.flows[slot].owesPing = false

@@ -3,7 +3,7 @@
 extension Engine {
   /// Bytes of data that a peer may send in its turn: a message, or less where many wait for theirs. Who may send a small
   /// window only, and has it acknowledged long before its next turn, would else get as much less than the others.
-  private var turnBytes: Int {
+  var turnBytes: Int {
     if schedule.ready.isEmpty { return Self.roundBytes }
     return max(Self.roundBytes / schedule.ready.count, Self.leastTurn * configuration.maximumDatagram)
   }
@@ -30,16 +30,12 @@ extension Engine {
         if isProbe { continue }
         return true
       }
-      if peers.rows[slot].isOriginal, !permitsOriginal(segment, slot, &handler) { return true }
       let isFlush = peers.flows[slot].isFlushed && peers.flows[slot].isLast(segment)
       guard let packetNumber = write(segment, isProbe: isProbe, isFlush: isFlush, slot, into: &batch, &handler) else {
         return false
       }
       if isFlush { peers.flows[slot].isFlushed = false }
-      let length = Datagram.headerLength + Segment.dataLength + segment.length + Datagram.tagLength
-      peers.flows[slot].sent(segment, packetNumber: packetNumber, bytes: length, now: now)
-      if segment.isRetransmission { counters.retransmissions &+= 1 }
-      if isProbe { peers.flows[slot].probesOwed -= 1 }
+      didSend(segment, packetNumber, isProbe: isProbe, slot)
       if isTurnOver(slot, first, end, &batch) { return false }
     }
   }
@@ -51,17 +47,32 @@ extension Engine {
     _ segment: SendWindow.Segment, isProbe: Bool, isFlush: Bool, _ slot: Slot, into batch: inout DatagramBatch,
     _ handler: inout H
   ) -> UInt64? {
-    var flags: UInt8 = 0
-    if peers.flows[slot].send.isFirst(segment.number) { flags |= SegmentFlag.syn }
-    if segment.isFin { flags |= SegmentFlag.fin }
-    if segment.isRetransmission { flags |= SegmentFlag.rto }
-    if isFlush || (isProbe && !peers.rows[slot].isOriginal) { flags |= SegmentFlag.ackNow }
+    let flags = flags(of: segment, slot) | (isFlush || isProbe ? SegmentFlag.ackNow : 0)
     if segment.length > peers.flows[slot].capacity {
       return sendPieces(segment, flags: flags, slot, into: &batch, &handler)
     }
     if takesAck(segment, isAgain: isProbe || segment.isRetransmission, slot) {
       return sendWithAck(segment, flags: flags, slot, into: &batch, &handler)
     }
+    return write(segment, flags: flags, slot, into: &batch, &handler)
+  }
+
+  /// What both versions say of a segment.
+  @inline(__always)
+  func flags(of segment: SendWindow.Segment, _ slot: Slot) -> UInt8 {
+    var flags: UInt8 = 0
+    if peers.flows[slot].send.isFirst(segment.number) { flags |= SegmentFlag.syn }
+    if segment.isFin { flags |= SegmentFlag.fin }
+    if segment.isRetransmission { flags |= SegmentFlag.rto }
+    return flags
+  }
+
+  /// Writes a segment as a datagram with nothing else.
+  /// - Returns: its packet number; `nil` when there is no room.
+  @inline(__always)
+  mutating func write<H: Handler>(
+    _ segment: SendWindow.Segment, flags: UInt8, _ slot: Slot, into batch: inout DatagramBatch, _ handler: inout H
+  ) -> UInt64? {
     guard let datagram = place(Segment.dataLength + segment.length, slot, into: &batch) else { return nil }
     var bytes = batch.arena.mutableBytes(datagram.segment, Segment.dataLength + segment.length)
     Segment.writeData(flags: flags, sequence: segment.number, into: &bytes)
@@ -70,6 +81,15 @@ extension Engine {
       handler.fill(peer(slot), offset: segment.offset, into: &payload)
     }
     return datagram.packetNumber
+  }
+
+  /// A segment has been placed.
+  @inline(__always)
+  mutating func didSend(_ segment: SendWindow.Segment, _ packetNumber: UInt64, isProbe: Bool, _ slot: Slot) {
+    let length = Datagram.headerLength + Segment.dataLength + segment.length + Datagram.tagLength
+    peers.flows[slot].sent(segment, packetNumber: packetNumber, bytes: length, now: now)
+    if segment.isRetransmission { counters.retransmissions &+= 1 }
+    if isProbe { peers.flows[slot].probesOwed -= 1 }
   }
 
   /// A message each turn, so that every ready peer has its share of a batch. Who is left with the end of what it has, less than a

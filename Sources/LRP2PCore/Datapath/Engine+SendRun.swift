@@ -8,7 +8,7 @@ extension Engine {
     _ slot: Slot, upTo end: Int, into batch: inout DatagramBatch, _ handler: inout H
   ) -> Bool {
     let allowed = peers.flows[slot].wholeSegments(now: now)
-    guard allowed > 1, !peers.rows[slot].isOriginal, batch.used < end else { return false }
+    guard allowed > 1, batch.used < end else { return false }
     let capacity = peers.flows[slot].capacity
     let length = Datagram.headerLength + Segment.dataLength + capacity + Datagram.tagLength
     var packetNumber = peers.rows[slot].sendPacketNumber

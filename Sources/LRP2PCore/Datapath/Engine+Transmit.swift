@@ -48,6 +48,7 @@ extension Engine {
       deliverResumed(slot, &handler)
     }
     if peers.rows[slot].owesHandshake, !sendHandshake(slot, into: &batch) { return false }
+    guard speaksVersion1(slot) else { return sendOriginal(slot, into: &batch, &handler) }
     switch peers.rows[slot].phase {
     case .free, .halfOpen, .superseded:
       return true
@@ -59,10 +60,8 @@ extension Engine {
       }
       return true
     case .closing:
-      // The original knows no CLOSE, and who has drained has nobody to tell.
-      guard peers.rows[slot].isOriginal || peers.flows[slot].ending.drain.isOver || sendClose(slot, into: &batch) else {
-        return false
-      }
+      // Who has drained has nobody to tell.
+      guard peers.flows[slot].ending.drain.isOver || sendClose(slot, into: &batch) else { return false }
       end(slot, .local(code: peers.flows[slot].ending.closeCode), &handler)
       return true
     case .established:
@@ -105,7 +104,7 @@ extension Engine {
   /// Without message 3 the peer can make nothing of the first data: it is repeated beside each burst of it, until
   /// something is heard.
   private mutating func repeatMessage3(_ slot: Slot) {
-    guard !peers.rows[slot].isOriginal, peers.flows[slot].handshakeRepeats < 6 else { return }
+    guard peers.flows[slot].handshakeRepeats < 6 else { return }
     peers.flows[slot].handshakeRepeats += 1
     peers.rows[slot].owesHandshake = true
     makeReady(slot)

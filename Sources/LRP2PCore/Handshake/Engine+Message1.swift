@@ -58,12 +58,10 @@ extension Engine {
     }
     let hash = peers.initiators.hash(id, address)
     if let slot = peers.initiators.find(hash, peers.rows, id: id, address: address) {
-      if HandshakeParameters.isMessage1(datagram) || (peers.rows[slot].isOriginal && datagram.byteCount == 40) {
+      if HandshakeParameters.isMessage1(datagram) {
         repeatMessage2(datagram, slot)
-      } else if peers.rows[slot].isOriginal {
-        receiveOriginalMessage3(datagram, slot, &handler)
       } else {
-        counters.unknownConnection &+= 1
+        receiveIfOriginalHandshake(datagram, slot, &handler)
       }
     } else if configuration.acceptsConnections, HandshakeParameters.isMessage1(datagram) {
       guard let proof = admitsMessage1(datagram, id: id, from: address) else { return }
@@ -178,7 +176,7 @@ extension Engine {
   }
 
   /// Message 2 went missing: the same message 1 has come again, and pays for the same answer.
-  private mutating func repeatMessage2(_ datagram: RawSpan, _ slot: Slot) {
+  mutating func repeatMessage2(_ datagram: RawSpan, _ slot: Slot) {
     let isSame =
       peers.rows[slot].phase == .halfOpen
       && PublicKey(bytes: datagram.extracting(8..<40)) == peers.handshakes[slot].answeredKey

@@ -132,7 +132,7 @@ extension Engine {
   /// A handshake message has come for a connection that has its keys. Until a sealed datagram has opened, the other side may lack our
   /// last one: the initiator repeats message 3 for a repeated message 2, the responder answers a repeated message 3 with an ACK.
   mutating func receiveRepeated(_ datagram: RawSpan, _ slot: Slot, from address: Address) {
-    guard Datagram.handshakeKind(datagram) == .noise, !peers.rows[slot].isConfirmed, !peers.rows[slot].isOriginal,
+    guard Datagram.handshakeKind(datagram) == .noise, !peers.rows[slot].isConfirmed, speaksVersion1(slot),
       peers.rows[slot].isIncoming ? repeatsMessage3(slot, from: address) : repeatsMessage2(datagram, slot)
     else {
       counters.late &+= 1

@@ -5,7 +5,7 @@ extension Engine {
   mutating func receiveMessage3<H: Handler>(
     _ datagram: RawSpan, _ slot: Slot, from address: Address, _ handler: inout H
   ) {
-    guard Datagram.handshakeKind(datagram) == .noise, !peers.rows[slot].isOriginal else {
+    guard Datagram.handshakeKind(datagram) == .noise, peers.handshakes[slot].versions != .original else {
       counters.handshakesOutOfPlace &+= 1
       return
     }

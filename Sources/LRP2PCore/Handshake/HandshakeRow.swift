@@ -44,7 +44,7 @@ package struct HandshakeRow: ~Copyable {
   package var payload = ProgramBytes()
   /// What was judged: the initiator's pin, if any.
   package var pinned: PublicKey?
-  /// What a dial offers.
+  /// What a dial offers, or what came of it. Of a responder: what the initiator speaks.
   package var versions = ProtocolVersions.version1
 
   package init(noise: NoiseHandshake, byteCount: Int, started: Instant) {

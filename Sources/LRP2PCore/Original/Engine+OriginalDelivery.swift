@@ -5,7 +5,13 @@ extension Engine {
   // MARK: In
 
   /// One authentic plaintext.
-  mutating func dispatchOriginal<H: Handler>(_ plaintext: RawSpan, _ slot: Slot, _ handler: inout H) {
+  mutating func receiveOriginal<H: Handler>(_ plaintext: RawSpan, _ slot: Slot, _ handler: inout H) {
+    guard peers.rows[slot].phase == .established else {
+      counters.late &+= 1
+      receiveLateOriginal(plaintext, slot)
+      return
+    }
+    counters.datagramsAccepted &+= 1
     let segment: OriginalSegment
     do throws(Malformed) { segment = try OriginalSegment.parse(plaintext) } catch {
       counters.malformed &+= 1
@@ -129,7 +135,7 @@ extension Engine {
   }
 
   /// Of a connection that is over: what was delivered is acknowledged again, as the original repeats it for ever.
-  mutating func receiveLateOriginal(_ plaintext: RawSpan, _ slot: Slot) {
+  private mutating func receiveLateOriginal(_ plaintext: RawSpan, _ slot: Slot) {
     guard peers.rows[slot].phase == .lingering, let segment = try? OriginalSegment.parse(plaintext), !segment.isAck,
       segment.number.precedes(peers.flows[slot].receive.delivered)
     else { return }
@@ -139,8 +145,49 @@ extension Engine {
 
   // MARK: Out
 
+  /// What a ready connection has to send: data, ACKs, and an empty datagram where one is needed. There is no CLOSE.
+  /// - Returns: whether it has had all that it may send now.
+  mutating func sendOriginal<H: Handler>(_ slot: Slot, into batch: inout DatagramBatch, _ handler: inout H) -> Bool {
+    switch peers.rows[slot].phase {
+    case .established:
+      let isDone =
+        sendOriginalData(slot, into: &batch, &handler) && sendOriginalAcks(slot, into: &batch)
+        && sendNudge(slot, into: &batch)
+      if peers.rows[slot].phase == .established { markDirty(slot) }
+      return isDone
+    case .closing:
+      end(slot, .local(code: peers.flows[slot].ending.closeCode), &handler)
+      return true
+    case .lingering:
+      return sendOriginalAcks(slot, into: &batch)
+    case .free, .dialling, .halfOpen, .superseded, .draining:
+      return true
+    }
+  }
+
+  /// As `sendData`, with nothing but data in a datagram.
+  private mutating func sendOriginalData<H: Handler>(
+    _ slot: Slot, into batch: inout DatagramBatch, _ handler: inout H
+  ) -> Bool {
+    let first = batch.count
+    let end = batch.used + turnBytes
+    while true {
+      let isProbe = peers.flows[slot].probesOwed > 0
+      guard let segment = isProbe ? nextProbe(slot) : nextSegment(slot) else {
+        if isProbe { continue }
+        return true
+      }
+      guard permitsOriginal(segment, slot, &handler) else { return true }
+      guard
+        let packetNumber = write(segment, flags: flags(of: segment, slot), slot, into: &batch, &handler)
+      else { return false }
+      didSend(segment, packetNumber, isProbe: isProbe, slot)
+      if isTurnOver(slot, first, end, &batch) { return false }
+    }
+  }
+
   /// Before a data segment leaves. `false` when the connection has ended: its numbers are used up.
-  mutating func permitsOriginal<H: Handler>(
+  private mutating func permitsOriginal<H: Handler>(
     _ segment: SendWindow.Segment, _ slot: Slot, _ handler: inout H
   ) -> Bool {
     // The clock of the idle timeout starts with what it could answer.
@@ -166,41 +213,11 @@ extension Engine {
   }
 
   /// An empty plaintext: it is ignored, not answered.
-  mutating func sendNudge(_ slot: Slot, into batch: inout DatagramBatch) -> Bool {
+  private mutating func sendNudge(_ slot: Slot, into batch: inout DatagramBatch) -> Bool {
     guard peers.flows[slot].owesPing || peers.flows[slot].pingToken != 0 else { return true }
     guard place(0, slot, into: &batch) != nil else { return false }
     peers.flows[slot].owesPing = false
     peers.flows[slot].pingToken = 0
-    return true
-  }
-
-  // MARK: Clock
-
-  /// - Returns: `false` when the connection has ended.
-  mutating func expireOriginal<H: Handler>(_ slot: Slot, _ handler: inout H) -> Bool {
-    if peers.originals[slot].takeRepeat(now: now), peers.handshakes.contains(slot) {
-      peers.rows[slot].owesHandshake = true
-      makeReady(slot)
-    }
-    // There is no confirmation: a peer that has nothing to send says nothing.
-    if peers.handshakes.contains(slot), peers.handshakes[slot].started + configuration.handshakeTimeout <= now {
-      peers.rows[slot].isConfirmed = true
-      peers.dropHandshake(slot)
-    }
-    guard peers.flows[slot].idleDeadline <= now else { return true }
-    guard peers.flows[slot].send.packetsInFlight == 0 else {
-      end(slot, .idleTimeout, &handler)
-      return false
-    }
-    // It answers no keep-alive, so silence says nothing while nothing is outstanding; but not for ever.
-    if peers.originals[slot].silentSince == .never {
-      peers.originals[slot].silentSince = peers.flows[slot].lasting.lastReceived
-    }
-    if now - peers.originals[slot].silentSince >= OriginalPeer.longestSilence {
-      end(slot, .idleTimeout, &handler)
-      return false
-    }
-    peers.flows[slot].lasting.lastReceived = now
     return true
   }
 }

@@ -1,15 +1,6 @@
 // The handshake with the original peer: the same Noise messages with empty payloads, each of which it sends once.
 
 extension Engine {
-  /// The slot of an accepted original peer, which keeps the initiator's id for ever.
-  func originalSlot(_ id: UInt64, from address: Address) -> Slot? {
-    guard peers.originals.inUse > 0,
-      let slot = peers.initiators.find(peers.initiators.hash(id, address), peers.rows, id: id, address: address),
-      peers.rows[slot].isOriginal, peers.rows[slot].phase != .halfOpen
-    else { return nil }
-    return slot
-  }
-
   // MARK: Responder
 
   /// 40 bytes earn 104, once: a repeat that is not asked for would be more than three times as much.
@@ -26,7 +17,6 @@ extension Engine {
       return
     }
     makeOriginal(slot)
-    peers.originals[slot].initiatorHash = hash
     answer(slot, payloadLength: 0, kind: nil)
   }
 
@@ -52,8 +42,8 @@ extension Engine {
     peers.remoteKeys[slot] = key
     sampleHandshake(slot)
     agreeOriginalKeys(slot)
-    peers.rows[slot].isConfirmed = true
-    peers.dropHandshake(slot)
+    // Its entry in `initiators` stays: it never learns another id.
+    peers.dropHandshakeRow(slot)
     begin(slot, .message3, &handler)
   }
 
@@ -85,7 +75,6 @@ extension Engine {
     }
     takeOver(slot)
     peers.handshakes[slot].noise = noise
-    peers.handshakes[slot].nextAttempt = .never
     peers.remoteKeys[slot] = noise.remoteStatic
     if !peers.handshakes[slot].isRepeated { sampleHandshake(slot) }
     guard writeMessage(slot, payloadLength: 0, id: peers.rows[slot].connectionID, kind: nil) else {
@@ -96,15 +85,16 @@ extension Engine {
     peers.rows[slot].owesHandshake = true
     makeOriginal(slot)
     agreeOriginalKeys(slot)
-    peers.originals[slot].repeatMessage3(now: now)
-    peers.flows[slot].sendNotBefore = peers.originals[slot].sendNotBefore
+    peers.handshakes[slot].nextAttempt = now + OriginalPeer.message3Interval
+    peers.flows[slot].sendNotBefore = now + OriginalPeer.pauseAfterMessage3
     begin(slot, .message2, &handler)
   }
 
   // MARK: Shared steps
 
   private mutating func makeOriginal(_ slot: Slot) {
-    peers.rows[slot].isOriginal = true
+    peers.rows[slot].version = 0
+    peers.handshakes[slot].versions = .original
     peers.originals.insert(OriginalPeer(), at: slot)
     peers.flows[slot].becomeOriginal(configuration)
   }

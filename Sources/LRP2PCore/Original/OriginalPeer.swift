@@ -8,7 +8,7 @@ package struct OriginalPeer: ~Copyable {
   package static var lastSequence: UInt32 { 4_294_901_761 }
   /// Data right behind message 3 meets a peer that still works on it, and ends the connection there.
   package static var pauseAfterMessage3: Nanoseconds { .milliseconds(20) }
-  private static var message3Interval: Nanoseconds { .milliseconds(3) }
+  package static var message3Interval: Nanoseconds { .milliseconds(3) }
   /// An idle peer of this kind is silent: how long one is kept of which nothing is known.
   package static var longestSilence: Nanoseconds { .seconds(3600) }
 
@@ -16,32 +16,13 @@ package struct OriginalPeer: ~Copyable {
   package var acks = Queue<UInt64>(minimumCapacity: 16, filler: 0)
   /// The newest last in-order number that it has told; 0 also stands for none.
   package var heardInOrder: UInt32 = 0
-  /// The entry in `PeerTable.initiators`, kept for the whole connection; responders only.
-  package var initiatorHash: UInt64 = 0
-  /// When an initiator's message 3 leaves once more.
-  package private(set) var repeatDeadline: Instant = .never
-  private var repeatsLeft = 0
-  /// No data leaves before.
-  package var sendNotBefore: Instant = 0
+  /// How often an initiator's message 3 leaves once more: three times within a few milliseconds. Overtaken by data or lost, it ends
+  /// the connection there.
+  package var repeatsLeft = 2
   /// When the connection fell silent with nothing outstanding; .never while it has not.
   package var silentSince: Instant = .never
 
   package init() {}
-
-  /// Message 3 leaves three times within a few milliseconds: overtaken by data or lost, it ends the connection there.
-  package mutating func repeatMessage3(now: Instant) {
-    repeatsLeft = 2
-    repeatDeadline = now + Self.message3Interval
-    sendNotBefore = now + Self.pauseAfterMessage3
-  }
-
-  /// Whether a repeat is due; sets the next.
-  package mutating func takeRepeat(now: Instant) -> Bool {
-    guard repeatDeadline <= now else { return false }
-    repeatsLeft -= 1
-    repeatDeadline = repeatsLeft > 0 ? now + Self.message3Interval : .never
-    return true
-  }
 
   /// 40 bytes that may be its message 1: an ephemeral key does not begin with zeros, a packet number does, nor with what version 1's
   /// replies have there.

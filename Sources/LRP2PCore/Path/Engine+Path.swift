@@ -7,8 +7,8 @@ extension Engine {
 
   /// An authentic datagram did not come from the peer's address.
   mutating func receivedFromNewAddress(_ slot: Slot, from address: Address, bytes: Int, packetNumber: UInt64) {
-    // The original's peers stay where they are: nothing in its protocol could prove a move.
-    guard peers.rows[slot].phase == .established, !peers.rows[slot].isOriginal else { return }
+    // Version 0's peers stay where they are: nothing in its protocol could prove a move.
+    guard peers.rows[slot].phase == .established, speaksVersion1(slot) else { return }
     let isValidated = peers.flows[slot].path.isActive && peers.flows[slot].path.candidate == address
     guard isValidated || !peers.flows[slot].pathSwitch.concerns(address) else { return }
     let isNewest = peers.flows[slot].replay.highest == packetNumber

@@ -21,7 +21,7 @@ extension Engine {
   @discardableResult
   public mutating func switchPath(_ peer: Peer, to address: Address? = nil) -> CommandResult {
     guard let slot = live(peer) else { return .ended }
-    guard peers.rows[slot].phase == .established, !peers.rows[slot].isOriginal, address?.port != 0 else {
+    guard peers.rows[slot].phase == .established, speaksVersion1(slot), address?.port != 0 else {
       return .refused
     }
     guard !isResting(slot) || wakes(slot) else { return .ended }

@@ -162,7 +162,7 @@ package struct PeerTable: ~Copyable {
     precondition(rows[slot].connectionID != 0, "slot not in use")
     wipeKeys(slot)
     dropHandshake(slot)
-    dropOriginal(slot)
+    originals.remove(at: slot)
     resetTokens.remove(slot, rows)
     if flows.contains(slot) {
       flows[slot].forgetEnd()
@@ -192,26 +192,20 @@ package struct PeerTable: ~Copyable {
 
   /// The handshake is confirmed, or over.
   package mutating func dropHandshake(_ slot: Slot) {
-    // An original peer's entry stays: it never learns another id.
-    if rows[slot].isIncoming, !rows[slot].isOriginal {
+    if rows[slot].isIncoming {
       initiators.remove(initiators.hash(rows[slot].remoteID, rows[slot].address), slot: slot)
     }
     dropHandshakeRow(slot)
   }
 
-  /// The keys are agreed; what is left to recognise message 3 by, should it come again, is the entry in `initiators`.
+  /// The keys are agreed; what is left is the entry in `initiators`: to recognise message 3 by, should it come again, or every
+  /// datagram, where the initiator never learns another id.
   package mutating func dropHandshakeRow(_ slot: Slot) {
     guard handshakes.contains(slot) else { return }
     unlist(slot)
     if handshakes[slot].attemptHash != 0 { attempts.remove(handshakes[slot].attemptHash, slot: slot) }
     handshakes.remove(at: slot)
     rows[slot].owesHandshake = false
-  }
-
-  private mutating func dropOriginal(_ slot: Slot) {
-    guard originals.contains(slot) else { return }
-    if originals[slot].initiatorHash != 0 { initiators.remove(originals[slot].initiatorHash, slot: slot) }
-    originals.remove(at: slot)
   }
 
   private mutating func wipeKeys(_ slot: Slot) {

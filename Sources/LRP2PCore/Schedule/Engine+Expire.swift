@@ -64,14 +64,12 @@ extension Engine {
   }
 
   private mutating func expireEstablished<H: Handler>(_ slot: Slot, _ handler: inout H) {
-    if peers.rows[slot].isOriginal {
-      guard expireOriginal(slot, &handler) else { return }
-    } else if peers.flows[slot].idleDeadline <= now {
+    if peers.flows[slot].idleDeadline <= now, !outlastsSilence(slot) {
       end(slot, .idleTimeout, &handler)
       return
     }
     // A responder that refuses our key is silent: without its first sealed datagram the handshake has failed.
-    if awaitsConfirmation(slot),
+    if awaitsConfirmation(slot), !goesOnUnconfirmed(slot),
       peers.handshakes[slot].deadline(configuration.handshakeTimeout) <= now
     {
       end(slot, .handshakeTimeout, &handler)
@@ -131,12 +129,12 @@ extension Engine {
       return min(peers.handshakes[slot].nextAttempt, peers.handshakes[slot].deadline(configuration.handshakeTimeout))
     case .established:
       if !peers.flows.contains(slot) { return restingDeadline(slot) }
-      var deadline = peers.flows[slot].nextDeadline(
+      let deadline = peers.flows[slot].nextDeadline(
         keepAlive: configuration.keepAlive, restAfter: configuration.restAfter,
         handshakeTimeout: configuration.handshakeTimeout, now: now)
-      if peers.rows[slot].isOriginal { deadline = min(deadline, peers.originals[slot].repeatDeadline) }
       guard awaitsConfirmation(slot) else { return deadline }
-      return min(deadline, peers.handshakes[slot].deadline(configuration.handshakeTimeout))
+      return min(
+        deadline, peers.handshakes[slot].nextAttempt, peers.handshakes[slot].deadline(configuration.handshakeTimeout))
     }
   }
 

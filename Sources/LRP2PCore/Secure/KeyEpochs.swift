@@ -23,6 +23,10 @@ package struct KeyEpochs: BitwiseCopyable {
   @inline(__always)
   package func epoch(of packetNumber: UInt64) -> UInt64 { packetNumber >> bits }
 
+  /// Whether the numbers of both epochs are all that has to be kept. One epoch for all numbers is not what others begin from.
+  @inline(__always)
+  package var isQuiet: Bool { previous.aead == 0 && bits < 64 }
+
   /// How many numbers behind `packetNumber` have the same key.
   @inline(__always)
   package func others(behind packetNumber: UInt64) -> UInt64 {

@@ -52,12 +52,10 @@ private struct Checked: ~Copyable {
     let isIncoming = random.happens(percent: 60)
     held.isOriginal = random.happens(percent: 20)
     table.rows[slot].isIncoming = isIncoming
-    table.rows[slot].isOriginal = held.isOriginal
     if held.isOriginal { table.originals.insert(OriginalPeer(), at: slot) }
     if isIncoming {
       let hash = table.initiators.hash(table.rows[slot].remoteID, held.address)
       table.initiators.insert(hash, slot: slot)
-      if held.isOriginal { table.originals[slot].initiatorHash = hash }
       held.hasForeignEntry = true
     }
     insertHandshake(&held)
@@ -107,11 +105,12 @@ private struct Checked: ~Copyable {
   /// The handshake is over: with what message 3 is recognised by, or without.
   mutating func finishHandshake(keepsEntry: Bool) {
     guard let id = anyID(), var held = model[id] else { return }
+    // An original peer never learns another id.
+    let keepsEntry = keepsEntry || held.isOriginal
     if keepsEntry { table.dropHandshakeRow(held.slot) } else { table.dropHandshake(held.slot) }
     held.hasHandshake = false
     held.hasAttemptEntry = false
-    // An original peer never learns another id.
-    if !keepsEntry, !held.isOriginal {
+    if !keepsEntry {
       held.hasForeignEntry = false
       table.rows[held.slot].isIncoming = false
     }
