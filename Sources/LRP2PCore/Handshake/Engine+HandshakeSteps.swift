@@ -9,29 +9,6 @@ extension Engine {
     return NoiseHandshake(initiator: initiator, staticPublic: publicKey, ephemeralSecret: ephemeral, suite: suite)
   }
 
-  /// Writes parameters to the start of `scratch`.
-  mutating func writePayload(
-    _ parameters: HandshakeParameters, paddedTo: Int = 0, protocols: RawSpan = RawSpan(), payload: RawSpan = RawSpan()
-  ) -> Int {
-    var bytes = scratch.mutableBytes(0, max(HandshakeParameters.bound, paddedTo))
-    return parameters.write(into: &bytes, paddedTo: paddedTo, protocols: protocols, payload: payload)
-  }
-
-  mutating func write(
-    _ parameters: HandshakeParameters, _ slot: Slot, id: UInt64, kind: HandshakeKind?, paddedTo: Int = 0
-  ) -> Bool {
-    let length = writePayload(parameters, paddedTo: paddedTo)
-    return writeMessage(slot, payloadLength: length, id: id, kind: kind)
-  }
-
-  /// Writes the next handshake message into the row's datagram, around the payload at the start of `scratch`; `false`
-  /// when the key agreement gives zero.
-  mutating func writeMessage(_ slot: Slot, payloadLength: Int, id: UInt64, kind: HandshakeKind?) -> Bool {
-    let suite = self.suite
-    hasHandledSecrets = true
-    return peers.handshakes[slot].write(scratch, payloadLength, id: id, kind: kind, secrets: secrets, suite: suite)
-  }
-
   /// Reads a handshake message; its payload stands at the start of `scratch`.
   mutating func readPayload(_ message: RawSpan, with noise: inout NoiseHandshake) -> Int? {
     let suite = self.suite

@@ -13,37 +13,6 @@ extension Engine {
     sendMessage1(slot)
   }
 
-  /// - Parameter length: of the datagram; what parameters do not need is padding.
-  mutating func writeMessage1(
-    _ slot: Slot, pinned: PublicKey?, versions: ProtocolVersions, token: (UInt64, UInt64), cookie: ShownCookie?,
-    length: Int
-  ) {
-    var noise = newNoise(initiator: true)
-    // Who dials between two turns knows no time; the next `transmit` does.
-    peers.handshakes.insert(HandshakeRow(noise: noise, byteCount: length, started: .never), at: slot)
-    noise.wipe()
-    peers.handshakes[slot].pinned = pinned
-    peers.handshakes[slot].versions = versions
-    peers.handshakes[slot].token = token
-    peers.remoteKeys[slot] = pinned ?? PublicKey()
-
-    let written: Bool
-    if versions == .original {
-      written = writeMessage(slot, payloadLength: 0, id: peers.rows[slot].connectionID, kind: nil)
-    } else {
-      var parameters = ownParameters(slot)
-      parameters.isPublic = true
-      for aead in configuration.aeads where suite.supports(aead) { parameters.offer(aead) }
-      parameters.attemptToken = token
-      parameters.hasAttemptToken = true
-      parameters.cookie = cookie
-      written = write(
-        parameters, slot, id: peers.rows[slot].connectionID, kind: nil,
-        paddedTo: length - Self.headerLength - NoiseHandshake.message1Overhead)
-    }
-    precondition(written, "message 1 needs no key agreement")
-  }
-
   /// What comes for none of our ids: message 1, or a handshake message of the original.
   mutating func receiveHandshake<H: Handler>(
     _ datagram: RawSpan, id: UInt64, from address: Address, _ handler: inout H
@@ -104,7 +73,7 @@ extension Engine {
     }
     agree(parameters, slot)
     peers.flows[slot].lasting.aead = aead
-    writeMessage2(slot, aead)
+    answer(slot, isWritten: writeMessage2(slot, aead))
   }
 
   /// The payload is in the clear: whatever speaks against the message is found before any cryptography.
@@ -128,16 +97,6 @@ extension Engine {
     return (parameters, aead)
   }
 
-  private mutating func writeMessage2(_ slot: Slot, _ aead: AEAD) {
-    var parameters = ownParameters(slot)
-    parameters.offer(aead)
-    parameters.cookie = ShownCookie(lastingCookie(for: peers.rows[slot].address))
-    parameters.resetToken = ownResetToken(slot)
-    let names = protocolNames.bytes
-    let length = unsafe writePayload(parameters, protocols: names.span.bytes)
-    answer(slot, payloadLength: length, kind: .noise)
-  }
-
   /// Takes a slot for a connection whose message 1 was read; `nil` when there is none.
   mutating func admit(
     _ noise: NoiseHandshake, _ message: RawSpan, id: UInt64, hash: UInt64, from address: Address, isProved: Bool
@@ -159,9 +118,10 @@ extension Engine {
     return slot
   }
 
-  /// Writes message 2 around the payload in `scratch`; frees the slot when the initiator's key is of low order.
-  mutating func answer(_ slot: Slot, payloadLength: Int, kind: HandshakeKind?) {
-    guard writeMessage(slot, payloadLength: payloadLength, id: peers.rows[slot].remoteID, kind: kind) else {
+  /// Message 2 leaves with the next batch.
+  /// - Parameter isWritten: `false` when the initiator's key is of low order: the slot is free again.
+  mutating func answer(_ slot: Slot, isWritten: Bool) {
+    guard isWritten else {
       counters.authenticationFailures &+= 1
       move(slot, .refused)
       free(slot)

@@ -67,17 +67,25 @@ package struct HandshakeRow: ~Copyable {
 }
 
 extension HandshakeRow {
-  /// Writes the next Noise message behind the connection id and, if `kind` is one, that; `false` when the key agreement gives zero. The payload
-  /// are the first `length` bytes of `scratch`.
+  /// What stands where data has its packet number, in the next message that is written. Message 1 has none, nor has version 0.
+  private var kind: HandshakeKind? { noise.step == 0 || versions == .original ? nil : .noise }
+
+  private var headerLength: Int { kind == nil ? Datagram.message1HeaderLength : Datagram.handshakeHeaderLength }
+
+  /// What the next datagram has beside its payload.
+  package var overhead: Int { headerLength + noise.overhead }
+
+  /// Writes the next Noise message behind the connection id and its kind; `false` when the key agreement gives zero. The payload are
+  /// the first `payloadLength` bytes of `scratch`.
   package mutating func write(
-    _ scratch: borrowing Arena, _ payloadLength: Int, id: UInt64, kind: HandshakeKind?,
-    secrets: borrowing EngineSecrets, suite: any CipherSuite
+    _ scratch: borrowing Arena, _ payloadLength: Int, id: UInt64, secrets: borrowing EngineSecrets,
+    suite: any CipherSuite
   ) -> Bool {
     let payload = scratch.bytes(0, payloadLength)
     // A copy of the Noise state, as the row's datagram is being written.
     var next = noise
     defer { next.wipe() }
-    let header = kind == nil ? Datagram.message1HeaderLength : Datagram.handshakeHeaderLength
+    let (header, kind) = (headerLength, kind)
     var out = datagram.mutableBytes(0, header + next.overhead + payload.byteCount)
     out.setBigEndian64(0, id)
     if let kind { out.setBigEndian64(8, kind.word) }

@@ -17,7 +17,7 @@ extension Engine {
       return
     }
     makeOriginal(slot)
-    answer(slot, payloadLength: 0, kind: nil)
+    answer(slot, isWritten: writeMessage(slot, payloadLength: 0))
   }
 
   mutating func receiveOriginalMessage3<H: Handler>(_ datagram: RawSpan, _ slot: Slot, _ handler: inout H) {
@@ -77,13 +77,13 @@ extension Engine {
     peers.handshakes[slot].noise = noise
     peers.remoteKeys[slot] = noise.remoteStatic
     if !peers.handshakes[slot].isRepeated { sampleHandshake(slot) }
-    guard writeMessage(slot, payloadLength: 0, id: peers.rows[slot].connectionID, kind: nil) else {
+    makeOriginal(slot)
+    guard writeMessage(slot, payloadLength: 0) else {
       counters.authenticationFailures &+= 1
       end(slot, .handshakeFailed, &handler)
       return
     }
     peers.rows[slot].owesHandshake = true
-    makeOriginal(slot)
     agreeOriginalKeys(slot)
     peers.handshakes[slot].nextAttempt = now + OriginalPeer.message3Interval
     peers.flows[slot].sendNotBefore = now + OriginalPeer.pauseAfterMessage3

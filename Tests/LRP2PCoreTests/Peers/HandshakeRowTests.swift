@@ -26,9 +26,10 @@ import Testing
     var scratch = Arena(byteCount: 64)
     var source = scratch.mutableBytes(0, payload.count)
     for index in payload.indices { source.setByte(index, payload[index]) }
-    let isWritten = writer.write(
-      scratch, payload.count, id: id, kind: kind, secrets: secrets(), suite: suite)
     let header = kind == nil ? 8 : 16
+    let overhead = writer.overhead
+    let isWritten = writer.write(scratch, payload.count, id: id, secrets: secrets(), suite: suite)
+    #expect(overhead + payload.count == writer.length, sourceLocation: location)
     let found = writer.datagram.bytes(0, header).bigEndian64(0)
     let foundKind = Datagram.handshakeKind(writer.datagram.bytes(0, writer.length))
     #expect(isWritten && found == id && foundKind == kind, sourceLocation: location)
@@ -51,6 +52,17 @@ import Testing
     #expect(isFinished)
   }
 
+  /// Version 0 has no kinds of messages.
+  @Test func messagesOfVersion0HaveNothingElse() {
+    var initiator = row(initiator: true)
+    var responder = row(initiator: false)
+    initiator.versions = .original
+    responder.versions = .original
+    exchange([], id: 1, kind: nil, from: &initiator, to: &responder)
+    exchange([], id: 1, kind: nil, from: &responder, to: &initiator)
+    exchange([], id: 1, kind: nil, from: &initiator, to: &responder)
+  }
+
   /// A message 1 whose key agrees to zero cannot be answered; the handshake stands where it stood.
   @Test func aKeyOfZeroIsNotAnswered() {
     var responder = row(initiator: false)
@@ -61,7 +73,7 @@ import Testing
     let count = responder.noise.read(message.raw, payload: &memory, suite: suite)
     #expect(count == 0)
     let scratch = Arena(byteCount: 0)
-    let isWritten = responder.write(scratch, 0, id: 1, kind: .noise, secrets: secrets(), suite: suite)
+    let isWritten = responder.write(scratch, 0, id: 1, secrets: secrets(), suite: suite)
     let (length, step) = (responder.length, responder.noise.step)
     #expect(!isWritten && length == 0 && step == 1)
   }
