@@ -4,7 +4,8 @@ public struct EngineConfiguration: Sendable {
   public var maximumDatagram = 1400
   /// Connections at the same time, half-open ones included: 1 … 16,777,216.
   public var maximumPeers = 1 << 20
-  /// Half-open (incoming) handshakes at the same time; the oldest gives way, of those without proof of their address first.
+  /// Half-open (incoming) handshakes at the same time: 1 … 16,777,216. The oldest gives way, of those without proof of their address
+  /// first.
   public var maximumHalfOpen = 4096
   /// From so many half-open handshakes on, or half of the slots that connections leave, strangers have to prove their address by a
   /// cookie, which takes them one more round trip, before any work is done for them: 0 … 16,777,216.
@@ -20,9 +21,10 @@ public struct EngineConfiguration: Sendable {
   /// strangers have to prove their address, of which so many are answered, too: 1 … 16,777,216.
   public var maximumHalfOpenPerPrefix = 2048
   /// Incoming connections of one key at the same time, from message 3 until the slot is free, a few seconds after the end; a further
-  /// one is refused like a key: 1 … 16,777,216, or 0 for no limit.
+  /// one is refused like a key: 0 … 16,777,216. 0 is no limit.
   public var maximumConnectionsPerIdentity = 0
-  /// The same for those from one network (IPv4 /24, IPv6 /48), whoever they are. One that moves there is not refused, and counts.
+  /// The same for those from one network (IPv4 /24, IPv6 /48), whoever they are: 0 … 16,777,216. One that moves there is not refused,
+  /// and counts.
   public var maximumConnectionsPerPrefix = 0
   /// The most packets that the peer may send beyond what the reader has taken: 2 … 16,777,215. It is an allowance, not
   /// memory, and begins smaller: it doubles when the peer makes use of it and the reader keeps up.
@@ -121,7 +123,8 @@ public struct EngineConfiguration: Sendable {
     case unavailable(field: String, reason: String)
   }
 
-  /// Throws the first field that is out of range.
+  /// Throws the first field that is out of range. The ranges here are the table that doc comments and docs/tuning.md are checked
+  /// against (scripts/check-knobs).
   public func validate() throws(Invalid) {
     func check(_ field: String, _ value: Int, _ range: ClosedRange<Int>) throws(Invalid) {
       guard range.contains(value) else {
