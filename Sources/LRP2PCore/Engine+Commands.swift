@@ -144,6 +144,6 @@ extension Engine {
   /// What this connection has learnt of its path, for `recall` on a later one; `nil` as long as that is nothing.
   public func rememberedPath(of peer: Peer) -> RememberedPath? {
     guard let slot = known(peer) else { return nil }
-    return isResting(slot) ? peers.resting[slot].learnt : peers.flows[slot].learnt
+    return reading(slot) { $0.learnt }
   }
 }

@@ -13,57 +13,40 @@ extension Engine {
   /// Figures of one connection; `nil` when the handle is void.
   public func statistics(of peer: Peer) -> PeerStatistics? {
     guard let slot = known(peer) else { return nil }
-    if isResting(slot) { return restingStatistics(slot) }
-    return PeerStatistics(
-      smoothedRTT: peers.flows[slot].roundTrip.smoothed, minimumRTT: peers.flows[slot].roundTrip.shortest,
-      variationRTT: peers.flows[slot].roundTrip.variation, congestion: peers.flows[slot].congestion.algorithm,
-      congestionWindow: peers.flows[slot].congestion.window, pacingRate: peers.flows[slot].pacer.rate,
-      deliveryRate: peers.flows[slot].rate.bytesPerSecond, datagramBytes: peers.flows[slot].mtu.datagram,
-      address: peers.rows[slot].address, limitedBy: sendLimit(slot),
-      bytesInFlight: peers.flows[slot].send.bytesInFlight,
-      packetsInFlight: peers.flows[slot].send.packetsInFlight, bytesWaiting: peers.flows[slot].send.bytesWaiting,
-      sendWindowPackets: peers.flows[slot].send.windowLeft, retransmissions: peers.flows[slot].lasting.retransmissions,
-      congestionMarksTold: peers.flows[slot].lasting.highestCE, lastReceived: peers.flows[slot].lasting.lastReceived,
-      isReaderPaused: peers.flows[slot].receive.isPaused, isDraining: peers.rows[slot].phase == .draining,
-      packetsUnread: peers.flows[slot].receive.packetsUnread,
-      gaps: peers.flows[slot].receive.earlyRuns,
-      // What has been given back does not wait.
-      packetsBehindGaps: peers.flows[slot].receive.hasEarly ? peers.flows[slot].receive.packetsBehindGaps : 0,
-      receiveWindowPackets: peers.flows[slot].receive.windowLeft,
-      congestionMarksReceived: peers.flows[slot].ack.ce, duplicatesReceived: peers.flows[slot].ack.duplicates,
-      authenticationFailures: peers.flows[slot].lasting.authenticationFailures, aead: peers.flows[slot].lasting.aead,
-      key: peers.remoteKeys[slot], version: peers.rows[slot].version)
+    return reading(slot) { statistics(slot, $0) }
   }
 
-  private func restingStatistics(_ slot: Slot) -> PeerStatistics {
-    let row = peers.resting[slot]
-    let roundTrip = RoundTripEstimate(from: row.roundTrip)
-    let ack = AckSchedule(from: row.ack)
-    let datagram = Int(row.mtu.datagram)
-    let congestion = CongestionControl(
-      row.congestion, segment: datagram, initialWindow: configuration.initialWindow, seed: 0)
+  /// What a connection's flow says; of one at rest, the flow that waking it would make.
+  func reading<Result>(_ slot: Slot, _ body: (borrowing Flow) -> Result) -> Result {
+    guard isResting(slot) else { return body(peers.flows[slot]) }
+    return body(peers.awakened(slot, configuration: configuration, now: now))
+  }
+
+  @inline(__always)
+  private func statistics(_ slot: Slot, _ flow: borrowing Flow) -> PeerStatistics {
+    let (row, header) = (peers.rows[slot], peers.headers[slot])
     return PeerStatistics(
-      smoothedRTT: roundTrip.smoothed, minimumRTT: roundTrip.shortest, variationRTT: roundTrip.variation,
-      congestion: congestion.algorithm, congestionWindow: congestion.window, pacingRate: 0,
-      deliveryRate: row.deliveryRate, datagramBytes: datagram, address: peers.rows[slot].address,
-      limitedBy: .application, bytesInFlight: 0, packetsInFlight: 0, bytesWaiting: 0,
-      sendWindowPackets: row.send.windowLeft, retransmissions: row.lasting.retransmissions,
-      congestionMarksTold: row.lasting.highestCE, lastReceived: row.lasting.lastReceived, isReaderPaused: false,
-      isDraining: false,
-      packetsUnread: 0, gaps: 0, packetsBehindGaps: 0, receiveWindowPackets: row.receive.windowLeft,
-      congestionMarksReceived: ack.ce,
-      duplicatesReceived: ack.duplicates, authenticationFailures: row.lasting.authenticationFailures,
-      aead: row.lasting.aead,
-      key: peers.remoteKeys[slot], version: peers.rows[slot].version)
+      smoothedRTT: flow.roundTrip.smoothed, minimumRTT: flow.roundTrip.shortest,
+      variationRTT: flow.roundTrip.variation, congestion: flow.congestion.algorithm,
+      congestionWindow: flow.congestion.window, pacingRate: flow.pacer.rate, deliveryRate: flow.rate.bytesPerSecond,
+      datagramBytes: flow.mtu.datagram, address: row.address, limitedBy: sendLimit(row, flow),
+      bytesInFlight: flow.send.bytesInFlight, packetsInFlight: flow.send.packetsInFlight,
+      bytesWaiting: flow.send.bytesWaiting, sendWindowPackets: flow.send.windowLeft,
+      retransmissions: header.retransmissions, congestionMarksTold: header.highestCE,
+      lastReceived: header.lastReceived, isReaderPaused: flow.receive.isPaused, isDraining: row.phase == .draining,
+      packetsUnread: flow.receive.packetsUnread, gaps: flow.receive.earlyRuns,
+      // What has been given back does not wait.
+      packetsBehindGaps: flow.receive.hasEarly ? flow.receive.packetsBehindGaps : 0,
+      receiveWindowPackets: flow.receive.windowLeft, congestionMarksReceived: flow.ack.ce,
+      duplicatesReceived: flow.ack.duplicates, authenticationFailures: header.authenticationFailures,
+      aead: header.aead, key: peers.remoteKeys[slot], version: row.version)
   }
 
   /// What keeps a connection that its user may act on from sending more.
-  private func sendLimit(_ slot: Slot) -> SendLimit {
-    guard peers.rows[slot].phase == .established else {
-      return peers.rows[slot].phase == .dialling ? .handshake : .application
-    }
-    let hasTurn = peers.rows[slot].isReady || peers.rows[slot].isDirty
-    let limit = peers.flows[slot].limit(hasTurn: hasTurn, now: now)
+  @inline(__always)
+  private func sendLimit(_ row: PeerRow, _ flow: borrowing Flow) -> SendLimit {
+    guard row.phase == .established else { return row.phase == .dialling ? .handshake : .application }
+    let limit = flow.limit(hasTurn: row.isReady || row.isDirty, now: now)
     // What nothing in the protocol holds back has its turn at the end of the reactor's; unless the last did not get so far.
     return limit == .nothing && outbound.socketIsBehind ? .socket : limit
   }

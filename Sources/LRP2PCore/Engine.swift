@@ -175,7 +175,7 @@ public struct Engine: ~Copyable {
     releaseHeld(slot)
     releaseCells(slot)
     pool.trim()
-    let handle = peers.flows[slot].lasting.handle
+    let handle = peers.headers[slot].handle
     release(slot)
     // The first attempt of the dial, which stood for this one.
     guard handle != 0, let first = peers.slot(of: handle) else { return }
@@ -208,7 +208,7 @@ public struct Engine: ~Copyable {
 
   @inline(__always)
   func peer(_ slot: Slot) -> Peer {
-    let handle = peers.flows[slot].lasting.handle
+    let handle = peers.headers[slot].handle
     return Peer(connectionID: handle == 0 ? peers.rows[slot].connectionID : handle)
   }
 }

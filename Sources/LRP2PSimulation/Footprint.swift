@@ -16,15 +16,13 @@ package struct Footprint: Equatable {
       UInt64(row.address.port), UInt64(row.phase.rawValue), flags.reduce(0) { $0 << 1 | ($1 ? 1 : 0) },
       engine.peers.keys[PeerTable.openingRow(slot)].bytes.bytes.bigEndian64(0),
       engine.peers.keys[PeerTable.sealingRow(slot)].bytes.bytes.bigEndian64(0),
+      engine.peers.headers[slot].lastReceived, engine.peers.headers[slot].lastSent,
+      engine.peers.headers[slot].authenticationFailures, engine.peers.headers[slot].retransmissions,
     ]
     if engine.peers.flows.contains(slot) {
       addFlow(engine, slot)
     } else {
-      let resting = engine.peers.resting[slot]
-      words += [
-        resting.lasting.lastReceived, resting.lasting.lastSent, resting.lasting.authenticationFailures,
-        resting.ack.duplicates,
-      ]
+      words.append(engine.peers.headers[slot].rest.ack.duplicates)
     }
     guard engine.peers.handshakes.contains(slot) else { return }
     words += [
@@ -47,10 +45,8 @@ package struct Footprint: Equatable {
     ]
     words += [
       flags.reduce(0) { $0 << 1 | ($1 ? 1 : 0) }, engine.peers.flows[slot].replay.highest ?? .max,
-      engine.peers.flows[slot].lasting.lastReceived, engine.peers.flows[slot].lasting.lastSent,
       UInt64(engine.peers.flows[slot].place), engine.peers.flows[slot].wheelDeadline,
       engine.peers.flows[slot].ending.lingerDeadline, UInt64(engine.peers.flows[slot].ending.lingerReceived),
-      engine.peers.flows[slot].lasting.authenticationFailures, engine.peers.flows[slot].lasting.retransmissions,
       engine.peers.flows[slot].reportedOffset, UInt64(engine.peers.flows[slot].pingToken),
       UInt64(engine.peers.flows[slot].ptoCount), engine.peers.flows[slot].ack.deadline,
       engine.peers.flows[slot].ack.duplicates, engine.peers.flows[slot].ack.elicitingReceived,

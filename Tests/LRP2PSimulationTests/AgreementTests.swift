@@ -222,8 +222,8 @@ import Testing
     #expect(world.run(for: .seconds(1)) { !$0.secondHandler.peers.isEmpty })
     let dialled = try LifecycleTests.only(world.firstHandler)
     let accepted = try LifecycleTests.only(world.secondHandler)
-    #expect(world.first.peers.flows[dialled.slot].lasting.features == 0b010)
-    #expect(world.second.peers.flows[accepted.slot].lasting.features == 0b010)
+    #expect(world.first.peers.headers[dialled.slot].features == 0b010)
+    #expect(world.second.peers.headers[accepted.slot].features == 0b010)
   }
 
   /// A quarter of the messages name one that means nothing, and no other.

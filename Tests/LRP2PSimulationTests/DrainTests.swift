@@ -91,7 +91,7 @@ import Testing
     var world = try Self.stoppedWorld(finishes: false)
     let accepted = try LifecycleTests.only(world.secondHandler)
     let row = world.second.peers.rows[accepted.slot]
-    world.second.peers.flows[accepted.slot].lasting.authenticationFailures = 1 << 53
+    world.second.peers.headers[accepted.slot].authenticationFailures = 1 << 53
     world.inject(
       StreamWorld.sealed(
         [6, 0, 0, 0, 0, 0], id: row.connectionID, packetNumber: 1 << 20, key: TrafficKey()),
@@ -230,13 +230,13 @@ import Testing
     }
     var previous = TrafficKey()
     previous.aead = 1
-    world.second.peers.flows[slot].epochs.adopt(0, before: previous, deadline: .never)
+    world.second.peers.flows[slot].previousKey.replace(with: previous, until: .never)
     world.first.close(try LifecycleTests.only(world.firstHandler), code: 7)
     _ = world.run(for: .seconds(5))
     #expect(world.secondHandler.drainings.count == 1)
     let isSmall = world.second.peers.flows[slot].replay.isSmall && world.second.peers.flows[slot].rate.isSmall
     #expect(isSmall)
-    #expect(world.second.peers.flows[slot].epochs.previous.aead == 0)
+    #expect(world.second.peers.flows[slot].previousKey.key.aead == 0)
     try expectAll(&world, isFinished: false, reason: .remote(code: 7, reason: ""))
   }
 

@@ -58,10 +58,10 @@ import Testing
     var configuration = EngineConfiguration()
     configuration.keepAlive = 0
     configuration.idleTimeout = .seconds(6)
-    var flow = Flow(configuration: configuration, seed: 1, now: 0)
-    flow.lasting.idleTimeout = .seconds(6)
-    let never = flow.keepAliveDeadline(0)
-    let half = flow.keepAliveDeadline(.seconds(20))
+    let flow = Flow(configuration: configuration, seed: 1, now: 0)
+    let header = ConnectionHeader(configuration: configuration, now: 0)
+    let never = flow.keepAliveDeadline(header, 0)
+    let half = flow.keepAliveDeadline(header, .seconds(20))
     #expect(never == .never && half == .seconds(3))
   }
 }

@@ -45,9 +45,9 @@ import Testing
     world.secondHandler.bytesToSend = 0
     world.first.offer(dialled, upTo: 700_000)
     #expect(world.run(for: .seconds(5)) { $0.secondHandler.peers[accepted]?.received == 700_000 })
-    #expect(world.second.epochs(of: accepted.slot).receiving >= 2)
+    #expect(world.second.peers.headers[accepted.slot].epochs.receiving >= 2)
     _ = world.run(for: .seconds(5))
-    #expect(world.second.epochs(of: accepted.slot).previous.aead == 0, "old keys are wiped by the clock")
+    #expect(world.second.peers.flows[accepted.slot].previousKey.key.aead == 0, "old keys are wiped by the clock")
 
     let late = World<StreamHandler>.sealed(
       [6, 0, 0, 0, 2, 9, 1, 2, 3], id: accepted.connectionID, packetNumber: oldNumber, key: oldKey)
@@ -62,18 +62,21 @@ import Testing
   @Test func aDatagramOfTheEpochBeforeIsTaken() throws {
     let suite = ClearSuite(seed: 1)
     var epochs = KeyEpochs(bits: 8)
+    var previous = PreviousKey()
     var first = TrafficKey()
     first.aead = 1
     let second = TrafficKeys.next(first, suite: suite)
-    #expect(
-      epochs.openingKey(1, current: first, suite: suite)?.bytes.bytes.bigEndian64(0)
-        == second.bytes.bytes.bigEndian64(0))
-    epochs.adopt(1, before: first, deadline: 9)
-    #expect(epochs.openingKey(0, current: second, suite: suite)?.aead == 1)
-    #expect(epochs.openingKey(5, current: second, suite: suite) != nil)
-    #expect(epochs.openingKey(6, current: second, suite: suite) == nil, "more than four ahead")
-    epochs.wipePrevious()
-    #expect(epochs.openingKey(0, current: second, suite: suite) == nil)
+    let key = { (epoch: UInt64, current: TrafficKey) in
+      epochs.openingKey(epoch, current: current, previous: previous.key, suite: suite)
+    }
+    #expect(key(1, first)?.bytes.bytes.bigEndian64(0) == second.bytes.bytes.bigEndian64(0))
+    previous.replace(with: first, until: 9)
+    epochs.adopt(1)
+    #expect(key(0, second)?.aead == 1)
+    #expect(key(5, second) != nil)
+    #expect(key(6, second) == nil, "more than four ahead")
+    previous.wipe()
+    #expect(key(0, second) == nil && previous.deadline == .never)
   }
 
   /// Forged datagrams of future epochs move nothing.
@@ -91,7 +94,7 @@ import Testing
     _ = world.run(for: .milliseconds(50))
     // Four epochs ahead are tried.
     #expect(world.second.statistics.authenticationFailures == 4 && world.second.statistics.keyUnavailable == 5)
-    #expect(world.second.epochs(of: accepted.slot).receiving == 0)
+    #expect(world.second.peers.headers[accepted.slot].epochs.receiving == 0)
   }
 
   @Test func aPingIsAnswered() throws {

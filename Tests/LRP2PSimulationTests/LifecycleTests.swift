@@ -454,7 +454,8 @@ import Testing
     var world = Self.world(link: link, sends: 100_000)
     let dialled = try world.first.connect(to: StreamWorld.secondAddress)
     #expect(world.run(for: .seconds(60)) { $0.firstHandler.closedCount == 1 })
-    let wait = max(7 * world.first.peers.flows[dialled.slot].probeTimeout, .seconds(7))
+    let wait = max(
+      7 * world.first.peers.flows[dialled.slot].probeTimeout(world.first.peers.headers[dialled.slot]), .seconds(7))
     #expect(world.firstHandler.peers[dialled]?.closed == .finished)
     #expect((wait > .seconds(7)) == (delay > .milliseconds(5)))
     // Nothing more comes, which would make it wait longer.

@@ -124,11 +124,7 @@ import Testing
     _ = world.run(for: isAtRest ? .seconds(5) : .milliseconds(50))
     let aead = world.second.statistics(of: accepted)?.aead
     let limit: UInt64 = aead == .aes256GCM ? 1 << 52 : 1 << 36
-    if isAtRest {
-      world.second.peers.resting[accepted.slot].lasting.authenticationFailures = limit
-    } else {
-      world.second.peers.flows[accepted.slot].lasting.authenticationFailures = limit
-    }
+    world.second.peers.headers[accepted.slot].authenticationFailures = limit
     var forged = [UInt8](repeating: 7, count: 60)
     forged.replaceSubrange(
       0..<8, with: (0..<8).map { UInt8(truncatingIfNeeded: accepted.connectionID >> (56 - 8 * $0)) })
@@ -153,11 +149,7 @@ import Testing
     _ = world.run(for: isAtRest ? .seconds(5) : .milliseconds(50))
     let limit: UInt64 = world.second.statistics(of: accepted)?.aead == .aes256GCM ? 1 << 52 : 1 << 36
     // One less.
-    if isAtRest {
-      world.second.peers.resting[accepted.slot].lasting.authenticationFailures = limit - 1
-    } else {
-      world.second.peers.flows[accepted.slot].lasting.authenticationFailures = limit - 1
-    }
+    world.second.peers.headers[accepted.slot].authenticationFailures = limit - 1
     var forged = [UInt8](repeating: 7, count: 60)
     forged.replaceSubrange(
       0..<8, with: (0..<8).map { UInt8(truncatingIfNeeded: accepted.connectionID >> (56 - 8 * $0)) })
@@ -203,7 +195,7 @@ import Testing
       world.second.offer(accepted, upTo: 100)
       _ = world.run(for: .milliseconds(5))
       let newest = world.second.peers.rows[accepted.slot].sendPacketNumber - 1
-      #expect(newest < 64 && newest > world.second.peers.flows[accepted.slot].lasting.highestAcknowledged)
+      #expect(newest < 64 && newest > world.second.peers.headers[accepted.slot].highestAcknowledged)
       world.injectSealed(
         [9, 1, 255, 255, 255, 255, 0, 0, 1, UInt8(newest), 0, 0], fromFirst: true, peer: dialled)
       _ = world.run(for: .milliseconds(5))

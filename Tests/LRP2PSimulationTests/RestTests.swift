@@ -112,7 +112,7 @@ private typealias StreamWorld = World<StreamHandler>
       #expect(rests)
       #expect(world.first.peers.rows[dialled.slot].wheelDeadline == before)
     }
-    #expect(before <= world.first.peers.resting[dialled.slot].lasting.keepAliveDeadline(.seconds(20)))
+    #expect(before <= world.first.peers.headers[dialled.slot].keepAliveDeadline(.seconds(20)))
     #expect(world.first.peers.places.inUse == 0 && world.first.peers.places.count == 1)
   }
 
@@ -220,11 +220,11 @@ private typealias StreamWorld = World<StreamHandler>
     world.first.peers.rows[dialled.slot].sendPacketNumber = 1024
     world.first.offer(dialled, upTo: 150_000)
     #expect(world.run(for: .seconds(10)) { $0.firstHandler.peers[dialled]?.received == 150_000 })
-    #expect(world.second.epochs(of: accepted.slot).receiving == 1)
+    #expect(world.second.peers.headers[accepted.slot].epochs.receiving == 1)
     _ = world.run(for: .seconds(5))
     Self.expectRest(world)
-    #expect(world.second.epochs(of: accepted.slot).receiving == 1)
-    #expect(world.first.epochs(of: dialled.slot).sending == 1)
+    #expect(world.second.peers.headers[accepted.slot].epochs.receiving == 1)
+    #expect(world.first.peers.headers[dialled.slot].epochs.sending == 1)
   }
 
   /// What is paused, half closed or told beforehand what the path is like has more to keep than a row.
@@ -290,7 +290,8 @@ private typealias StreamWorld = World<StreamHandler>
 
   /// An idle peer is to cost at most 576 bytes, pointers of its slot and place in the wheel included.
   @Test func anIdlePeerIsSmall() {
-    let perSlot = MemoryLayout<PeerRow>.stride + 2 * MemoryLayout<TrafficKey>.stride + MemoryLayout<RestingRow>.stride
+    let perSlot =
+      MemoryLayout<PeerRow>.stride + 2 * MemoryLayout<TrafficKey>.stride + MemoryLayout<ConnectionHeader>.stride
     #expect(MemoryLayout<PeerRow>.stride == 64)
     // The token, and what finds it.
     let reset = MemoryLayout<ResetToken>.stride + 2 * MemoryLayout<Int32>.stride

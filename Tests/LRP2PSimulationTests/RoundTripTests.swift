@@ -68,7 +68,7 @@ import Testing
     var world = try Self.openWorld()
     let dialled = try LifecycleTests.only(world.firstHandler)
     let accepted = try LifecycleTests.only(world.secondHandler)
-    let announced = world.first.peers.flows[dialled.slot].lasting.peerMaximumAckDelay
+    let announced = world.first.peers.headers[dialled.slot].peerMaximumAckDelay
     #expect(announced == .milliseconds(25))
     // No probe leaves before the answer comes.
     world.first.peers.flows[dialled.slot].roundTrip = RoundTripEstimate()

@@ -24,7 +24,8 @@ import Testing
     let (isReady, isWaiting) = (
       world.first.peers.rows[peer.slot].isReady, world.first.peers.flows[peer.slot].send.packetsInFlight > 0
     )
-    let probe = world.first.peers.flows[peer.slot].probeDeadline(handshakeTimeout: timeout)
+    let probe = world.first.peers.flows[peer.slot].probeDeadline(
+      world.first.peers.headers[peer.slot], handshakeTimeout: timeout)
     let wheel = world.first.peers.flows[peer.slot].wheelDeadline
     #expect(isReady && isWaiting && batch.count > 0)
     #expect(wheel <= probe && probe < .never)

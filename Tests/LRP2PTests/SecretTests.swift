@@ -59,7 +59,7 @@ private struct UnreadingHandler: Handler {
       keys.append(Masked(pair.client.engine.peers.keys[row].bytes))
     }
     for slot in Slot.all(pair.server.engine.peers.slots) where pair.server.engine.peers.flows.contains(slot) {
-      keys.append(Masked(pair.server.engine.peers.flows[slot].epochs.previous.bytes))
+      keys.append(Masked(pair.server.engine.peers.flows[slot].previousKey.key.bytes))
     }
     return keys.filter { !$0.isZero }
   }
@@ -111,7 +111,7 @@ private struct UnreadingHandler: Handler {
 
   private static func hasOneKey(_ reactor: borrowing Reactor) -> Bool {
     for slot in Slot.all(reactor.engine.peers.slots) where reactor.engine.peers.flows.contains(slot) {
-      if reactor.engine.peers.flows[slot].epochs.previous.aead != 0 { return false }
+      if reactor.engine.peers.flows[slot].previousKey.key.aead != 0 { return false }
     }
     return true
   }

@@ -53,7 +53,7 @@ extension Engine {
     peers.flows[slot].ending.closeCode = code
     peers.flows[slot].ending.closeReason = reason
     // At the latest, should CLOSE not get out of the socket.
-    peers.flows[slot].ending.lingerDeadline = peers.flows[slot].idleDeadline
+    peers.flows[slot].ending.lingerDeadline = peers.headers[slot].idleDeadline
     if peers.rows[slot].phase != .dialling { move(slot, .close) }
     makeReady(slot)
   }

@@ -74,7 +74,7 @@ extension Flow {
     send.restart(from: SendWindow.Rest())
     replay.restart(from: replay.rest)
     rate.restart(bytesPerSecond: rate.bytesPerSecond)
-    epochs.wipePrevious()
+    previousKey.wipe()
     tail = TailRepetition()
     owesPing = false
     pongs = Pongs()

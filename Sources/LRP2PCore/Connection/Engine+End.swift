@@ -37,7 +37,7 @@ extension Engine {
     // Whoever has been silent for so long is told nothing more.
     if reason == .handshakeTimeout { peers.dropHandshake(slot) }
     // To nobody who could repeat anything.
-    peers.flows[slot].linger(isBrief: wasDialling || reason == .reset, now: now)
+    peers.flows[slot].linger(isBrief: wasDialling || reason == .reset, &peers.headers[slot], now: now)
     if wasDialling { counters.handshakesFailed &+= 1 }
     markDirty(slot)
     handler.closed(peer(slot), reason: reason, engine: &self)

@@ -19,12 +19,13 @@ extension Engine {
   /// Lets the connection rest if all is quiet. At once where many are awake and it has sent less than an initial window,
   /// so that a new congestion controller would know as much; else once it has been idle for a while.
   mutating func restIfQuiet(_ slot: Slot) {
-    guard peers.rows[slot].phase == .established, !peers.rows[slot].isReady, !peers.rows[slot].isResumed
+    guard peers.rows[slot].phase == .established, !peers.rows[slot].isReady, !peers.rows[slot].isResumed,
+      speaksVersion1(slot)
     else { return }
     let initialWindow = UInt64(configuration.initialWindow * configuration.maximumDatagram)
     let isCrowded =
       peers.flows.inUse > configuration.flowsAtLeisure && peers.flows[slot].rate.delivered < initialWindow
-    guard isCrowded || peers.flows[slot].restDeadline(after: configuration.restAfter) <= now,
+    guard isCrowded || peers.flows[slot].restDeadline(peers.headers[slot], after: configuration.restAfter) <= now,
       peers.flows[slot].isQuiet, !awaitsConfirmation(slot)
     else { return }
     peers.flows[slot].releasePieces(to: &pool)
@@ -39,60 +40,33 @@ extension Engine {
   @inline(__always)
   func acceptsPacketNumber(_ packetNumber: UInt64, _ slot: Slot) -> Bool {
     peers.flows.contains(slot)
-      ? peers.flows[slot].replay.accepts(packetNumber) : peers.resting[slot].replay.accepts(packetNumber)
+      ? peers.flows[slot].replay.accepts(packetNumber) : peers.headers[slot].rest.replay.accepts(packetNumber)
   }
 
   /// The key epoch of a packet number, if it is not the one in use.
   @inline(__always)
   func otherEpoch(_ packetNumber: UInt64, _ slot: Slot) -> UInt64? {
-    if peers.flows.contains(slot) {
-      let epoch = peers.flows[slot].epochs.epoch(of: packetNumber)
-      return epoch == peers.flows[slot].epochs.receiving ? nil : epoch
-    }
-    let epoch = packetNumber >> configuration.keyEpochBits
-    return epoch == peers.resting[slot].receivingEpoch ? nil : epoch
-  }
-
-  package func epochs(of slot: Slot) -> KeyEpochs {
-    peers.flows.contains(slot)
-      ? peers.flows[slot].epochs : peers.resting[slot].epochs(bits: configuration.keyEpochBits)
+    let epoch = peers.headers[slot].epochs.epoch(of: packetNumber)
+    return epoch == peers.headers[slot].epochs.receiving ? nil : epoch
   }
 
   /// A datagram for the connection could not be opened; the caller counts why.
   mutating func failedAuthentication(_ slot: Slot) {
-    if peers.flows.contains(slot) {
-      peers.flows[slot].lasting.authenticationFailures &+= 1
-    } else {
-      peers.resting[slot].lasting.authenticationFailures &+= 1
-    }
-    if isKeyExhausted(slot) { markDirty(slot) }
-  }
-
-  /// So many have failed that the key is used up.
-  func isKeyExhausted(_ slot: Slot) -> Bool {
-    peers.flows.contains(slot) ? peers.flows[slot].lasting.isKeyExhausted : peers.resting[slot].lasting.isKeyExhausted
-  }
-
-  mutating func duplicateReceived(_ slot: Slot) {
-    if peers.flows.contains(slot) {
-      peers.flows[slot].ack.duplicate()
-    } else {
-      peers.resting[slot].ack.duplicates &+= 1
-    }
+    peers.headers[slot].authenticationFailures &+= 1
+    if peers.headers[slot].isKeyExhausted { markDirty(slot) }
   }
 
   // MARK: Clock
 
   func restingDeadline(_ slot: Slot) -> Instant {
-    min(
-      peers.resting[slot].lasting.idleDeadline, peers.resting[slot].lasting.keepAliveDeadline(configuration.keepAlive))
+    min(peers.headers[slot].idleDeadline, peers.headers[slot].keepAliveDeadline(configuration.keepAlive))
   }
 
   /// The wheel has called for a connection that rests.
   /// - Returns: whether it is over.
   mutating func expireResting<H: Handler>(_ slot: Slot, _ handler: inout H) -> Bool {
-    let isOver = peers.resting[slot].lasting.idleDeadline <= now
-    guard isOver || peers.resting[slot].lasting.keepAliveDeadline(configuration.keepAlive) <= now else { return false }
+    let isOver = peers.headers[slot].idleDeadline <= now
+    guard isOver || peers.headers[slot].keepAliveDeadline(configuration.keepAlive) <= now else { return false }
     // Or closed with all others, and about to be told of that.
     guard wakes(slot) else { return false }
     if isOver { end(slot, .idleTimeout, &handler) } else { peers.flows[slot].owesPing = true }

@@ -1,21 +1,21 @@
 extension Flow {
   /// What an ACK changes beside the send window: round trip, congestion window, pace, loss and probe timers.
   package mutating func acknowledged(
-    _ outcome: SendWindow.Outcome, _ block: AckBlock, next: UInt64, now: Instant
+    _ outcome: SendWindow.Outcome, _ block: AckBlock, _ header: inout ConnectionHeader, next: UInt64, now: Instant
   ) {
     var sampled = false
-    let delay = min(Nanoseconds.microseconds(block.delayMicroseconds), lasting.peerMaximumAckDelay)
+    let delay = min(Nanoseconds.microseconds(block.delayMicroseconds), header.peerMaximumAckDelay)
     // Before an ACK has told of any, number 0 is the highest, too.
     if let sample = outcome.sample,
-      block.largestPacketNumber > lasting.highestAcknowledged || lasting.highestAcknowledged == 0,
+      block.largestPacketNumber > header.highestAcknowledged || header.highestAcknowledged == 0,
       roundTrip.update(sample: sample, acknowledgementDelay: delay)
     {
       send.mayDouble = roundTrip.latest <= roundTrip.minimum + roundTrip.minimum / 8 * 7
       sampled = true
     }
-    noteDelay(delay, block)
-    let isNewest = block.largestPacketNumber >= lasting.highestAcknowledged
-    lasting.highestAcknowledged = max(lasting.highestAcknowledged, block.largestPacketNumber)
+    noteDelay(delay, block, header)
+    let isNewest = block.largestPacketNumber >= header.highestAcknowledged
+    header.highestAcknowledged = max(header.highestAcknowledged, block.largestPacketNumber)
     countDelivery(outcome, block, isSampled: sampled, next: next, now: now)
     if !trains.isOver, isNewest { endStart(block, arrival: now - min(delay, now), now: now) }
     // Any word from the peer about the newest packet answers the probes. While the window stays closed, the
@@ -34,11 +34,11 @@ extension Flow {
       rate.foundSpurious(bytes: UInt64(outcome.spuriousLosses * mtu.datagram))
       congestion.spurious(packets: outcome.spuriousLosses, now: now)
     }
-    if isNewest { countMarks(outcome, block, now: now) }
+    if isNewest { countMarks(outcome, block, &header, now: now) }
     if outcome.acknowledgedPackets == 0 { rate.lost(bytes: outcome.lostBytes) }
     // The peer's room, not the path, is what holds the rate back: no sample of it counts as the path's.
     if outcome.refusedPackets > 0 { rate.limitedByApplication(bytesInFlight: send.bytesInFlight) }
-    answerLosses(outcome, now: now)
+    answerLosses(outcome, &header, now: now)
     noteDelivery(outcome, now: now)
     pace(now: now)
   }
@@ -61,9 +61,11 @@ extension Flow {
   }
 
   /// The path has marked datagrams, as the peer tells (RFC 3168).
-  private mutating func countMarks(_ outcome: SendWindow.Outcome, _ block: AckBlock, now: Instant) {
-    guard block.ce > lasting.highestCE else { return }
-    lasting.highestCE = block.ce
+  private mutating func countMarks(
+    _ outcome: SendWindow.Outcome, _ block: AckBlock, _ header: inout ConnectionHeader, now: Instant
+  ) {
+    guard block.ce > header.highestCE else { return }
+    header.highestCE = block.ce
     let snapshot = outcome.hasNewest ? rate.snapshot(of: outcome.newestPacketNumber) : nil
     congestion.congestionExperienced(
       sentTime: snapshot?.sent ?? now, inFlight: snapshot?.inFlight ?? send.bytesInFlight, now: now)
@@ -88,25 +90,26 @@ extension Flow {
   }
 
   /// What an ACK tells of how long the peer's ACKs take. Of an old packet it tells its age.
-  private mutating func noteDelay(_ delay: Nanoseconds, _ block: AckBlock) {
-    if block.largestPacketNumber > lasting.highestAcknowledged {
+  @inline(__always)
+  private mutating func noteDelay(_ delay: Nanoseconds, _ block: AckBlock, _ header: ConnectionHeader) {
+    if block.largestPacketNumber > header.highestAcknowledged {
       toldAckDelay = max(delay, toldAckDelay - toldAckDelay / 4)
     }
     // The early probe came twice: the ACK that it was to replace was lost, or only late. If that goes on none is early, and where
     // many ACKs come it does not last.
-    if hasProbedEarly, block.duplicates > toldDuplicates { toldAckDelay = lasting.peerMaximumAckDelay }
+    if hasProbedEarly, block.duplicates > toldDuplicates { toldAckDelay = header.peerMaximumAckDelay }
     toldDuplicates = max(toldDuplicates, block.duplicates)
   }
 
   /// Losses that the clock has found.
-  package mutating func lost(_ outcome: SendWindow.Outcome, now: Instant) {
+  package mutating func lost(_ outcome: SendWindow.Outcome, _ header: inout ConnectionHeader, now: Instant) {
     rate.lost(bytes: outcome.lostBytes)
-    answerLosses(outcome, now: now)
+    answerLosses(outcome, &header, now: now)
   }
 
-  private mutating func answerLosses(_ outcome: SendWindow.Outcome, now: Instant) {
+  private mutating func answerLosses(_ outcome: SendWindow.Outcome, _ header: inout ConnectionHeader, now: Instant) {
     guard outcome.lostPackets > 0 else { return }
-    lasting.hasLost = true
+    header.hasLost = true
     let snapshot = rate.snapshot(of: outcome.newestLost)
     congestion.lost(
       packets: outcome.lostPackets, sentTime: outcome.newestLostTime,

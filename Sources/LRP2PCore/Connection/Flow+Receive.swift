@@ -2,20 +2,16 @@ extension Flow {
   /// A datagram has opened.
   /// - Returns: whether it is the first with this number.
   @inline(__always)
-  package mutating func authenticated(_ packetNumber: UInt64, now: Instant) -> Bool {
-    guard replay.take(packetNumber) else { return false }
-    lasting.lastReceived = now
-    return true
-  }
+  package mutating func authenticated(_ packetNumber: UInt64) -> Bool { replay.take(packetNumber) }
 
   /// An ack-eliciting datagram was in order.
+  /// - Parameter ratio: that the peer has asked for.
   @inline(__always)
   package mutating func receivedAckEliciting(
-    _ packetNumber: UInt64, ecn: UInt8, atOnce: Bool, maximumDelay: Nanoseconds, now: Instant
+    _ packetNumber: UInt64, ecn: UInt8, ratio: UInt16, atOnce: Bool, maximumDelay: Nanoseconds, now: Instant
   ) {
     // A connection acknowledges more often while it is young: its sender's window is still small.
-    let ratio =
-      ack.elicitingReceived < AckSchedule.youth ? min(Int(lasting.peerAckRatio), 8) : Int(lasting.peerAckRatio)
+    let ratio = ack.elicitingReceived < AckSchedule.youth ? min(Int(ratio), 8) : Int(ratio)
     ack.received(
       packetNumber: packetNumber, ecn: ecn, ratio: ratio, maximumDelay: maximumDelay, roundTrip: roundTrip.shortest,
       now: now)
@@ -31,14 +27,13 @@ extension Flow {
     return ack.takesRuns && receive.takesDirectly
   }
 
-  /// As `authenticated` and `owesAck` for each of `count` packets with numbers in a row, when it `takesRun`.
+  /// As `authenticated` and `receivedAckEliciting` for each of `count` packets with numbers in a row, when it `takesRun`.
   package mutating func received(
-    _ count: Int, from packetNumber: UInt64, ecn: UInt8, maximumDelay: Nanoseconds, now: Instant
+    _ count: Int, from packetNumber: UInt64, ecn: UInt8, ratio: UInt16, maximumDelay: Nanoseconds, now: Instant
   ) {
     replay.insert(count, from: packetNumber)
-    lasting.lastReceived = now
     ack.received(
-      count, from: packetNumber, ecn: ecn, ratio: Int(lasting.peerAckRatio), maximumDelay: maximumDelay,
+      count, from: packetNumber, ecn: ecn, ratio: Int(ratio), maximumDelay: maximumDelay,
       roundTrip: roundTrip.shortest, now: now)
   }
 }

@@ -3,7 +3,7 @@ extension Flow {
   @inline(__always)
   package var isQuiet: Bool {
     send.isQuiet && receive.isQuiet && ack.isQuiet && path.isQuiet && pathSwitch.isQuiet && mtu.isQuiet
-      && epochs.isQuiet
+      && previousKey.key.aead == 0
       && !(owesPing || awaitsPing || owesFirstAck || ending.isClosedByUser || ending.owesClose)
       && pongs.isEmpty && pingToken == 0 && probesOwed == 0 && reportedOffset == send.acknowledgedOffset
       // What an earlier connection has learnt is for the first data; what this one has is kept.
@@ -12,17 +12,14 @@ extension Flow {
 
   /// When the flow has been idle for long enough to rest.
   @inline(__always)
-  package func restDeadline(after interval: Nanoseconds) -> Instant {
-    interval == 0 ? .never : max(lasting.lastReceived, lasting.lastSent) + max(interval, probeTimeout)
+  package func restDeadline(_ header: ConnectionHeader, after interval: Nanoseconds) -> Instant {
+    interval == 0 ? .never : max(header.lastReceived, header.lastSent) + max(interval, probeTimeout(header))
   }
 
   /// Writes what is kept into `row`, all of it.
   @inline(__always)
   package func rest(in row: inout RestingRow) {
-    row.lasting = lasting
     row.replay = replay.rest
-    row.receivingEpoch = epochs.receiving
-    row.sendingEpoch = epochs.sending
     row.send = send.rest
     row.receive = receive.rest
     row.roundTrip = roundTrip.rest
@@ -60,7 +57,7 @@ extension Flow {
   /// The connection is over: nothing is sent or taken again, and what remembers it is given back.
   package mutating func abandon() {
     send.abandon()
-    epochs.wipePrevious()
+    previousKey.wipe()
     replay.restart(from: replay.rest)
     rate.restart(bytesPerSecond: 0)
     reassembly = nil
@@ -70,15 +67,22 @@ extension Flow {
   /// `isQuiet` asks for need not be set, or of which `forgetEnd` has made one. The congestion controller starts anew, from
   /// what was learnt of the path (docs/congestion.md).
   @inline(__always)
-  package mutating func restart(from row: RestingRow, configuration: EngineConfiguration, seed: UInt64) {
-    lasting = row.lasting
+  package mutating func restart(from header: ConnectionHeader, configuration: EngineConfiguration, seed: UInt64) {
+    restart(from: header.rest, configuration: configuration, seed: seed)
+    toldAckDelay = header.peerMaximumAckDelay
+    lastElicitingSent = header.lastSent
+  }
+
+  /// The same, but for what the header tells.
+  @inline(__always)
+  private mutating func restart(from row: RestingRow, configuration: EngineConfiguration, seed: UInt64) {
     send.restart(from: row.send)
     receive.restart(from: row.receive)
     replay.restart(from: row.replay)
     rate.restart(bytesPerSecond: row.deliveryRate)
     roundTrip = RoundTripEstimate(from: row.roundTrip, expected: configuration.initialRoundTrip)
     ack = AckSchedule(from: row.ack)
-    epochs = row.epochs(bits: configuration.keyEpochBits)
+    previousKey = PreviousKey()
     path = PathValidation(holdOffUntil: row.pathHoldOffUntil, newest: replay.highest)
     pathSwitch = PathSwitch()
     mtu = PathMTU(from: row.mtu)
@@ -91,12 +95,10 @@ extension Flow {
     reassembly = nil
     pieceNumber = 0
     pieceOffset = 0
-    remembered = row.learnt
+    remembered = learnt
     hasStarted = false
     handshakeRepeats = 0
-    toldAckDelay = lasting.peerMaximumAckDelay
     toldDuplicates = 0
-    lastElicitingSent = lasting.lastSent
     lossDeadline = .never
     pacingDeadline = 0
     sendNotBefore = 0
@@ -121,17 +123,12 @@ extension Flow {
     probesOwed = 0
   }
 
-  /// Becomes the flow of a connection that begins, in such memory; `row` is `RestingRow(beginning:)`.
+  /// Becomes the flow of a connection that begins, in such memory; the header's row is `RestingRow(beginning:)`.
   @inline(__always)
-  package mutating func begin(
-    from row: RestingRow, configuration: EngineConfiguration, seed: UInt64, now: Instant
-  ) {
-    restart(from: row, configuration: configuration, seed: seed)
+  package mutating func begin(from header: ConnectionHeader, configuration: EngineConfiguration, seed: UInt64) {
+    restart(from: header, configuration: configuration, seed: seed)
     // A resting row has no search for the path's size.
     mtu = PathMTU(maximum: configuration.maximumDatagram)
-    lasting.lastReceived = now
-    lasting.lastSent = now
-    lastElicitingSent = now
   }
 }
 

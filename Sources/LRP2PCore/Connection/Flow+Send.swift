@@ -40,7 +40,9 @@ extension Flow {
   }
 
   /// A data segment leaves.
-  package mutating func sent(_ segment: SendWindow.Segment, packetNumber: UInt64, bytes: Int, now: Instant) {
+  package mutating func sent(
+    _ segment: SendWindow.Segment, _ header: inout ConnectionHeader, packetNumber: UInt64, bytes: Int, now: Instant
+  ) {
     if send.packetsInFlight == 0 {
       congestion.restarted(now: now)
       pacer.restarted()
@@ -55,9 +57,9 @@ extension Flow {
     if !trains.isOver { trains.sent(packetNumber: packetNumber, now: now) }
     lastElicitingSent = now
     if segment.isRetransmission {
-      lasting.retransmissions &+= 1
+      header.retransmissions &+= 1
     } else if segment.isFin {
-      tail.streamEnded(send, hasLosses: lasting.hasLost)
+      tail.streamEnded(send, hasLosses: header.hasLost)
     }
   }
 
@@ -97,6 +99,5 @@ extension Flow {
     rate.sent(
       packets: UInt64(count), from: packetNumber, bytesInFlight: before, bytes: UInt64(bytes), now: now)
     lastElicitingSent = now
-    lasting.lastSent = now
   }
 }

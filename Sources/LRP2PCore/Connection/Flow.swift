@@ -1,4 +1,5 @@
-/// Everything about one connection that moves data: both windows, round trip, congestion, and what is owed.
+/// Everything about one connection that exists only while it moves data: both windows, round trip, congestion, and what is owed. What
+/// else its methods need of the connection they are given with its header.
 package struct Flow: ~Copyable {
   package var send: SendWindow
   package var receive: ReceiveWindow
@@ -9,7 +10,7 @@ package struct Flow: ~Copyable {
   package var trains = PacketTrains()
   package var pacer = Pacer()
   package var ack = AckSchedule()
-  package var epochs: KeyEpochs
+  package var previousKey = PreviousKey()
   package var path = PathValidation()
   package var pathSwitch = PathSwitch()
   package var mtu: PathMTU
@@ -70,8 +71,6 @@ package struct Flow: ~Copyable {
   /// The congestion window, not a lack of data, held the last sending back.
   package var isCongestionLimited = false
 
-  /// What stays over a rest, as it is.
-  package var lasting = Lasting()
   /// What it still has to do when it is over, or about to be.
   package var ending = Ending()
 
@@ -82,14 +81,10 @@ package struct Flow: ~Copyable {
       window: UInt32(min(configuration.largestReceiveWindow, configuration.initialReceiveWindow)),
       maximum: UInt32(configuration.largestReceiveWindow))
     roundTrip = RoundTripEstimate(expected: configuration.initialRoundTrip)
-    epochs = KeyEpochs(bits: configuration.keyEpochBits)
     mtu = PathMTU(maximum: configuration.maximumDatagram)
     capacity = Segment.capacity(datagram: mtu.datagram)
     congestion = CongestionControl(
       configuration.congestion, segment: mtu.datagram, initialWindow: configuration.initialWindow, seed: seed)
-    lasting.idleTimeout = configuration.idleTimeout
-    lasting.lastReceived = now
-    lasting.lastSent = now
     lastElicitingSent = now
   }
 
@@ -99,12 +94,7 @@ package struct Flow: ~Copyable {
     capacity = Segment.capacity(datagram: mtu.datagram)
     congestion.setSegment(mtu.datagram)
     send.open(window: peer.initialWindow)
-    lasting.peerAckRatio = peer.ackRatio
-    lasting.peerMaximumAckDelay = .microseconds(UInt64(peer.maximumAckDelayMicroseconds))
-    toldAckDelay = lasting.peerMaximumAckDelay
-    lasting.features = configuration.features & UInt8(truncatingIfNeeded: peer.features)
-    let offered = Nanoseconds.milliseconds(UInt64(peer.idleTimeoutMilliseconds))
-    if offered != 0 { lasting.idleTimeout = lasting.idleTimeout == 0 ? offered : min(lasting.idleTimeout, offered) }
+    toldAckDelay = .microseconds(UInt64(peer.maximumAckDelayMicroseconds))
   }
 
   /// Time threshold of loss detection, as far as the path has been seen to reorder.
@@ -112,18 +102,21 @@ package struct Flow: ~Copyable {
   package var lossDelay: Nanoseconds { roundTrip.lossDelay(reorderingSteps: send.reorderingSteps) }
 
   /// The probe timeout without backoff.
-  package var probeTimeout: Nanoseconds { roundTrip.probeTimeout(maximumAckDelay: lasting.peerMaximumAckDelay) }
+  @inline(__always)
+  package func probeTimeout(_ header: ConnectionHeader) -> Nanoseconds {
+    roundTrip.probeTimeout(maximumAckDelay: header.peerMaximumAckDelay)
+  }
 
   /// When to probe; `.never` when nothing is unanswered.
   @inline(__always)
-  package func probeDeadline(handshakeTimeout: Nanoseconds) -> Instant {
+  package func probeDeadline(_ header: ConnectionHeader, handshakeTimeout: Nanoseconds) -> Instant {
     guard send.packetsInFlight > 0 || awaitsPing || send.isWindowClosed else { return .never }
     // What is about to be taken for lost is not probed for (RFC 9002, 6.2.1).
     guard lossDeadline == .never else { return .never }
-    let longest = longestProbeInterval(handshakeTimeout)
-    if let early = earlyProbeTimeout { return lastElicitingSent + min(early, longest) }
-    let backedOff = min(probeTimeout << UInt64(min(ptoCount, 12)), longest)
-    return lastElicitingSent + (asksForWindowOnly ? spread(backedOff) : backedOff)
+    let longest = longestProbeInterval(header, handshakeTimeout)
+    if let early = earlyProbeTimeout(header) { return lastElicitingSent + min(early, longest) }
+    let backedOff = min(probeTimeout(header) << UInt64(min(ptoCount, 12)), longest)
+    return lastElicitingSent + (asksForWindowOnly ? spread(backedOff, header) : backedOff)
   }
 
   /// All has arrived, and a probe asks whether the peer's window has opened.
@@ -133,28 +126,28 @@ package struct Flow: ~Copyable {
   /// Many whose windows closed together do not ask together: each leaves out a part of its own of every wait but the first, up to
   /// half.
   @inline(__always)
-  private func spread(_ wait: Nanoseconds) -> Nanoseconds {
-    max(wait - wait / 128 * UInt64(truncatingIfNeeded: place & 63), min(wait, probeTimeout))
+  private func spread(_ wait: Nanoseconds, _ header: ConnectionHeader) -> Nanoseconds {
+    max(wait - wait / 128 * UInt64(truncatingIfNeeded: place & 63), min(wait, probeTimeout(header)))
   }
 
   /// The first probe of a silence need not wait for the longest delay that the peer may make, only for what it makes: a window
   /// whose one ACK was lost would else stand for a thousand short round trips. As RFC 8985's tail loss probe it changes nothing
   /// beside.
   @inline(__always)
-  private var earlyProbeTimeout: Nanoseconds? {
+  private func earlyProbeTimeout(_ header: ConnectionHeader) -> Nanoseconds? {
     guard !hasProbedEarly, ptoCount == 0, roundTrip.hasSample, send.packetsInFlight > 0 else { return nil }
     let delay = max(toldAckDelay, roundTrip.smoothed / 4, .milliseconds(1))
-    return delay < lasting.peerMaximumAckDelay ? roundTrip.probeTimeout(maximumAckDelay: delay) : nil
+    return delay < header.peerMaximumAckDelay ? roundTrip.probeTimeout(maximumAckDelay: delay) : nil
   }
 
   /// Silence is to be probed, with data outstanding by as many segments as are returned.
-  mutating func beginProbe() -> Int {
-    if earlyProbeTimeout != nil {
+  mutating func beginProbe(_ header: inout ConnectionHeader) -> Int {
+    if earlyProbeTimeout(header) != nil {
       hasProbedEarly = true
       return 1
     }
     ptoCount += 1
-    if send.packetsInFlight > 0 { lasting.hasLost = true }
+    if send.packetsInFlight > 0 { header.hasLost = true }
     return 2
   }
 
@@ -167,25 +160,22 @@ package struct Flow: ~Copyable {
   /// A first round trip in a queue may have made the probe timeout longer than that: then no more is waited for than what
   /// makes a loss.
   @inline(__always)
-  private func longestProbeInterval(_ handshakeTimeout: Nanoseconds) -> Nanoseconds {
+  private func longestProbeInterval(_ header: ConnectionHeader, _ handshakeTimeout: Nanoseconds) -> Nanoseconds {
     let isUnconfirmed = replay.highest == nil
-    guard lasting.idleTimeout > 0 || isUnconfirmed else { return longestProbeInterval }
-    let idle = lasting.idleTimeout == 0 ? .max : lasting.idleTimeout
+    guard header.idleTimeout > 0 || isUnconfirmed else { return longestProbeInterval }
+    let idle = header.idleTimeout == 0 ? .max : header.idleTimeout
     let patience = isUnconfirmed ? min(idle, handshakeTimeout) : idle
-    let share = patience >> (asksForWindowOnly ? 1 : lasting.lastReceived >= lastElicitingSent ? 2 : 3)
-    let shortest = roundTrip.hasSample ? lossDelay + lasting.peerMaximumAckDelay : probeTimeout
+    let share = patience >> (asksForWindowOnly ? 1 : header.lastReceived >= lastElicitingSent ? 2 : 3)
+    let shortest = roundTrip.hasSample ? lossDelay + header.peerMaximumAckDelay : probeTimeout(header)
     return min(max(share, shortest), longestProbeInterval)
   }
 
   @inline(__always)
-  package func keepAliveDeadline(_ interval: Nanoseconds) -> Instant {
+  package func keepAliveDeadline(_ header: ConnectionHeader, _ interval: Nanoseconds) -> Instant {
     // While something is unanswered its probes see to that; a PING would put them off.
     interval == 0 || awaitsPing || send.packetsInFlight > 0
-      ? .never : lasting.keepAliveDeadline(interval)
+      ? .never : header.keepAliveDeadline(interval)
   }
-
-  @inline(__always)
-  package var idleDeadline: Instant { lasting.idleDeadline }
 
   /// Both directions have ended and all is acknowledged.
   package var isFinished: Bool { send.isComplete && receive.isFinDelivered }
@@ -199,7 +189,8 @@ package struct Flow: ~Copyable {
   /// The connection is over for its user.
   ///
   /// - Parameter isBrief: nothing that could still come deserves an answer.
-  package mutating func linger(isBrief: Bool, now: Instant) {
+  package mutating func linger(isBrief: Bool, _ header: inout ConnectionHeader, now: Instant) {
+    let probeTimeout = probeTimeout(header)
     // One whose reader was late has ended before.
     let now = ending.drain.isOver ? ending.drain.began : now
     ending.lingerStart = now

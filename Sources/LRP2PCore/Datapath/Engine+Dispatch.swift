@@ -24,7 +24,8 @@ extension Engine {
     }
     if segment.isAckEliciting {
       peers.flows[slot].receivedAckEliciting(
-        packetNumber, ecn: ecn, atOnce: segment.has(SegmentFlag.ackNow) || segment.has(SegmentFlag.fin),
+        packetNumber, ecn: ecn, ratio: peers.headers[slot].peerAckRatio,
+        atOnce: segment.has(SegmentFlag.ackNow) || segment.has(SegmentFlag.fin),
         maximumDelay: configuration.maximumAckDelay, now: now)
     }
     switch segment.kind {
@@ -66,7 +67,8 @@ extension Engine {
   ) {
     let payload = plaintext.extracting(Segment.dataLength..<plaintext.byteCount)
     peers.flows[slot].receivedAckEliciting(
-      packetNumber, ecn: ecn, atOnce: false, maximumDelay: configuration.maximumAckDelay, now: now)
+      packetNumber, ecn: ecn, ratio: peers.headers[slot].peerAckRatio, atOnce: false,
+      maximumDelay: configuration.maximumAckDelay, now: now)
     guard payload.byteCount <= pool.longestPayload else {
       counters.malformed &+= 1
       return
@@ -106,7 +108,7 @@ extension Engine {
     case .wanted: break
     case .duplicate:
       counters.duplicates &+= 1
-      duplicateReceived(slot)
+      peers.flows[slot].ack.duplicate()
       return
     case .beyondWindow:
       counters.beyondWindow &+= 1
@@ -150,7 +152,7 @@ extension Engine {
       }
     case .duplicate:
       counters.duplicates &+= 1
-      duplicateReceived(slot)
+      peers.flows[slot].ack.duplicate()
     case .beyondWindow:
       counters.beyondWindow &+= 1
       return false

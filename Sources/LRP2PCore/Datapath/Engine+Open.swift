@@ -71,10 +71,11 @@ extension Engine {
         return false
       }
     }
-    guard peers.flows[slot].authenticated(job.packetNumber, now: now) else {
+    guard peers.flows[slot].authenticated(job.packetNumber) else {
       counters.replays &+= 1
       return false
     }
+    peers.headers[slot].lastReceived = now
     return true
   }
 
@@ -83,7 +84,7 @@ extension Engine {
   private mutating func heard(_ job: AEADJob, _ slot: Slot, _ row: PeerRow, from source: Address) {
     // Under a key that is kept for a moment, and no connection's own yet.
     if job.key.index < PeerTable.scratchRows {
-      adoptKey(slot, epoch: peers.flows[slot].epochs.epoch(of: job.packetNumber), row: job.key)
+      adoptKey(slot, epoch: peers.headers[slot].epochs.epoch(of: job.packetNumber), row: job.key)
     }
     if !row.isDirty { markDirty(slot) }
     if source != row.address {

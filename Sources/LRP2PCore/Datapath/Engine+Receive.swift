@@ -52,7 +52,7 @@ extension Engine {
     guard peers.keys[row].aead != 0 else { return start }
     var job = AEADJob()
     job.key = row
-    let epoch = peers.flows[slot].epochs
+    let epoch = peers.headers[slot].epochs
     let run = Inbound.Run(
       segmentSize: size, epoch: epoch.receiving, epochBits: epoch.bits, newest: peers.flows[slot].replay.highest ?? .max
     )

@@ -12,7 +12,7 @@ extension Engine {
       return
     }
     // An older one may come late; what was given or taken back since holds.
-    let highest = peers.flows[slot].lasting.highestAcknowledged
+    let highest = peers.headers[slot].highestAcknowledged
     let isNewest = block.largestPacketNumber > highest
     if isNewest, (lastInOrder &+ window).precedes(peers.flows[slot].send.edge) { counters.windowsShrunk &+= 1 }
     let outcome: SendWindow.Outcome
@@ -26,7 +26,8 @@ extension Engine {
       end(slot, .protocolViolation, &handler)
       return
     }
-    peers.flows[slot].acknowledged(outcome, block, next: peers.rows[slot].sendPacketNumber, now: now)
+    peers.flows[slot].acknowledged(
+      outcome, block, &peers.headers[slot], next: peers.rows[slot].sendPacketNumber, now: now)
     reportAcknowledged(slot, &handler)
     endIfFinished(slot, &handler)
   }

@@ -19,7 +19,9 @@ extension Engine {
     let end = endOfRun(first, of: count, number: number, in: batch)
     guard end > first + 1 else { return 0 }
     peers.flows[slot].received(
-      end - first, from: packetNumber, ecn: arrival.ecn, maximumDelay: configuration.maximumAckDelay, now: now)
+      end - first, from: packetNumber, ecn: arrival.ecn, ratio: peers.headers[slot].peerAckRatio,
+      maximumDelay: configuration.maximumAckDelay, now: now)
+    peers.headers[slot].lastReceived = now
     markDirty(slot)
     let peer = peer(slot)
     var taken = 0

@@ -24,8 +24,8 @@ extension Engine {
   @inline(__always)
   mutating func number(_ slot: Slot, at offset: Int, _ length: Int, _ batch: inout DatagramBatch) -> Placed {
     let packetNumber = peers.rows[slot].sendPacketNumber
-    let epoch = peers.flows[slot].epochs.epoch(of: packetNumber)
-    if epoch != peers.flows[slot].epochs.sending { changeSealingKey(slot, to: epoch, &batch) }
+    let epoch = peers.headers[slot].epochs.epoch(of: packetNumber)
+    if epoch != peers.headers[slot].epochs.sending { changeSealingKey(slot, to: epoch, &batch) }
     peers.rows[slot].sendPacketNumber += 1
     var header = batch.arena.mutableBytes(offset, Datagram.headerLength)
     header.setBigEndian64(0, peers.rows[slot].remoteID)
@@ -40,7 +40,7 @@ extension Engine {
     outbound.append(job)
     counters.datagramsSent &+= 1
     counters.bytesSent &+= UInt64(length)
-    peers.flows[slot].lasting.lastSent = now
+    peers.headers[slot].lastSent = now
     return Placed(segment: offset + Datagram.headerLength, packetNumber: packetNumber)
   }
 

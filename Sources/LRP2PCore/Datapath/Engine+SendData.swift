@@ -87,7 +87,7 @@ extension Engine {
   @inline(__always)
   mutating func didSend(_ segment: SendWindow.Segment, _ packetNumber: UInt64, isProbe: Bool, _ slot: Slot) {
     let length = Datagram.headerLength + Segment.dataLength + segment.length + Datagram.tagLength
-    peers.flows[slot].sent(segment, packetNumber: packetNumber, bytes: length, now: now)
+    peers.flows[slot].sent(segment, &peers.headers[slot], packetNumber: packetNumber, bytes: length, now: now)
     if segment.isRetransmission { counters.retransmissions &+= 1 }
     if isProbe { peers.flows[slot].probesOwed -= 1 }
   }

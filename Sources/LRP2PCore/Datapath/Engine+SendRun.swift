@@ -12,10 +12,10 @@ extension Engine {
     let capacity = peers.flows[slot].capacity
     let length = Datagram.headerLength + Segment.dataLength + capacity + Datagram.tagLength
     var packetNumber = peers.rows[slot].sendPacketNumber
-    guard peers.flows[slot].epochs.epoch(of: packetNumber) == peers.flows[slot].epochs.sending else { return false }
+    guard peers.headers[slot].epochs.epoch(of: packetNumber) == peers.headers[slot].epochs.sending else { return false }
     let most = min(
       allowed, (end - batch.used + length - 1) / length, outbound.room,
-      Int(min(peers.flows[slot].epochs.others(behind: packetNumber), 1023)) + 1)
+      Int(min(peers.headers[slot].epochs.others(behind: packetNumber), 1023)) + 1)
     guard most > 1,
       let (place, count) = batch.place(
         length, upTo: most, for: peers.rows[slot].address, group: peers.rows[slot].messageGroup)
@@ -25,6 +25,7 @@ extension Engine {
     var number = peers.flows[slot].send.next
     var offset = peers.flows[slot].send.nextOffset
     peers.flows[slot].sent(whole: count, packetNumber: packetNumber, bytes: length, now: now)
+    peers.headers[slot].lastSent = now
     peers.rows[slot].sendPacketNumber += UInt64(count)
     counters.datagramsSent &+= UInt64(count)
     counters.bytesSent &+= UInt64(count * length)

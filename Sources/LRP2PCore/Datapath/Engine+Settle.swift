@@ -9,7 +9,7 @@ extension Engine {
   mutating func settleDirty<H: Handler>(_ handler: inout H, hasSent: Bool = false) {
     reportPool(&handler)
     while let slot = schedule.nextDirty(&peers) {
-      if peers.rows[slot].phase == .established, isKeyExhausted(slot), wakes(slot) {
+      if peers.rows[slot].phase == .established, peers.headers[slot].isKeyExhausted, wakes(slot) {
         end(slot, .keyExhausted, &handler)
       }
       settle(slot, hasSent: hasSent)

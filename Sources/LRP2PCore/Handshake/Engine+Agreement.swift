@@ -5,8 +5,7 @@ extension Engine {
   /// has. `nil` until the handshake is done, where this side has none configured, with the original peer, and when the handle is void.
   public func applicationProtocol(of peer: Peer) -> ApplicationProtocol? {
     guard let slot = known(peer) else { return nil }
-    let index = Int(
-      isResting(slot) ? peers.resting[slot].lasting.applicationProtocol : peers.flows[slot].lasting.applicationProtocol)
+    let index = Int(peers.headers[slot].applicationProtocol)
     return index == 0 ? nil : configuration.applicationProtocols[index - 1]
   }
 

@@ -100,7 +100,7 @@ extension Engine {
     schedule.cancel(firstAttempt, &peers)
     peers.exchangeFlows(slot, firstAttempt)
     peers.remoteKeys[slot] = peers.remoteKeys[firstAttempt]
-    peers.flows[slot].lasting.handle = peers.rows[firstAttempt].connectionID
+    peers.headers[slot].handle = peers.rows[firstAttempt].connectionID
     peers.flows[slot].mtu = PathMTU(maximum: configuration.maximumDatagram, start: peers.handshakes[slot].length)
     var payload = ProgramBytes()
     swap(&payload, &peers.handshakes[firstAttempt].payload)

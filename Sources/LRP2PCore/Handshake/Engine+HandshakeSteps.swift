@@ -19,6 +19,7 @@ extension Engine {
 
   /// Takes over what the peer has said of itself.
   mutating func agree(_ parameters: HandshakeParameters, _ slot: Slot) {
+    peers.headers[slot].agree(parameters, configuration: configuration)
     peers.flows[slot].agree(parameters, configuration: configuration)
     peers.rows[slot].takesMerged = parameters.takesMerged
   }

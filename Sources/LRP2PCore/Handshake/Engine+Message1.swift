@@ -72,7 +72,7 @@ extension Engine {
       peers.attempts.insert(attemptHash, slot: slot)
     }
     agree(parameters, slot)
-    peers.flows[slot].lasting.aead = aead
+    peers.headers[slot].aead = aead
     answer(slot, isWritten: writeMessage2(slot, aead))
   }
 

@@ -73,8 +73,8 @@ extension Engine {
     peers.rows[slot].remoteID = parameters.receiveID
     peers.remoteKeys[slot] = noise.remoteStatic
     agree(parameters, slot)
-    peers.flows[slot].lasting.aead = aead
-    peers.flows[slot].lasting.applicationProtocol = UInt8(applicationProtocol)
+    peers.headers[slot].aead = aead
+    peers.headers[slot].applicationProtocol = UInt8(applicationProtocol)
     if let cookie = parameters.cookie { rememberedCookies[address] = cookie }
     if !peers.handshakes[slot].isRepeated { sampleHandshake(slot) }
     answerMessage2(slot, aead, parameters.resetToken, &handler)
@@ -116,7 +116,7 @@ extension Engine {
     move(slot, event)
     counters.datagramsAccepted &+= 1
     counters.handshakesCompleted &+= 1
-    peers.flows[slot].lasting.lastReceived = now
+    peers.headers[slot].lastReceived = now
     makeReady(slot)
     markDirty(slot)
     handler.connected(peer(slot), incoming: peers.rows[slot].isIncoming, engine: &self)

@@ -35,7 +35,7 @@ extension Engine {
     peers.handshakes[slot].noise = noise
     peers.remoteKeys[slot] = key
     agree(parameters, slot)
-    peers.flows[slot].lasting.applicationProtocol = UInt8(applicationProtocol ?? 0)
+    peers.headers[slot].applicationProtocol = UInt8(applicationProtocol ?? 0)
     sampleHandshake(slot)
     beginAccepted(slot, parameters.resetToken, &handler)
     // It has got another address since message 1, and is asked there.
@@ -76,7 +76,7 @@ extension Engine {
 
   /// The initiator is wanted: the connection begins.
   private mutating func beginAccepted<H: Handler>(_ slot: Slot, _ token: ResetToken?, _ handler: inout H) {
-    agreeKeys(slot, peers.flows[slot].lasting.aead)
+    agreeKeys(slot, peers.headers[slot].aead)
     peers.handshakes[slot].nextAttempt = .never
     peers.flows[slot].owesFirstAck = true
     if peers.handshakes[slot].held > 0 { listener.held.isReady = true }

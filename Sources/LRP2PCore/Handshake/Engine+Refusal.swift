@@ -19,7 +19,7 @@ extension Engine {
     }
     counters.handshakesFailed &+= 1
     peers.handshakes[slot].noise = noise
-    agreeKeys(slot, peers.flows[slot].lasting.aead)
+    agreeKeys(slot, peers.headers[slot].aead)
     releaseHeld(slot)
     peers.handshakes[slot].held = 0
     peers.handshakes[slot].isTurnedAway = true

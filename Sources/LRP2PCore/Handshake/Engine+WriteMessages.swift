@@ -64,7 +64,7 @@ extension Engine {
     var parameters = ownParameters(slot)
     parameters.resetToken = ownResetToken(slot)
     let names = protocolNames.bytes
-    let index = Int(peers.flows[slot].lasting.applicationProtocol)
+    let index = Int(peers.headers[slot].applicationProtocol)
     let name = index == 0 ? 0..<0 : protocolNames.place(of: index)
     var payload = ProgramBytes()
     swap(&payload, &peers.handshakes[slot].payload)

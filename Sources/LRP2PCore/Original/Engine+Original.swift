@@ -84,10 +84,10 @@ extension Engine {
   mutating func outlastsSilence(_ slot: Slot) -> Bool {
     guard peers.rows[slot].isOriginal, peers.flows[slot].send.packetsInFlight == 0 else { return false }
     if peers.originals[slot].silentSince == .never {
-      peers.originals[slot].silentSince = peers.flows[slot].lasting.lastReceived
+      peers.originals[slot].silentSince = peers.headers[slot].lastReceived
     }
     guard now - peers.originals[slot].silentSince < OriginalPeer.longestSilence else { return false }
-    peers.flows[slot].lasting.lastReceived = now
+    peers.headers[slot].lastReceived = now
     return true
   }
 }

@@ -66,7 +66,7 @@ extension Engine {
     let origin = base.precedes(told &+ 1) ? told &+ 1 : base
     let sent = peers.flows[slot].send.lastTransmission(of: answered)
     var block = AckBlock(
-      largestPacketNumber: peers.flows[slot].lasting.highestAcknowledged, delayMicroseconds: 0, duplicates: 0, ect0: 0,
+      largestPacketNumber: peers.headers[slot].highestAcknowledged, delayMicroseconds: 0, duplicates: 0, ect0: 0,
       ect1: 0,
       ce: 0)
     if let sent {
@@ -87,9 +87,10 @@ extension Engine {
     }
     // Which of its transmissions a repeated segment's ACK answers cannot be told (Karn and Partridge, 1987).
     if sent?.isRetransmitted ?? true { outcome.sample = nil }
-    peers.flows[slot].acknowledged(outcome, block, next: peers.rows[slot].sendPacketNumber, now: now)
+    peers.flows[slot].acknowledged(
+      outcome, block, &peers.headers[slot], next: peers.rows[slot].sendPacketNumber, now: now)
     // Its ACKs do not tell how long they were delayed.
-    peers.flows[slot].toldAckDelay = peers.flows[slot].lasting.peerMaximumAckDelay
+    peers.flows[slot].toldAckDelay = peers.headers[slot].peerMaximumAckDelay
     advanceOriginal(slot)
     if outcome.acknowledgedPackets > 0 { nudgeIfBehind(slot) }
     reportAcknowledged(slot, &handler)
@@ -191,7 +192,7 @@ extension Engine {
     _ segment: SendWindow.Segment, _ slot: Slot, _ handler: inout H
   ) -> Bool {
     // The clock of the idle timeout starts with what it could answer.
-    if peers.flows[slot].send.packetsInFlight == 0 { peers.flows[slot].lasting.lastReceived = now }
+    if peers.flows[slot].send.packetsInFlight == 0 { peers.headers[slot].lastReceived = now }
     guard segment.number > OriginalPeer.lastSequence else { return true }
     end(slot, .sequenceExhausted, &handler)
     return false

@@ -96,6 +96,8 @@ extension Engine {
     peers.rows[slot].version = 0
     peers.handshakes[slot].versions = .original
     peers.originals.insert(OriginalPeer(), at: slot)
+    peers.headers[slot].aead = .chacha20Poly1305
+    peers.headers[slot].epochs = KeyEpochs(bits: 64)
     peers.flows[slot].becomeOriginal(configuration)
   }
 
@@ -118,8 +120,6 @@ extension Flow {
   /// What the original takes and gives: its sizes, its window, ChaCha20-Poly1305 under one key, small bursts.
   fileprivate mutating func becomeOriginal(_ configuration: EngineConfiguration) {
     isFlushed = false
-    lasting.aead = .chacha20Poly1305
-    epochs = KeyEpochs(bits: 64)
     // It knows no path MTU: datagrams keep their size.
     mtu = PathMTU(maximum: PathMTU.base)
     capacity = OriginalPeer.capacity

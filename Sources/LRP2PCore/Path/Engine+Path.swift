@@ -3,7 +3,9 @@
 extension Engine {
   /// The probe timeout that questions about a path are repeated by.
   @inline(__always)
-  func pathTimeout(_ slot: Slot) -> Nanoseconds { min(peers.flows[slot].probeTimeout, .seconds(3)) }
+  func pathTimeout(_ slot: Slot) -> Nanoseconds {
+    min(peers.flows[slot].probeTimeout(peers.headers[slot]), .seconds(3))
+  }
 
   /// An authentic datagram did not come from the peer's address.
   mutating func receivedFromNewAddress(_ slot: Slot, from address: Address, bytes: Int, packetNumber: UInt64) {
@@ -53,7 +55,7 @@ extension Engine {
   }
 
   mutating func expirePath<H: Handler>(_ slot: Slot, _ handler: inout H) {
-    let lastReceived = peers.flows[slot].lasting.lastReceived
+    let lastReceived = peers.headers[slot].lastReceived
     if peers.flows[slot].mtu.expired(lastReceived: lastReceived, now: now) { peers.flows[slot].owesPing = true }
     let verdict = peers.flows[slot].path.expired(
       probeTimeout: pathTimeout(slot), now: now)
@@ -149,7 +151,7 @@ extension Engine {
         slot, Control.challenge, peers.flows[slot].mtu.challenge, to: peers.rows[slot].address,
         length: peers.flows[slot].mtu.probing, &batch)
     else { return false }
-    peers.flows[slot].mtu.probeSent(timeout: peers.flows[slot].probeTimeout, now: now)
+    peers.flows[slot].mtu.probeSent(timeout: peers.flows[slot].probeTimeout(peers.headers[slot]), now: now)
     return true
   }
 

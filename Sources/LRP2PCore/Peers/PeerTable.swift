@@ -7,7 +7,7 @@ package struct PeerTable: ~Copyable {
   package var flows: Slots<Slot, Flow>
   /// The flows' own numbers.
   package private(set) var places = Places()
-  package var resting: GrowingColumn<Slot, RestingRow>
+  package var headers: GrowingColumn<Slot, ConnectionHeader>
   /// Who the peers are: for users only, so no datagram touches it.
   package var remoteKeys: GrowingColumn<Slot, PublicKey>
   package var handshakes: Slots<Slot, HandshakeRow>
@@ -37,7 +37,7 @@ package struct PeerTable: ~Copyable {
     rows = GrowingColumn(repeating: PeerRow(), count: count)
     keys = GrowingColumn(repeating: TrafficKey(), count: Self.scratchRows + 2 * count, memory: memory)
     flows = Slots(count: count, reserve: configuration.flowsKept)
-    resting = GrowingColumn(repeating: RestingRow(), count: count)
+    headers = GrowingColumn(repeating: ConnectionHeader(), count: count)
     remoteKeys = GrowingColumn(repeating: PublicKey(), count: count)
     handshakes = Slots(count: count)
     originals = Slots(count: count)
@@ -57,7 +57,7 @@ package struct PeerTable: ~Copyable {
 
   /// Changes when a column gets memory.
   package var blockCount: Int {
-    rows.blockCount &+ keys.blockCount &+ flows.blockCount &+ resting.blockCount &+ remoteKeys.blockCount
+    rows.blockCount &+ keys.blockCount &+ flows.blockCount &+ headers.blockCount &+ remoteKeys.blockCount
       &+ handshakes.blockCount &+ originals.blockCount &+ resetTokens.blockCount
   }
 
@@ -65,7 +65,7 @@ package struct PeerTable: ~Copyable {
     unsafe rows.forEachBlock(body)
     unsafe keys.forEachBlock(body)
     unsafe flows.forEachBlock(body)
-    unsafe resting.forEachBlock(body)
+    unsafe headers.forEachBlock(body)
     unsafe remoteKeys.forEachBlock(body)
     unsafe handshakes.forEachBlock(body)
     unsafe originals.forEachBlock(body)
@@ -87,11 +87,11 @@ package struct PeerTable: ~Copyable {
     return slot
   }
 
-  /// Reads what a datagram of the peer needs: its hot row, both keys, and its flow, or what it is woken from.
+  /// Reads what a datagram of the peer needs: its hot row, both keys, its header with what it is woken from, and its flow if it has one.
   @inline(__always)
   package func readAhead(_ slot: Slot) -> UInt64 {
     let keys = keys.readAhead(Self.openingRow(slot)) &+ keys.readAhead(Self.sealingRow(slot))
-    return rows.readAhead(slot) &+ keys &+ (flows.contains(slot) ? flows.readAhead(slot) : resting.readAhead(slot))
+    return rows.readAhead(slot) &+ keys &+ headers.readAhead(slot) &+ flows.readAhead(slot)
   }
 
   /// Takes a free slot; `nil` when there is none and the table may not grow.
@@ -103,7 +103,7 @@ package struct PeerTable: ~Copyable {
       rows.grow(to: grown, filling: PeerRow())
       keys.grow(to: Self.scratchRows + 2 * grown, filling: TrafficKey())
       flows.grow(to: grown)
-      resting.grow(to: grown, filling: RestingRow())
+      headers.grow(to: grown, filling: ConnectionHeader())
       remoteKeys.grow(to: grown, filling: PublicKey())
       handshakes.grow(to: grown)
       originals.grow(to: grown)
@@ -116,8 +116,10 @@ package struct PeerTable: ~Copyable {
 
   /// A flow for the connection that begins at `slot`: in the memory of one that rests, if there is one.
   package mutating func begin(_ slot: Slot, configuration: EngineConfiguration, seed: UInt64, now: Instant) {
+    headers[slot] = ConnectionHeader(configuration: configuration, now: now)
     if flows.insertRetired(at: slot) {
-      flows[slot].begin(from: beginning, configuration: configuration, seed: seed, now: now)
+      headers[slot].rest = beginning
+      flows[slot].begin(from: headers[slot], configuration: configuration, seed: seed)
     } else {
       flows.insert(Flow(configuration: configuration, seed: seed, now: now), at: slot)
     }
@@ -127,7 +129,7 @@ package struct PeerTable: ~Copyable {
   /// Turns the slot's flow, over which nothing moves, into its resting row.
   package mutating func rest(_ slot: Slot) {
     // By its address, which the column checks: written as the whole that it is, the row would be copied here and there.
-    unsafe flows[slot].rest(in: &resting.pointer(slot).pointee)
+    unsafe flows[slot].rest(in: &headers.pointer(slot).pointee.rest)
     retireFlow(slot)
   }
 
@@ -147,12 +149,20 @@ package struct PeerTable: ~Copyable {
       flows.insert(Flow(configuration: configuration, seed: seed, now: now), at: slot)
     }
     unsafe flows[slot].restart(
-      from: resting.pointer(slot).pointee, configuration: configuration, seed: seed)
+      from: headers.pointer(slot).pointee, configuration: configuration, seed: seed)
     flows[slot].place = places.take(for: slot)
   }
 
-  /// The flows of two slots change places.
+  /// The flow that waking a connection would make, for a look at it.
+  package func awakened(_ slot: Slot, configuration: EngineConfiguration, now: Instant) -> Flow {
+    var flow = Flow(configuration: configuration, seed: 0, now: now)
+    flow.restart(from: headers[slot], configuration: configuration, seed: 0)
+    return flow
+  }
+
+  /// The headers and the flows of two slots change places.
   package mutating func exchangeFlows(_ a: Slot, _ b: Slot) {
+    (headers[a], headers[b]) = (headers[b], headers[a])
     flows.exchange(a, b)
     for slot in [a, b] { places.move(flows[slot].place, to: slot) }
   }
@@ -171,7 +181,7 @@ package struct PeerTable: ~Copyable {
     let id = rows[slot].connectionID
     rows[slot] = PeerRow()
     rows[slot].remoteID = id
-    resting[slot] = RestingRow()
+    headers[slot] = ConnectionHeader()
     remoteKeys[slot] = PublicKey()
     freeSlots.append(UInt32(slot.index))
     inUse -= 1
@@ -211,7 +221,7 @@ package struct PeerTable: ~Copyable {
   private mutating func wipeKeys(_ slot: Slot) {
     wipeKey(Self.sealingRow(slot))
     wipeKey(Self.openingRow(slot))
-    if flows.contains(slot) { flows[slot].epochs.wipePrevious() }
+    if flows.contains(slot) { flows[slot].previousKey.wipe() }
   }
 
   private mutating func wipeKey(_ row: KeyRow) {

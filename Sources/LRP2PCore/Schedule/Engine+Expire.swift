@@ -64,7 +64,7 @@ extension Engine {
   }
 
   private mutating func expireEstablished<H: Handler>(_ slot: Slot, _ handler: inout H) {
-    if peers.flows[slot].idleDeadline <= now, !outlastsSilence(slot) {
+    if peers.headers[slot].idleDeadline <= now, !outlastsSilence(slot) {
       end(slot, .idleTimeout, &handler)
       return
     }
@@ -79,19 +79,21 @@ extension Engine {
       let outcome = peers.flows[slot].send.loseSuspects(
         lossDelay: peers.flows[slot].lossDelay, now: now)
       peers.flows[slot].lossDeadline = outcome.lossTime
-      peers.flows[slot].lost(outcome, now: now)
+      peers.flows[slot].lost(outcome, &peers.headers[slot], now: now)
       peers.flows[slot].pace(now: now)
     }
     if peers.flows[slot].pacingDeadline <= now { peers.flows[slot].pacingDeadline = 0 }
-    if peers.flows[slot].epochs.previousDeadline <= now { peers.flows[slot].epochs.wipePrevious() }
+    if peers.flows[slot].previousKey.deadline <= now { peers.flows[slot].previousKey.wipe() }
     expirePath(slot, &handler)
     probeOrKeepAlive(slot)
   }
 
   // Not generic, as `settle` is not.
   private mutating func probeOrKeepAlive(_ slot: Slot) {
-    if peers.flows[slot].probeDeadline(handshakeTimeout: configuration.handshakeTimeout) <= now { probe(slot) }
-    if peers.flows[slot].keepAliveDeadline(configuration.keepAlive) <= now {
+    if peers.flows[slot].probeDeadline(peers.headers[slot], handshakeTimeout: configuration.handshakeTimeout) <= now {
+      probe(slot)
+    }
+    if peers.flows[slot].keepAliveDeadline(peers.headers[slot], configuration.keepAlive) <= now {
       peers.flows[slot].owesPing = true
       peers.flows[slot].shrinkInSilence(to: &pool)
       pool.trim()
@@ -101,7 +103,7 @@ extension Engine {
   /// RFC 9002, 6.2.4: probes that ask for an answer at once. Nothing is taken for lost by silence alone.
   private mutating func probe(_ slot: Slot) {
     counters.probeTimeouts &+= 1
-    let probes = peers.flows[slot].beginProbe()
+    let probes = peers.flows[slot].beginProbe(&peers.headers[slot])
     if peers.flows[slot].send.packetsInFlight > 0 {
       peers.flows[slot].probesOwed = probes
       // RFC 9002, 7.6: silence for three probe timeouts is persistent congestion.
@@ -130,7 +132,7 @@ extension Engine {
     case .established:
       if !peers.flows.contains(slot) { return restingDeadline(slot) }
       let deadline = peers.flows[slot].nextDeadline(
-        keepAlive: configuration.keepAlive, restAfter: configuration.restAfter,
+        peers.headers[slot], keepAlive: configuration.keepAlive, restAfter: configuration.restAfter,
         handshakeTimeout: configuration.handshakeTimeout, now: now)
       guard awaitsConfirmation(slot) else { return deadline }
       return min(
@@ -146,21 +148,22 @@ extension Flow {
   /// The earliest deadline of an established peer.
   @inline(__always)
   package func nextDeadline(
-    keepAlive: Nanoseconds, restAfter: Nanoseconds, handshakeTimeout: Nanoseconds, now: Instant
+    _ header: ConnectionHeader, keepAlive: Nanoseconds, restAfter: Nanoseconds, handshakeTimeout: Nanoseconds,
+    now: Instant
   ) -> Instant {
-    var earliest = min(idleDeadline, lossDeadline, epochs.previousDeadline)
+    var earliest = min(header.idleDeadline, lossDeadline, previousKey.deadline)
     // What has come already is `transmit`'s to do, which then sets the next one.
     func consider(_ deadline: Instant) {
       if deadline > now { earliest = min(earliest, deadline) }
     }
-    consider(keepAliveDeadline(keepAlive))
-    consider(probeDeadline(handshakeTimeout: handshakeTimeout))
+    consider(keepAliveDeadline(header, keepAlive))
+    consider(probeDeadline(header, handshakeTimeout: handshakeTimeout))
     consider(ack.deadline)
     consider(pacingDeadline)
     consider(path.deadline)
     consider(pathSwitch.deadline)
     consider(mtu.deadline)
-    consider(restDeadline(after: restAfter))
+    consider(restDeadline(header, after: restAfter))
     return earliest
   }
 }

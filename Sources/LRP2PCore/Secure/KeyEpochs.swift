@@ -5,27 +5,18 @@ package struct KeyEpochs: BitwiseCopyable {
   /// How far ahead of the epoch in use a datagram may be: each step is work for bytes that nobody has authenticated.
   package static let maximumAhead: UInt64 = 4
 
-  /// Bits of a packet number within an epoch; 64 for the original peer, which has one epoch only.
-  package var bits: UInt64
   package var sending: UInt64 = 0
   package private(set) var receiving: UInt64 = 0
-  /// The key before the one in use, for datagrams that were overtaken; `aead` 0 once it is wiped.
-  package private(set) var previous = TrafficKey()
-  /// When the last datagram under `previous` can no longer be on its way.
-  package private(set) var previousDeadline: Instant = .never
+  private let bitCount: UInt8
 
-  package init(bits: UInt64, sending: UInt64 = 0, receiving: UInt64 = 0) {
-    self.bits = bits
-    self.sending = sending
-    self.receiving = receiving
-  }
+  /// - Parameter bits: of a packet number within an epoch; 64 for the original peer, which has one epoch only.
+  package init(bits: UInt64) { bitCount = UInt8(bits) }
+
+  @inline(__always)
+  package var bits: UInt64 { UInt64(bitCount) }
 
   @inline(__always)
   package func epoch(of packetNumber: UInt64) -> UInt64 { packetNumber >> bits }
-
-  /// Whether the numbers of both epochs are all that has to be kept. One epoch for all numbers is not what others begin from.
-  @inline(__always)
-  package var isQuiet: Bool { previous.aead == 0 && bits < 64 }
 
   /// How many numbers behind `packetNumber` have the same key.
   @inline(__always)
@@ -35,7 +26,10 @@ package struct KeyEpochs: BitwiseCopyable {
   }
 
   /// The key for `epoch`, derived without changing anything; `nil` when it is wiped or too far ahead.
-  package func openingKey(_ epoch: UInt64, current: TrafficKey, suite: any CipherSuite) -> TrafficKey? {
+  /// - Parameter previous: that of the epoch before the one in use.
+  package func openingKey(
+    _ epoch: UInt64, current: TrafficKey, previous: TrafficKey, suite: any CipherSuite
+  ) -> TrafficKey? {
     if epoch < receiving { return epoch + 1 == receiving && previous.aead != 0 ? previous : nil }
     guard epoch - receiving <= Self.maximumAhead else { return nil }
     var key = current
@@ -50,16 +44,26 @@ package struct KeyEpochs: BitwiseCopyable {
   }
 
   /// A datagram of `epoch`, newer than the one in use, was authentic.
-  package mutating func adopt(_ epoch: UInt64, before: TrafficKey, deadline: Instant) {
-    previous.bytes.wipe()
-    previous = before
-    previousDeadline = deadline
-    receiving = epoch
+  package mutating func adopt(_ epoch: UInt64) { receiving = epoch }
+}
+
+/// The opening key before the one in use, for datagrams that were overtaken; `aead` 0 where there is none.
+package struct PreviousKey: BitwiseCopyable {
+  package private(set) var key = TrafficKey()
+  /// When the last datagram under it can no longer be on its way.
+  package private(set) var deadline: Instant = .never
+
+  package init() {}
+
+  package mutating func replace(with key: TrafficKey, until deadline: Instant) {
+    self.key.bytes.wipe()
+    self.key = key
+    self.deadline = deadline
   }
 
-  package mutating func wipePrevious() {
-    previous.bytes.wipe()
-    previous.aead = 0
-    previousDeadline = .never
+  package mutating func wipe() {
+    key.bytes.wipe()
+    key.aead = 0
+    deadline = .never
   }
 }

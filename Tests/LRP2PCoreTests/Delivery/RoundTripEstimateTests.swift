@@ -70,18 +70,19 @@ import Testing
   /// An ACK was in the socket when the machine was suspended, for twenty minutes: what lies between is no round trip.
   @Test(arguments: [false, true]) func aSuspensionIsNoRoundTrip(isFirst: Bool) throws {
     var flow = Flow(configuration: EngineConfiguration(), seed: 1, now: .seconds(1))
+    var header = ConnectionHeader(configuration: EngineConfiguration(), now: .seconds(1))
     flow.send.open(window: 100)
     flow.send.offer(upTo: 5000)
     func acknowledge(_ packetNumber: UInt64, sent: Instant, after roundTrip: Nanoseconds) throws {
       let segment = flow.send.nextSegment(capacity: 1000)!
-      flow.sent(segment, packetNumber: packetNumber, bytes: 1038, now: sent)
+      flow.sent(segment, &header, packetNumber: packetNumber, bytes: 1038, now: sent)
       let block = AckBlock(
         largestPacketNumber: packetNumber, delayMicroseconds: 0, duplicates: 0, ect0: 0, ect1: 0, ce: 0)
       let outcome = try flow.send.acknowledge(
         lastInOrder: segment.number, window: 100, block: block, RawSpan(), lossDelay: .seconds(1), now: sent + roundTrip
       )
       #expect(outcome.sample == roundTrip)
-      flow.acknowledged(outcome, block, next: packetNumber + 1, now: sent + roundTrip)
+      flow.acknowledged(outcome, block, &header, next: packetNumber + 1, now: sent + roundTrip)
     }
     if !isFirst { try acknowledge(1, sent: .seconds(2), after: .milliseconds(40)) }
     try acknowledge(2, sent: .seconds(3), after: .seconds(1200))

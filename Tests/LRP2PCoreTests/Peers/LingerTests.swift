@@ -3,9 +3,12 @@ import Testing
 
 /// How long the slot of a connection that is over still answers.
 @Suite struct LingerTests {
+  private static var header: ConnectionHeader { ConnectionHeader(configuration: EngineConfiguration(), now: 0) }
+
   private static func lingering(since start: Instant) -> Flow {
     var flow = Flow(configuration: EngineConfiguration(), seed: 1, now: start)
-    flow.linger(isBrief: false, now: start)
+    var header = header
+    flow.linger(isBrief: false, &header, now: start)
     return flow
   }
 
@@ -37,7 +40,8 @@ import Testing
     let isTaken = flow.roundTrip.hasSample
     #expect(!isTaken)
     flow.roundTrip.update(sample: flow.roundTrip.longestSample, acknowledgementDelay: 0)
-    flow.linger(isBrief: false, now: .seconds(10))
+    var header = Self.header
+    flow.linger(isBrief: false, &header, now: .seconds(10))
     let deadline = flow.ending.lingerDeadline
     #expect(deadline == .seconds(10 + 180))
   }
@@ -58,11 +62,12 @@ import Testing
   @Test(arguments: [nil, .milliseconds(1), .milliseconds(400), .seconds(2)] as [Nanoseconds?])
   func whoHasFinishedWaitsForTheOthersProbes(roundTrip: Nanoseconds?) throws {
     var flow = Flow(configuration: EngineConfiguration(), seed: 1, now: .seconds(10))
+    var header = Self.header
     var pool = ReceivePool(cellBytes: 1400, maximumBytes: 1 << 16)
     flow.send.open(window: 100)
     flow.send.finish()
     let end = flow.send.nextSegment(capacity: 1000)
-    flow.sent(try #require(end), packetNumber: 1, bytes: 38, now: .seconds(10))
+    flow.sent(try #require(end), &header, packetNumber: 1, bytes: 38, now: .seconds(10))
     let block = AckBlock(largestPacketNumber: 1, delayMicroseconds: 0, duplicates: 0, ect0: 0, ect1: 0, ce: 0)
     _ = try flow.send.acknowledge(
       lastInOrder: 0, window: 100, block: block, RawSpan(), lossDelay: .seconds(1), now: .seconds(10))
@@ -70,9 +75,9 @@ import Testing
     _ = flow.receive.deliveredDirectly()
     let isEnd = flow.receive.takeFin()
     if let roundTrip { flow.roundTrip.update(sample: roundTrip, acknowledgementDelay: 0) }
-    let (isFinished, probeTimeout) = (flow.isFinished, flow.probeTimeout)
+    let (isFinished, probeTimeout) = (flow.isFinished, flow.probeTimeout(header))
     #expect(isEnd && isFinished && (roundTrip != nil || probeTimeout == .seconds(1)))
-    flow.linger(isBrief: false, now: .seconds(10))
+    flow.linger(isBrief: false, &header, now: .seconds(10))
     let wait = flow.ending.lingerDeadline - .seconds(10)
     #expect(wait == max(7 * probeTimeout, .seconds(7)))
     #expect((wait > .seconds(7)) == (roundTrip ?? 0 >= .milliseconds(400)))

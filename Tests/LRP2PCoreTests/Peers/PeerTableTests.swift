@@ -237,7 +237,7 @@ private struct Checked: ~Copyable {
     #expect(changes == 8 && blocks == last)
     #expect(
       bytes >= 5000
-        * (MemoryLayout<PeerRow>.stride + 2 * MemoryLayout<TrafficKey>.stride + MemoryLayout<RestingRow>.stride))
+        * (MemoryLayout<PeerRow>.stride + 2 * MemoryLayout<TrafficKey>.stride + MemoryLayout<ConnectionHeader>.stride))
   }
 
   /// More flows than the table keeps memory for rest and wake, in another order: each gets back what is its own.
@@ -250,27 +250,27 @@ private struct Checked: ~Copyable {
       let slot = table.allocate()!
       table.rows[slot].connectionID = UInt64(slot.index) | 1 << 40
       table.begin(slot, configuration: configuration, seed: 1, now: 5)
-      table.flows[slot].lasting.handle = UInt64(slot.index) + 7
-      table.flows[slot].lasting.retransmissions = UInt64(slot.index) * 3
-      table.flows[slot].lasting.idleTimeout = UInt64(slot.index) * 1000
-      table.flows[slot].lasting.peerAckRatio = UInt16(slot.index)
+      table.headers[slot].handle = UInt64(slot.index) + 7
+      table.headers[slot].retransmissions = UInt64(slot.index) * 3
+      table.headers[slot].idleTimeout = UInt64(slot.index) * 1000
+      table.headers[slot].peerAckRatio = UInt16(slot.index)
       table.flows[slot].roundTrip.update(sample: .milliseconds(UInt64(slot.index) + 1), acknowledgementDelay: 0)
-      table.flows[slot].lasting.lastReceived = UInt64(slot.index) * 11
+      table.headers[slot].lastReceived = UInt64(slot.index) * 11
     }
     for round in 0..<3 {
       for slot in Slot.all(300) { table.rest(slot) }
       if table.flows.inUse != 0 { wrong += 1 }
-      for slot in Slot.all(300) where table.resting[slot].lasting.handle != UInt64(slot.index) + 7 { wrong += 1 }
+      for slot in Slot.all(300) where table.headers[slot].handle != UInt64(slot.index) + 7 { wrong += 1 }
       for step in 0..<300 { table.wake(Slot(step * 7 % 300), configuration: configuration, now: UInt64(round)) }
       if table.flows.inUse != 300 || table.places.inUse != 300 || table.places.count != 300 { wrong += 1 }
       for slot in Slot.all(300) where table.places.slot(at: table.flows[slot].place) != slot { wrong += 1 }
       for slot in Slot.all(300) {
-        if table.flows[slot].lasting.handle != UInt64(slot.index) + 7
-          || table.flows[slot].lasting.retransmissions != UInt64(slot.index) * 3
-          || table.flows[slot].lasting.idleTimeout != UInt64(slot.index) * 1000
-          || table.flows[slot].lasting.peerAckRatio != UInt16(slot.index)
+        if table.headers[slot].handle != UInt64(slot.index) + 7
+          || table.headers[slot].retransmissions != UInt64(slot.index) * 3
+          || table.headers[slot].idleTimeout != UInt64(slot.index) * 1000
+          || table.headers[slot].peerAckRatio != UInt16(slot.index)
           || table.flows[slot].roundTrip.smoothed != .milliseconds(UInt64(slot.index) + 1)
-          || table.flows[slot].lasting.lastReceived != UInt64(slot.index) * 11
+          || table.headers[slot].lastReceived != UInt64(slot.index) * 11
         {
           wrong += 1
         }
@@ -293,7 +293,7 @@ private struct Checked: ~Copyable {
     }
     let slots = (1...4).map { begin($0) }
     for slot in slots {
-      table.flows[slot].linger(isBrief: false, now: 9)
+      table.flows[slot].linger(isBrief: false, &table.headers[slot], now: 9)
       table.flows[slot].ending.owesClose = true
       table.flows[slot].ending.isClosedByUser = true
       table.flows[slot].ending.closeCode = 7
@@ -307,7 +307,7 @@ private struct Checked: ~Copyable {
       table.flows[slot].owesFirstAck = true
       table.flows[slot].pingToken = 5
       table.flows[slot].probesOwed = 2
-      table.flows[slot].lasting.handle = 11
+      table.headers[slot].handle = 11
       table.flows[slot].send.offer(upTo: 1000)
     }
     // One whose window has been large.
@@ -329,7 +329,7 @@ private struct Checked: ~Copyable {
       #expect(table.flows[slot].ending.lingerDeadline == .never && table.flows[slot].ending.lingerReceived == 0)
       #expect(table.flows[slot].ending.lingerAnswerAt == 1 && table.flows[slot].ending.drain.isOver == false)
       #expect(table.flows[slot].ending.closeCode == 0 && table.flows[slot].ending.closeReason.isEmpty)
-      #expect(table.flows[slot].lasting.handle == 0 && table.flows[slot].lasting.lastSent == seed)
+      #expect(table.headers[slot].handle == 0 && table.headers[slot].lastSent == seed)
       #expect(table.flows[slot].send.hasNew == false && table.flows[slot].send.finRequested == false)
     }
     #expect(table.flows.reserved == 0)
@@ -344,11 +344,11 @@ private struct Checked: ~Copyable {
       let slot = table.allocate()!
       table.rows[slot].connectionID = UInt64(slot.index) | seed << 40
       table.begin(slot, configuration: configuration, seed: seed, now: seed)
-      table.flows[slot].lasting.handle = seed
+      table.headers[slot].handle = seed
       slots.append(slot)
     }
     table.exchangeFlows(slots[0], slots[1])
-    #expect(table.flows[slots[0]].lasting.handle == 2 && table.flows[slots[1]].lasting.handle == 1)
+    #expect(table.headers[slots[0]].handle == 2 && table.headers[slots[1]].handle == 1)
     for slot in slots { #expect(table.places.slot(at: table.flows[slot].place) == slot) }
     table.release(slots[0])
     #expect(table.places.inUse == 1 && table.places.slot(at: table.flows[slots[1]].place) == slots[1])

@@ -1,54 +1,70 @@
 import LRP2PCore
 import Testing
 
-@Suite struct RestingRowTests {
+@Suite struct ConnectionHeaderTests {
   @Test func deadlinesCountFromWhatWasHeardAndSent() {
-    var lasting = Lasting()
-    lasting.lastReceived = .seconds(10)
-    lasting.lastSent = .seconds(20)
-    #expect(lasting.idleDeadline == .never && lasting.keepAliveDeadline(0) == .never)
-    #expect(lasting.keepAliveDeadline(.seconds(70)) == .seconds(90))
-    lasting.idleTimeout = .seconds(30)
-    #expect(lasting.idleDeadline == .seconds(40) && lasting.keepAliveDeadline(.seconds(7)) == .seconds(27))
-    #expect(lasting.keepAliveDeadline(.seconds(70)) == .seconds(35))
+    var header = ConnectionHeader()
+    header.lastReceived = .seconds(10)
+    header.lastSent = .seconds(20)
+    #expect(header.idleDeadline == .never && header.keepAliveDeadline(0) == .never)
+    #expect(header.keepAliveDeadline(.seconds(70)) == .seconds(90))
+    header.idleTimeout = .seconds(30)
+    #expect(header.idleDeadline == .seconds(40) && header.keepAliveDeadline(.seconds(7)) == .seconds(27))
+    #expect(header.keepAliveDeadline(.seconds(70)) == .seconds(35))
   }
 
   /// RFC 9001, 6.6: 2^36 with ChaCha20-Poly1305, 2^52 with AES-GCM.
   @Test func keysAreUsedUpByForgeries() {
     for (aead, limit) in [(AEAD.chacha20Poly1305, UInt64(1) << 36), (.aes256GCM, 1 << 52)] {
-      var lasting = Lasting()
-      lasting.aead = aead
-      lasting.authenticationFailures = limit
-      #expect(!lasting.isKeyExhausted)
-      lasting.authenticationFailures += 1
-      #expect(lasting.isKeyExhausted)
+      var header = ConnectionHeader()
+      header.aead = aead
+      header.authenticationFailures = limit
+      #expect(!header.isKeyExhausted)
+      header.authenticationFailures += 1
+      #expect(header.isKeyExhausted)
     }
   }
 
   /// A path is remembered once it is known how long it is and how fast.
   @Test func whatTheNextDataStartsFrom() {
-    var row = RestingRow()
-    #expect(row.learnt == nil)
-    row.deliveryRate = 5_000_000
-    #expect(row.learnt == nil)
+    var header = ConnectionHeader()
+    func learnt() -> RememberedPath? {
+      var flow = Flow(configuration: EngineConfiguration(), seed: 1, now: 0)
+      flow.restart(from: header, configuration: EngineConfiguration(), seed: 1)
+      return flow.learnt
+    }
+    #expect(learnt() == nil)
+    header.rest.deliveryRate = 5_000_000
+    #expect(learnt() == nil)
     var estimate = RoundTripEstimate()
     for milliseconds in [30, 20, 40] as [UInt64] {
       estimate.update(sample: .milliseconds(milliseconds), acknowledgementDelay: 0)
     }
-    row.roundTrip = estimate.rest
-    #expect(row.learnt?.roundTrip == .milliseconds(20) && row.learnt?.bytesPerSecond == 5_000_000)
-    row.deliveryRate = 0
-    #expect(row.learnt == nil)
+    header.rest.roundTrip = estimate.rest
+    #expect(learnt()?.roundTrip == .milliseconds(20) && learnt()?.bytesPerSecond == 5_000_000)
+    header.rest.deliveryRate = 0
+    #expect(learnt() == nil)
   }
 
-  @Test func epochsGoOnWhereTheyStood() {
-    var row = RestingRow()
-    row.sendingEpoch = 5
-    row.receivingEpoch = 7
-    let epochs = row.epochs(bits: 20)
-    #expect(epochs.sending == 5 && epochs.receiving == 7 && epochs.epoch(of: 7 << 20 | 3) == 7)
-    // What was overtaken before the rest is too old to be opened.
-    #expect(epochs.previous.aead == 0)
+  /// The smaller of both idle timeouts counts; 0 is none.
+  @Test func takesOverWhatThePeerSays() {
+    for (own, offered, agreed) in [(30, 20, 20), (20, 30, 20), (0, 20, 20), (20, 0, 20), (0, 0, 0)]
+      as [(UInt64, UInt32, UInt64)]
+    {
+      var configuration = EngineConfiguration()
+      configuration.idleTimeout = .seconds(own)
+      configuration.features = 0b110
+      var header = ConnectionHeader(configuration: configuration, now: 7)
+      #expect(header.lastReceived == 7 && header.lastSent == 7)
+      var parameters = HandshakeParameters()
+      parameters.idleTimeoutMilliseconds = offered * 1000
+      parameters.maximumAckDelayMicroseconds = 5000
+      parameters.ackRatio = 9
+      parameters.features = 0b011
+      header.agree(parameters, configuration: configuration)
+      #expect(header.idleTimeout == .seconds(agreed) && header.features == 0b010)
+      #expect(header.peerAckRatio == 9 && header.peerMaximumAckDelay == .milliseconds(5))
+    }
   }
 }
 

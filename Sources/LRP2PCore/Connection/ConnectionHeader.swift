@@ -1,6 +1,6 @@
-/// What is kept of a connection as long as it exists, whether anything moves or not: its `Flow` has it while there is one, and its
-/// `RestingRow` at rest, as it is.
-package struct Lasting: BitwiseCopyable {
+/// The permanent header of a connection: what stands from its beginning until its slot is free, whether anything moves or not, and stands
+/// nowhere else. What exists only while something moves is its `Flow`.
+package struct ConnectionHeader: BitwiseCopyable {
   package var lastReceived: Instant = 0
   package var lastSent: Instant = 0
   /// The smaller of both offers; 0 is none.
@@ -14,6 +14,7 @@ package struct Lasting: BitwiseCopyable {
   package var authenticationFailures: UInt64 = 0
   /// What the peer has promised, and what it asked for.
   package var peerMaximumAckDelay: Nanoseconds = .milliseconds(25)
+  package var epochs: KeyEpochs
   package var peerAckRatio: UInt16 = 2
   /// Something was taken for lost, or a probe timeout has passed with data outstanding.
   package var hasLost = false
@@ -21,8 +22,27 @@ package struct Lasting: BitwiseCopyable {
   /// What is agreed: the application protocol, by its place in this side's configuration from 1 on, and the features that both have.
   package var applicationProtocol: UInt8 = 0
   package var features: UInt8 = 0
+  /// What is left of its flow while it rests; while it has one, this means nothing.
+  package var rest = RestingRow()
 
-  package init() {}
+  package init() { epochs = KeyEpochs(bits: 24) }
+
+  /// Of a connection that begins.
+  package init(configuration: EngineConfiguration, now: Instant) {
+    epochs = KeyEpochs(bits: configuration.keyEpochBits)
+    idleTimeout = configuration.idleTimeout
+    lastReceived = now
+    lastSent = now
+  }
+
+  /// Takes over what the peer has said of itself in its authenticated payloads.
+  package mutating func agree(_ peer: HandshakeParameters, configuration: EngineConfiguration) {
+    peerAckRatio = peer.ackRatio
+    peerMaximumAckDelay = .microseconds(UInt64(peer.maximumAckDelayMicroseconds))
+    features = configuration.features & UInt8(truncatingIfNeeded: peer.features)
+    let offered = Nanoseconds.milliseconds(UInt64(peer.idleTimeoutMilliseconds))
+    if offered != 0 { idleTimeout = idleTimeout == 0 ? offered : min(idleTimeout, offered) }
+  }
 
   @inline(__always)
   package var idleDeadline: Instant { idleTimeout == 0 ? .never : lastReceived + idleTimeout }
@@ -36,5 +56,6 @@ package struct Lasting: BitwiseCopyable {
   }
 
   /// RFC 9001, 6.6: the integrity limits of both AEADs, over the connection.
+  @inline(__always)
   package var isKeyExhausted: Bool { authenticationFailures > (aead == .aes256GCM ? 1 << 52 : 1 << 36) }
 }
