@@ -23,6 +23,22 @@ package struct AckSample {
   package var largest: UInt64
   package var next: UInt64
   package var rate: DeliveryRate.Sample?
+
+  package init(
+    now: Instant, bytes: UInt64, bytesInFlight: UInt64, lostBytes: UInt64 = 0, isLimiting: Bool,
+    roundTrip: RoundTripEstimate, isSampled: Bool, largest: UInt64, next: UInt64, rate: DeliveryRate.Sample? = nil
+  ) {
+    self.now = now
+    self.bytes = bytes
+    self.bytesInFlight = bytesInFlight
+    self.lostBytes = lostBytes
+    self.isLimiting = isLimiting
+    self.roundTrip = roundTrip
+    self.isSampled = isSampled
+    self.largest = largest
+    self.next = next
+    self.rate = rate
+  }
 }
 
 /// The congestion controller of one connection: a value that can be exchanged while it runs.

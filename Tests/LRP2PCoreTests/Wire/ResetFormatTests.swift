@@ -3,7 +3,7 @@ import LRP2PSimulation
 import Testing
 
 /// The bytes of resets and of what proves them.
-@Suite struct ResetTests {
+@Suite struct ResetFormatTests {
   private let suite = ClearSuite(seed: 1)
   private let key = SecretKey(repeating: 7)
   private let address = Address(ipv4: 0x0A00_0001, port: 1000)
