@@ -182,7 +182,7 @@ package struct Flow: ~Copyable {
 
   /// The other side has ended the connection, or has lost it, or this one only reads: there is nobody to acknowledge anything to.
   mutating func owesNothing(now: Instant) {
-    ack.acknowledged(now: now)
+    ack.didSendAck(now: now)
     owesFirstAck = false
   }
 

@@ -69,7 +69,7 @@ extension Engine {
   }
 
   mutating func didSendAck(_ slot: Slot) {
-    peers.flows[slot].ack.acknowledged(now: now)
+    peers.flows[slot].ack.didSendAck(now: now)
     peers.flows[slot].owesFirstAck = false
   }
 }

@@ -148,7 +148,7 @@ package struct AckSchedule: BitwiseCopyable {
 
   package func isDue(now: Instant) -> Bool { hasLargest && (isUrgent || deadline <= now) }
 
-  package mutating func acknowledged(now: Instant) {
+  package mutating func didSendAck(now: Instant) {
     lastTold = now
     owed = 0
     isUrgent = false

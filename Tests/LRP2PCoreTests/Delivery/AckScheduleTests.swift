@@ -21,7 +21,7 @@ import Testing
         receive(&schedule, round * 100 + packet, ratio: ratio)
       }
       #expect(schedule.isDue(now: 1000) && schedule.isUrgent)
-      schedule.acknowledged(now: 0)
+      schedule.didSendAck(now: 0)
       #expect(!schedule.isDue(now: .max - 1) && schedule.deadline == .never)
     }
     #expect(schedule.elicitingReceived == UInt64(3 * ratio))
@@ -35,10 +35,10 @@ import Testing
     receive(&schedule, 1, now: 9_000_000)
     #expect(schedule.deadline == 26_000_000)
     #expect(!schedule.isDue(now: 25_999_999) && schedule.isDue(now: 26_000_000) && !schedule.isUrgent)
-    schedule.acknowledged(now: 0)
+    schedule.didSendAck(now: 0)
     receive(&schedule, 2, roundTrip: .milliseconds(40), now: 30_000_000)
     #expect(schedule.deadline == 40_000_000)
-    schedule.acknowledged(now: 0)
+    schedule.didSendAck(now: 0)
     receive(&schedule, 3, roundTrip: .seconds(40), now: 50_000_000)
     #expect(schedule.deadline == 75_000_000)
   }
@@ -53,13 +53,13 @@ import Testing
     // A second one behind it: then more may be waiting for room.
     receive(&schedule, 5, roundTrip: .microseconds(20), now: 1_081_000)
     #expect(schedule.deadline == 1_086_000)
-    schedule.acknowledged(now: 1_086_000)
+    schedule.didSendAck(now: 1_086_000)
     receive(&schedule, 6, roundTrip: .microseconds(20), now: 1_100_000)
     #expect(schedule.deadline == 1_105_000)
-    schedule.acknowledged(now: 0)
+    schedule.didSendAck(now: 0)
     receive(&schedule, 7, maximumDelay: .microseconds(200), roundTrip: .microseconds(20), now: 2_000_000)
     #expect(schedule.deadline == 2_200_000)
-    schedule.acknowledged(now: 0)
+    schedule.didSendAck(now: 0)
     // Several at once are never alone, though the first may be.
     schedule.received(
       4, from: 8, ecn: 0, ratio: 64, maximumDelay: .milliseconds(25), roundTrip: .microseconds(20), now: 3_000_000)
@@ -72,7 +72,7 @@ import Testing
     #expect(!schedule.goesAlong(now: .max - 1))
     receive(&schedule, 1, now: 1_000_000)
     #expect(schedule.goesAlong(now: 1_000_000) && !schedule.isDue(now: 1_000_000))
-    schedule.acknowledged(now: 1_000_000)
+    schedule.didSendAck(now: 1_000_000)
     #expect(!schedule.goesAlong(now: .max - 1))
     receive(&schedule, 2, now: 1_010_000)
     #expect(!schedule.goesAlong(now: 1_099_999) && schedule.goesAlong(now: 1_100_000))
@@ -85,16 +85,16 @@ import Testing
     // There is nothing yet to acknowledge.
     schedule.demand()
     #expect(!schedule.isDue(now: 5))
-    schedule.acknowledged(now: 0)
+    schedule.didSendAck(now: 0)
     receive(&schedule, 4)
     #expect(!schedule.isDue(now: 1000))
     schedule.demand()
     #expect(schedule.isDue(now: 1000))
-    schedule.acknowledged(now: 0)
+    schedule.didSendAck(now: 0)
     // A demand needs no new packet: a window has opened again.
     schedule.demand()
     #expect(schedule.isDue(now: 0))
-    schedule.acknowledged(now: 0)
+    schedule.didSendAck(now: 0)
     receive(&schedule, 5, ecn: 2)
     #expect(!schedule.isDue(now: 1000))
     receive(&schedule, 6, ecn: 3)
@@ -112,7 +112,7 @@ import Testing
     #expect(!schedule.isDue(now: 1_100_000))
     receive(&schedule, 7, now: 1_200_000)
     #expect(schedule.isDue(now: 1_200_000))
-    schedule.acknowledged(now: 0)
+    schedule.didSendAck(now: 0)
     receive(&schedule, 8, now: 1_300_000)
     #expect(!schedule.isDue(now: 1_300_000))
   }
@@ -129,7 +129,7 @@ import Testing
     for packet in 5..<8 as Range<UInt64> { receive(&schedule, packet, ecn: 3, now: 6_000_000) }
     schedule.duplicate()
     schedule.duplicate()
-    schedule.acknowledged(now: 0)
+    schedule.didSendAck(now: 0)
     let block = schedule.header(now: 8_021_999)
     #expect(block.largestPacketNumber == 9 && block.delayMicroseconds == 8001)
     #expect(block.ect1 == 1 && block.ect0 == 1 && block.ce == 3 && block.duplicates == 2)
@@ -162,7 +162,7 @@ import Testing
       }
       together = singly
       next += UInt64(count)
-      if random.happens(percent: 20) { together.acknowledged(now: now) }
+      if random.happens(percent: 20) { together.didSendAck(now: now) }
       if random.happens(percent: 10) { together.gapOpened(roundTrip: .milliseconds(40), now: now) }
     }
     #expect(wrong == 0 && runs > 100)
