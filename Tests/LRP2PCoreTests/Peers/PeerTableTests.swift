@@ -293,7 +293,9 @@ private struct Checked: ~Copyable {
     }
     let slots = (1...4).map { begin($0) }
     for slot in slots {
-      table.flows[slot].linger(isBrief: false, &table.headers[slot], now: 9)
+      var header = table.headers[slot]
+      table.flows[slot].linger(isBrief: false, &header, now: 9)
+      table.headers[slot] = header
       table.flows[slot].ending.owesClose = true
       table.flows[slot].ending.isClosedByUser = true
       table.flows[slot].ending.closeCode = 7
