@@ -29,8 +29,9 @@ let package = Package(
     .target(
       name: "LRP2P", dependencies: ["LRP2PCore", "LRP2PReactor", "LRP2PSodium", "LRP2PIPSecMB"],
       swiftSettings: settings),
+    .target(name: "CFiles"),
     .target(
-      name: "LRP2PTool", dependencies: ["LRP2P", "LRP2PSodium"], swiftSettings: settings),
+      name: "LRP2PTool", dependencies: ["LRP2P", "LRP2PSodium", "CFiles"], swiftSettings: settings),
     .testTarget(
       name: "LRP2PCoreTests", dependencies: ["LRP2PCore", "LRP2PSimulation"], swiftSettings: settings),
     .testTarget(

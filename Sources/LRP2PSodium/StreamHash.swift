@@ -22,6 +22,17 @@ package struct StreamHash: ~Copyable {
     }
   }
 
+  /// The digest of everything so far; more may follow.
+  package func digest() -> [UInt8] {
+    let copy = UnsafeMutableRawPointer.allocate(byteCount: 384, alignment: 64)
+    defer { unsafe copy.deallocate() }
+    unsafe copy.copyMemory(from: state, byteCount: 384)
+    var digest = [UInt8](repeating: 0, count: 32)
+    let result = unsafe crypto_generichash_blake2b_final(OpaquePointer(copy), &digest, 32)
+    precondition(result == 0)
+    return digest
+  }
+
   /// The digest of everything so far; the hash starts anew.
   package mutating func finish() -> [UInt8] {
     var digest = [UInt8](repeating: 0, count: 32)

@@ -5,8 +5,13 @@ import Glibc
 struct Command: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "lrp2p", abstract: "Files over a reliable, encrypted, peer-to-peer transport on UDP.",
-    discussion: "Exits with 0 on success, with 1 and one line on standard error on failure, with 64 for a wrong use.",
+    discussion: """
+      Exits with 0 on success, with 1 and one line on standard error on failure, with 64 for a wrong use, and with 128 and its number \
+      after a signal.
+      """,
     version: "0.1.0", subcommands: [Keygen.self, Receive.self, Send.self, Pipe.self, Ping.self, DoctorCommand.self])
+
+  private static var isJSON: Bool { CommandLine.arguments.prefix { $0 != "--" }.contains("--json") }
 
   static func main() {
     // A reader of our output that has gone is an error of write, not the end of the process.
@@ -14,7 +19,10 @@ struct Command: ParsableCommand {
     do {
       var command = try parseAsRoot()
       try command.run()
+    } catch let interrupted as Interrupted {
+      Glibc.exit(128 + interrupted.signal)
     } catch let failure as Failure {
+      if isJSON { Output.json([("error", Output.quoted(failure.description))]) }
       Output.error(failure.description)
       Glibc.exit(1)
     } catch {

@@ -18,6 +18,7 @@ struct DoctorCommand: ParsableCommand {
     do throws(SystemError) { findings = try Doctor().examine() } catch { throw Failure(error) }
     if json {
       for finding in findings { Output.json(fields(finding)) }
+      try Output.check()
       return
     }
     let names = findings.map(\.check.count).max() ?? 0

@@ -1,16 +1,28 @@
 import Glibc
+import LRP2P
+import LRP2PTool
 
 /// Lines on standard output, for people or as JSON, and one line on standard error.
 enum Output {
+  /// The errno of the first line that could not be written to standard output.
+  private static let failure = Locked<Int32>(0)
+
   static func line(_ text: String) {
-    write(text + "\n", to: STDOUT_FILENO)
+    let code = write(text + "\n", to: STDOUT_FILENO)
+    if code != 0 { failure.withLock { $0 = $0 == 0 ? code : $0 } }
+  }
+
+  /// At the end of a command, which has not done its work if nobody was told what came of it.
+  static func check() throws(Failure) {
+    let code = failure.withLock { $0 }
+    if code != 0 { throw Failure("standard output: \(DiskError(code))") }
   }
 
   /// Bytes for a terminal, as they are.
-  static func raw(_ text: String) { write(text, to: STDERR_FILENO) }
+  static func raw(_ text: String) { _ = write(text, to: STDERR_FILENO) }
 
   /// A line on standard error that is no error: standard output is somebody's stream.
-  static func note(_ text: String) { write(text + "\n", to: STDERR_FILENO) }
+  static func note(_ text: String) { _ = write(text + "\n", to: STDERR_FILENO) }
 
   /// One JSON object; values are already JSON.
   static func json(_ fields: [(String, String)]) {
@@ -18,7 +30,7 @@ enum Output {
   }
 
   static func error(_ text: String) {
-    write("lrp2p: \(oneLine(text))\n", to: STDERR_FILENO)
+    _ = write("lrp2p: \(oneLine(text))\n", to: STDERR_FILENO)
   }
 
   static func quoted(_ text: String) -> String {
@@ -27,9 +39,7 @@ enum Output {
       switch scalar {
       case "\"": result += "\\\""
       case "\\": result += "\\\\"
-      case _ where scalar.value < 32:
-        let digits = String(scalar.value, radix: 16)
-        result += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
+      case _ where Printable.isControl(scalar): result += "\\u" + Printable.hex(scalar.value, digits: 4)
       default: result.unicodeScalars.append(scalar)
       }
     }
@@ -48,30 +58,30 @@ enum Output {
   }
 
   /// What a peer says may hold anything: control characters do not reach the terminal.
-  static func oneLine(_ text: String) -> String {
-    String(String.UnicodeScalarView(text.unicodeScalars.map { $0.value < 32 || $0.value == 127 ? " " : $0 }))
-  }
+  static func oneLine(_ text: String) -> String { Printable.text(text) }
 
-  /// The line on one file that is through.
-  static func file(name: String, bytes: UInt64, seconds: Double, digest: [UInt8], asJSON: Bool) {
-    let rate = seconds > 0 ? Double(bytes) * 8 / seconds / 1e9 : 0
-    if asJSON {
-      json([
-        ("file", quoted(name)), ("bytes", "\(bytes)"), ("seconds", decimal(seconds)),
-        ("goodput_gbit_per_s", decimal(rate)), ("blake2b_256", quoted(hex(digest))),
-      ])
-    } else {
-      line("blake2b-256 \(hex(digest))  \(name)  \(bytes) bytes  \(decimal(seconds)) s  \(decimal(rate)) Gbit/s")
-    }
-  }
+  /// The time of day: `2026-11-30T23:59:36Z`.
+  static func time() -> String { Moment.text(Int64(Glibc.time(nil))) }
 
-  private static func write(_ text: String, to descriptor: Int32) {
+  /// - Returns: the errno of a write that failed, or 0.
+  private static func write(_ text: String, to descriptor: Int32) -> Int32 {
     var bytes = Array(text.utf8)[...]
     while !bytes.isEmpty {
       let count = unsafe bytes.withUnsafeBytes { unsafe Glibc.write(descriptor, $0.baseAddress!, $0.count) }
       if count < 0, errno == EINTR { continue }
-      guard count > 0 else { return }
+      if count < 0, errno == EAGAIN {
+        var entry = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+        _ = unsafe poll(&entry, 1, -1)
+        continue
+      }
+      guard count > 0 else { return count < 0 ? errno : EIO }
       bytes = bytes.dropFirst(count)
     }
+    return 0
   }
+}
+
+enum Files {
+  /// What errno says, without a capital.
+  static func errorText() -> String { DiskError(errno).description }
 }

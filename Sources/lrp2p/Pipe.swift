@@ -7,7 +7,8 @@ struct Pipe: ParsableCommand {
     abstract: "Standard input to a peer, the peer to standard output.",
     discussion: """
       The end of standard input ends the own direction only; the command ends when the peer has ended its own too. \
-      Where it listens it takes one peer, and prints `listening on HOST:PORT key PUBLICKEY` on standard error.
+      Where it listens it takes one peer, and prints `listening on HOST:PORT key PUBLICKEY` on standard error; a ping is none. Control-C, \
+      TERM and HUP end it: the peer is told.
       """)
 
   @Option(help: "Wait for a peer at HOST:PORT; port 0 takes any free one.")
@@ -48,6 +49,9 @@ struct Pipe: ParsableCommand {
     var reactor = try socket.makeReactor(bind: listen == nil ? .any(port: 0) : address) {
       $0.engine.acceptsConnections = listen != nil
       $0.engine.acceptsOriginal = original
+      // What a slow reader leaves unread, beyond what waits for standard output.
+      $0.engine.receivePeerBytes = 8 << 20
+      $0.engine.receivePoolBytes = 16 << 20
     }
     var handler = PipeHandler(peerName: connect ?? "the peer", allowed: allowed, endsAfter: bytes)
     if listen != nil {
@@ -61,7 +65,13 @@ struct Pipe: ParsableCommand {
       }
     }
     // The reactor turns on while a slow reader takes the rest: the peer may repeat what it has not heard the answer to.
-    while !handler.isDone { try turn(&reactor, &handler) }
+    Signals.watch(reactor.remote)
+    while !handler.isDone, Signals.caught == nil { try turn(&reactor, &handler) }
+    if let signal = Signals.caught {
+      handler.interrupt(&reactor.engine)
+      do throws(SystemError) { try reactor.drain(&handler, timeout: 1_000_000_000) } catch { throw Failure(error) }
+      throw Interrupted(signal: signal)
+    }
     try reactor.linger(&handler)
     if case .failure(let failure) = handler.outcome { throw failure }
   }

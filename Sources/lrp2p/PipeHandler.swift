@@ -15,6 +15,8 @@ struct PipeHandler: Handler {
   private let name: String
   private let allowed: Set<PublicKey>
   private let endsAfter: UInt64?
+  /// Keys of pings that are about to be connected.
+  private var pings: Set<PublicKey> = []
   private var isConnected = false
   private var isDialled = false
   private var isPaused = false
@@ -46,14 +48,29 @@ struct PipeHandler: Handler {
     isDialled || (peer == nil && (allowed.isEmpty || allowed.contains(key)))
   }
 
+  /// A ping says what it is: it is answered, and takes nobody's place.
+  mutating func accepts(key: PublicKey, from address: Address, payload: RawSpan) -> Bool {
+    guard !isDialled, PingHandler.isPing(payload), pings.count < 64 else { return accepts(key: key, from: address) }
+    guard allowed.isEmpty || allowed.contains(key) else { return false }
+    pings.insert(key)
+    return true
+  }
+
   mutating func connected(_ peer: Peer, incoming: Bool, engine: inout Engine) {
+    if incoming, let key = engine.statistics(of: peer)?.key, pings.remove(key) != nil { return }
     guard self.peer == nil || self.peer == peer else {
       engine.close(peer, code: CloseCode.refused, reason: "this end has its peer already")
       return
     }
     self.peer = peer
     isConnected = true
+    if ring.end > 0 { engine.offer(peer, upTo: ring.end) }
     if inputEnded { engine.finish(peer) }
+  }
+
+  /// Ends it from this side.
+  mutating func interrupt(_ engine: inout Engine) {
+    if let peer { engine.close(peer, code: CloseCode.interrupted, reason: "the other end was interrupted") }
   }
 
   mutating func dialled(_ peer: Peer) {
@@ -94,8 +111,16 @@ struct PipeHandler: Handler {
 
   mutating func closed(_ peer: Peer, reason: CloseReason, engine: inout Engine) {
     guard peer == self.peer, outcome == nil else { return }
+    if isUntouched, case .remote(code: 0, _) = reason {
+      // It has looked whether somebody is here, and nothing was lost: the next is served.
+      (self.peer, isConnected, isPaused, isDraining) = (nil, false, false, false)
+      return
+    }
     outcome = isSuccess(reason) ? .success(()) : .failure(Failure(reason, of: name))
   }
+
+  /// Whether nothing has gone either way.
+  private var isUntouched: Bool { !isDialled && received == 0 && acknowledged == 0 && !peerFinished }
 
   /// Either both have ended, or the peer has had enough (`--bytes`) when there was nothing left to say.
   private func isSuccess(_ reason: CloseReason) -> Bool {

@@ -11,14 +11,23 @@ struct ProgressLine {
   /// - Parameter isWanted: `nil` asks whether standard error is a terminal.
   init(isWanted: Bool?) { self.isWanted = isWanted ?? (isatty(STDERR_FILENO) == 1) }
 
-  mutating func begin(_ name: String, total: UInt64, now: Instant) {
-    if isWanted { progress = Progress(name: Output.oneLine(name), total: total, now: now) }
+  /// Begins, unless it has begun.
+  mutating func begin(now: Instant) {
+    if isWanted, progress == nil { progress = Progress(now: now) }
   }
 
-  mutating func update(done: UInt64, now: Instant) {
-    guard let line = progress?.line(done: done, now: now) else { return }
+  mutating func update(_ title: String, done: UInt64, total: UInt64, now: Instant) {
+    let columns = columns
+    guard let line = progress?.line(title, done: done, total: total, columns: columns, now: now) else { return }
     isShown = true
     Output.raw("\r\u{1B}[K" + line)
+  }
+
+  /// The terminal's width, asked each time: it may change.
+  private var columns: Int {
+    var size = winsize()
+    guard unsafe ioctl(STDERR_FILENO, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else { return 80 }
+    return Int(size.ws_col)
   }
 
   /// A line of its own that stays.
@@ -28,9 +37,9 @@ struct ProgressLine {
     Output.note(text)
   }
 
+  /// Takes the line away, as another is about to be written; it comes again.
   mutating func end() {
     if isShown { Output.raw("\r\u{1B}[K") }
     isShown = false
-    progress = nil
   }
 }

@@ -1,8 +1,16 @@
 import ArgumentParser
+import Glibc
 import LRP2P
+import LRP2PTool
 
 struct Receive: ParsableCommand {
-  static let configuration = CommandConfiguration(abstract: "Receive files into a folder.")
+  static let configuration = CommandConfiguration(
+    abstract: "Receive files into a folder.",
+    discussion: """
+      Prints where it listens, and a line for each file: its digest, size, time and rate, and who has sent it. A file gets its name when \
+      it is whole and on the disk. What a connection that breaks has brought of a large one stays in the folder's .lrp2p-parts, and the \
+      next try of the same sender goes on there. Control-C, TERM and HUP end it in order: the senders are told; a second time it ends at once.
+      """)
 
   @Option(help: "Where to listen: HOST:PORT; port 0 takes any free one.")
   var listen: String
@@ -13,8 +21,12 @@ struct Receive: ParsableCommand {
   @Option(help: "The folder for the files.")
   var out = "."
 
-  @Flag(help: "End after one connection.")
+  @Flag(help: "End after one sender. Who dials and sends nothing is none.")
   var once = false
+
+  @OptionGroup var existing: ExistingOptions
+
+  @OptionGroup var limits: LimitOptions
 
   @OptionGroup var progress: ProgressOptions
 
@@ -23,22 +35,56 @@ struct Receive: ParsableCommand {
   func run() throws {
     var allowed: Set<PublicKey> = []
     for text in allow { allowed.insert(try SocketOptions.key(text, option: "--allow")) }
+    let store: StoreFolder
+    do throws(DiskError) { store = try StoreFolder(out) } catch { throw Failure("\(out): \(error)") }
     let address = try SocketOptions.resolve(listen)
     var reactor = try socket.makeReactor(bind: address)
-    var handler = try FileReceiver(
-      folder: out, allowed: allowed, asJSON: socket.json, progress: progress.line(asJSON: socket.json))
-    let key = "\(reactor.engine.publicKey)"
-    if socket.json {
-      Output.json([("listening", Output.quoted("\(reactor.localAddress)")), ("key", Output.quoted(key))])
-    } else {
-      Output.line("listening on \(reactor.localAddress) key \(key)")
-    }
+    var policy = limits.policy(existing: existing.existing)
+    policy.isTrusted = !allowed.isEmpty
+    let report = TransferReport(asJSON: socket.json, isOne: once)
+    Signals.watch(reactor.remote)
+    var handler = FileReceiver(
+      store: store, allowed: allowed, policy: policy, remote: reactor.remote, report: report,
+      progress: progress.line(asJSON: socket.json))
+    store.cleanUp(olderThan: limits.partsAge, now: Int64(time(nil)))
+    announce(reactor.localAddress, reactor.engine.publicKey)
     do throws(SystemError) {
-      while !once || handler.ended == 0 { try reactor.turn(&handler, timeout: nil) }
+      while Signals.caught == nil, !once || handler.served == 0 || handler.isBusy {
+        try reactor.turn(&handler, timeout: nil)
+        handler.serve(&reactor.engine)
+      }
+      if Signals.caught != nil {
+        handler.stop(&reactor.engine)
+        try end(&reactor, &handler)
+      }
     } catch {
       throw Failure(error)
     }
+    if let signal = Signals.caught { throw Interrupted(signal: signal) }
     try reactor.linger(&handler)
-    if let failure = handler.failure { throw failure }
+    try Output.check()
+    if let failure = report.failure { throw failure }
+  }
+
+  private func announce(_ address: Address, _ key: PublicKey) {
+    if socket.json {
+      Output.json([("listening", Output.quoted("\(address)")), ("key", Output.quoted("\(key)"))])
+    } else {
+      Output.line("listening on \(address) key \(key)")
+    }
+    if allow.isEmpty, isatty(STDERR_FILENO) == 1 {
+      Output.note("anyone who can reach this port may send files; --allow KEY says who may")
+    }
+  }
+
+  /// Until the senders have been told and what is half done is put away; five seconds at most.
+  private func end(_ reactor: inout Reactor, _ handler: inout FileReceiver) throws(SystemError) {
+    let end = currentInstant() + 5_000_000_000
+    repeat {
+      try reactor.turn(&handler, timeout: 20_000_000)
+      handler.serve(&reactor.engine)
+    } while handler.isBusy && currentInstant() < end
+    try reactor.drain(&handler, timeout: 1_000_000_000)
+    handler.store.removeEmptyParts()
   }
 }

@@ -1,17 +1,36 @@
 import ArgumentParser
 import LRP2P
+import LRP2PTool
 
 struct Send: ParsableCommand {
-  static let configuration = CommandConfiguration(abstract: "Send files to a receiver.")
+  static let configuration = CommandConfiguration(
+    abstract: "Send files and folders to a receiver.",
+    discussion: """
+      Prints a line for each file that the receiver has stored. The same command again sends what is missing: files that are there with the \
+      same size and time are passed over, and a large one goes on where it was cut off. Exits with 0 only if all are there. Control-C, TERM \
+      and HUP end it in order: the receiver is told; a second time it ends at once.
+      """)
 
   @Argument(help: "Where `lrp2p receive` listens: HOST:PORT.")
   var address: String
 
-  @Argument(help: "The files.")
+  @Argument(help: "The files and folders; - is standard input.")
   var files: [String]
 
   @Option(help: "The receiver's public key. Without it any key is taken, so whoever sits between may read along.")
   var peer: String?
+
+  @Option(help: "Links within folders: keep (send them as links), skip, or follow (send what they lead to).")
+  var links = SourceList.Links.keep
+
+  @Option(help: "What the receiver is to call standard input.")
+  var name = "stdin"
+
+  @Flag(help: "Pass over files whose name is taken at the receiver, whatever is in them.")
+  var skipExisting = false
+
+  @Flag(help: "Compare the digests also of files that have the same size and time.")
+  var compare = false
 
   @OptionGroup var progress: ProgressOptions
 
@@ -19,24 +38,51 @@ struct Send: ParsableCommand {
 
   func run() throws {
     let pinned = try peer.map { try SocketOptions.key($0, option: "--peer") }
-    var handler = try FileSender(
-      files, receiver: address, asJSON: socket.json, progress: progress.line(asJSON: socket.json))
+    let sources = try findSources()
     let target = try SocketOptions.resolve(address)
-    var reactor = try socket.makeReactor(bind: .any(port: 0))
+    var reactor = try socket.makeReactor(bind: .any(port: 0)) { $0.engine.acceptsConnections = false }
+    Signals.watch(reactor.remote)
+    let report = TransferReport(asJSON: socket.json, isOne: true)
+    var handler = FileSender(
+      sources, receiver: address, remote: reactor.remote, report: report,
+      progress: progress.line(asJSON: socket.json))
     let connection: Peer
     do throws(EngineError) { connection = try reactor.engine.connect(to: target, pinned: pinned) } catch {
       throw Failure("no room for a connection")
     }
     do throws(SystemError) {
-      while handler.outcome == nil {
+      while handler.outcome == nil, Signals.caught == nil {
         try reactor.turn(&handler, timeout: nil)
+        handler.serve(&reactor.engine)
         handler.note(reactor.engine.statistics(of: connection)?.limitedBy, now: reactor.engine.now)
+      }
+      if Signals.caught != nil {
+        handler.interrupt(&reactor.engine)
+        try reactor.drain(&handler, timeout: 1_000_000_000)
       }
     } catch {
       throw Failure(error)
     }
+    if let signal = Signals.caught { throw Interrupted(signal: signal) }
     try reactor.linger(&handler)
     if case .failure(let failure) = handler.outcome { throw failure }
+    try Output.check()
     handler.tellLimits()
   }
+
+  private func findSources() throws(Failure) -> SourceList {
+    var options = SourceList.Options()
+    options.links = links
+    options.skipsExisting = skipExisting
+    options.compares = compare
+    options.inputName = Array(name.utf8)
+    let sources: SourceList
+    do throws(SourceList.Failure) { sources = try SourceList(RawArguments.bytes(of: files), options: options) } catch {
+      throw Failure(error.description)
+    }
+    if sources.leftOut > 0 { Output.note("\(sources.leftOut) FIFOs, sockets or devices are left out") }
+    return sources
+  }
 }
+
+extension SourceList.Links: ExpressibleByArgument {}

@@ -2,40 +2,6 @@ import LRP2PSodium
 import LRP2PTool
 import Testing
 
-@Suite struct FramingTests {
-  @Test func headersRoundTrip() throws {
-    let header = FileHeader(name: "Grüße.txt", size: 1 << 40)
-    let encoded = header.encoded
-    for length in 0..<encoded.count {
-      let part = try FileHeader.decode(Array(encoded[..<length]))
-      #expect(part == nil)
-    }
-    let whole = try #require(try FileHeader.decode(encoded + [1, 2, 3]))
-    #expect(whole.header == header && whole.length == encoded.count)
-  }
-
-  @Test(arguments: ["", ".", "..", "../x", "a/b", "/etc/passwd", ".hidden", "a\u{0}b", "a\nb", "a\u{7F}"])
-  func namesThatLeaveTheFolder(name: String) {
-    #expect(!FileHeader.isAcceptable(name))
-    #expect(throws: FileHeader.Failure.unacceptableName) {
-      try FileHeader.decode(FileHeader(name: name, size: 1).encoded)
-    }
-  }
-
-  @Test func otherBytes() {
-    #expect(throws: FileHeader.Failure.malformed) { try FileHeader.decode(Array("GET / HTTP/1.1".utf8)) }
-    #expect(throws: FileHeader.Failure.malformed) { try FileHeader.decode([0x4C, 0x52, 0x50, 0x46, 2]) }
-    // A name that is no UTF-8; a size over 2^63.
-    let magic: [UInt8] = FileHeader.magic + [1]
-    #expect(throws: FileHeader.Failure.unacceptableName) {
-      try FileHeader.decode(magic + [0, 1, 0, 0, 0, 0, 0, 0, 0, 1, 0xFF])
-    }
-    #expect(throws: FileHeader.Failure.malformed) {
-      try FileHeader.decode(magic + [0, 1, 0xFF, 0, 0, 0, 0, 0, 0, 1, 65])
-    }
-  }
-}
-
 @Suite struct SendRingTests {
   @Test func againstAModel() {
     var generator = SystemRandomNumberGenerator()
@@ -85,6 +51,17 @@ import Testing
     #expect(hex(hash.finish()) == "bddd813c634239723171ef3fee98579b94964e3bb1cb3e427262c8c068d52319")
   }
 
+  @Test func aDigestInBetweenChangesNothing() {
+    var hash = StreamHash()
+    let bytes = Array("abc".utf8)
+    unsafe hash.update(bytes.span.bytes.extracting(0..<1))
+    let early = hash.digest()
+    let again = hash.digest()
+    unsafe hash.update(bytes.span.bytes.extracting(1..<3))
+    let whole = hash.digest()
+    #expect(early == again && hex(whole) == "bddd813c634239723171ef3fee98579b94964e3bb1cb3e427262c8c068d52319")
+  }
+
   private func hex(_ bytes: [UInt8]) -> String {
     bytes.map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }.joined()
   }
@@ -107,12 +84,53 @@ import Testing
   }
 
   @Test func lineByLine() {
-    var progress = Progress(name: "a.bin", total: 4 << 20, now: 0)
-    #expect(progress.line(done: 100, now: 1000) == nil, "not that often")
-    #expect(progress.line(done: 1 << 20, now: 500_000_000) == "a.bin  25 %  1.0 MiB of 4.0 MiB  2.0 MiB/s  0:02 left")
-    #expect(progress.line(done: 4 << 20, now: 1_000_000_000)?.contains("100 %") == true)
-    var stuck = Progress(name: "b", total: 10, now: 0)
-    #expect(stuck.line(done: 0, now: 1_000_000_000) == "b  0 %  0 B of 10 B  0 B/s  -- left")
+    var progress = Progress(now: 0)
+    func line(_ done: UInt64, now: UInt64) -> String? {
+      progress.line("a.bin", done: done, total: 4 << 20, columns: 80, now: now)
+    }
+    #expect(line(100, now: 1000) == nil, "not that often")
+    #expect(line(1 << 20, now: 500_000_000) == "a.bin  25 %  0.017 Gbit/s  0:02 left  1.0 MiB of 4.0 MiB")
+    #expect(line(4 << 20, now: 1_000_000_000)?.contains("100 %") == true)
+    var stuck = Progress(now: 0)
+    #expect(
+      stuck.line("b", done: 0, total: 10, columns: 80, now: 1_000_000_000)
+        == "b  0 %  0.000 Gbit/s  -- left  0 B of 10 B")
+  }
+
+  /// It has one column less than the terminal, or the cursor goes to the next line.
+  @Test(arguments: [
+    (200, "a name that is really quite long.tar.gz  50 %  0.017 Gbit/s  0:02 left  2.0 MiB of 4.0 MiB"),
+    (80, "a name that is …ly quite long.tar.gz  50 %  0.017 Gbit/s  0:02 left  2.0 MiB of 4.0 MiB"),
+    (50, "a name that …ng.tar.gz  50 %  0.017 Gbit/s"), (20, "a na…r.gz  50 %"), (4, "50 "),
+  ]) func itFitsTheTerminal(columns: Int, text: String) {
+    for title in ["a name that is really quite long.tar.gz", "漢字漢字漢字漢字漢字漢字漢字漢字漢字漢字漢字"] {
+      var progress = Progress(now: 0)
+      let line = progress.line(title, done: 2 << 20, total: 4 << 20, columns: columns, now: 1_000_000_000) ?? ""
+      #expect(Columns.count(line) < columns)
+    }
+  }
+
+  @Test func namesAreCutInTheMiddle() {
+    #expect(Columns.cut("abcdef", to: 6) == "abcdef" && Columns.cut("abcdefg", to: 6) == "abc…fg")
+    #expect(Columns.cut("漢字漢字", to: 5) == "漢…字" && Columns.count("e\u{301}漢") == 3)
+  }
+
+  @Test(
+    arguments: [
+      ("0", 0), ("7", 7), ("2K", 2048), ("3m", 3 << 20), ("1G", 1 << 30), ("8T", 8 << 40), ("", nil), ("K", nil),
+      ("-1", nil), ("1.5G", nil), ("9999999999999999999", nil), ("8000000T", 8_000_000 << 40), ("9000000T", nil),
+    ] as [(String, UInt64?)]) func byteCounts(text: String, bytes: UInt64?)
+  {
+    #expect(Rate.byteCount(text) == bytes)
+  }
+
+  @Test(
+    arguments: [
+      (0, "1970-01-01T00:00:00Z"), (951_782_400, "2000-02-29T00:00:00Z"), (1_796_083_176, "2026-11-30T23:59:36Z"),
+      (-1, "1969-12-31T23:59:59Z"), (4_107_542_400, "2100-03-01T00:00:00Z"),
+    ] as [(Int64, String)]) func timesOfDay(seconds: Int64, text: String)
+  {
+    #expect(Moment.text(seconds) == text)
   }
 
   @Test func roundTrips() {

@@ -1,0 +1,217 @@
+import Glibc
+import LRP2PCore
+import LRP2PReactor
+import LRP2PSodium
+
+/// The folder that files are received into. What is not complete is in a folder of its own within it, `.lrp2p-parts`, under names that
+/// tell whose it is, so that it can be gone on with and never is in the way of anybody.
+///
+/// Used by any thread. No link within the folder is followed.
+package final class StoreFolder: Sendable {
+  /// Below this a part is not worth to be kept.
+  package static let smallestKept: UInt64 = 1 << 20
+  static let partsName = Array(".lrp2p-parts".utf8)
+  private static let suffix = Array(".part".utf8)
+
+  package let root: OpenFile
+  let rivals = Rivals()
+  private let parts = Locked<OpenFile?>(nil)
+
+  package init(_ path: String) throws(DiskError) {
+    root = try Disk.open(Disk.here, Array(path.utf8), O_RDONLY | O_DIRECTORY)
+    guard unsafe access(path, W_OK | X_OK) == 0 else { throw DiskError(errno) }
+  }
+
+  // MARK: Folders within
+
+  /// The folder that `path`'s last component is in.
+  package func parent(of path: [UInt8], makes: Bool) throws(DiskError) -> OpenFile {
+    var folder = root
+    for part in PathName.components(of: path).dropLast() {
+      folder = try child(part, of: folder, makes: makes)
+    }
+    return folder
+  }
+
+  package func folder(at path: [UInt8], makes: Bool) throws(DiskError) -> OpenFile {
+    try child(PathName.last(of: path), of: parent(of: path, makes: makes), makes: makes)
+  }
+
+  private func child(_ name: [UInt8], of folder: OpenFile, makes: Bool) throws(DiskError) -> OpenFile {
+    let flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW
+    do throws(DiskError) { return try Disk.open(folder.descriptor, name, flags) } catch {
+      guard error.code == ENOENT, makes else { throw error }
+    }
+    do throws(DiskError) { try Disk.makeFolder(folder.descriptor, name) } catch {
+      guard error.code == EEXIST else { throw error }
+    }
+    return try Disk.open(folder.descriptor, name, flags)
+  }
+
+  // MARK: Parts
+
+  /// What a part's name begins with: of what is offered, whoever offers it.
+  static func identifier(_ offer: Offer) -> [UInt8] {
+    var hash = StreamHash()
+    var bytes: [UInt8] = []
+    bytes.append(bigEndian: offer.size, bytes: 8)
+    bytes.append(bigEndian: UInt64(bitPattern: offer.seconds), bytes: 8)
+    bytes.append(bigEndian: UInt64(offer.nanoseconds), bytes: 4)
+    bytes += offer.path
+    unsafe hash.update(bytes.span.bytes)
+    return hash.finish()[..<16].flatMap { Array(Printable.hex(UInt32($0), digits: 2).utf8) }
+  }
+
+  private static func name(_ offer: Offer, owner: [UInt8], copy: Int) -> [UInt8] {
+    let number = copy > 0 ? Array("-\(copy)".utf8) : []
+    return identifier(offer) + [UInt8(ascii: "-")] + owner + number + suffix
+  }
+
+  /// A part of this very file, locked: this sender's own, or else any that nobody works on; `nil` when there is none.
+  ///
+  /// - Parameter owner: the sender's key, in hexadecimal.
+  package func findPart(_ offer: Offer, owner: [UInt8]) -> PartFile? {
+    guard offer.kind == .file, !offer.flags.contains(.open), let folder = try? partsFolder(makes: false) else {
+      return nil
+    }
+    let own = Self.name(offer, owner: owner, copy: 0)
+    if let part = open(own, in: folder, upTo: offer.size) { return part }
+    let prefix = Self.identifier(offer)
+    for name in (try? Disk.names(folder)) ?? [] where name.starts(with: prefix) && name != own {
+      if let part = open(name, in: folder, upTo: offer.size) { return part }
+    }
+    return nil
+  }
+
+  /// A part of this very file that a connection has which is silent: nobody's yet, it is to be taken over by who proves his file.
+  func findSilent(_ offer: Offer, clock: () -> Instant) -> PartFile? {
+    guard offer.kind == .file, !offer.flags.contains(.open),
+      let rival = rivals.silent(Self.identifier(offer), clock: clock), let folder = try? partsFolder(makes: false),
+      let file = try? Disk.open(folder.descriptor, rival.part, O_RDWR | O_NOFOLLOW | O_NONBLOCK),
+      let status = try? Disk.status(of: file), status.isFile, status.size > 0, status.size <= offer.size
+    else { return nil }
+    let part = PartFile(file: file, folder: folder, name: rival.part, length: status.size)
+    part.rival = rival
+    return part
+  }
+
+  /// Makes a part this connection's own that was another's.
+  func takeOver(_ part: PartFile, clock: () -> Instant) -> Bool {
+    guard let rival = part.rival else { return true }
+    part.rival = nil
+    return rivals.takeOver(rival, { Disk.lock(part.file) }, clock: clock) && part.isNamed
+  }
+
+  /// This file has got its name: who has sent the same, and is silent, is not waited for.
+  func settleRivals(_ file: [UInt8], clock: () -> Instant) {
+    if let rival = rivals.silent(file, clock: clock) { rival.entry.giveUp() }
+  }
+
+  private func open(_ name: [UInt8], in folder: OpenFile, upTo size: UInt64) -> PartFile? {
+    guard let file = try? Disk.open(folder.descriptor, name, O_RDWR | O_NOFOLLOW | O_NONBLOCK), Disk.lock(file),
+      let status = try? Disk.status(of: file), status.isFile, status.st_nlink == 1, status.size > 0,
+      status.size <= size
+    else { return nil }
+    let part = PartFile(file: file, folder: folder, name: name, length: status.size)
+    // It has not been given another name, or removed, before it was locked.
+    return part.isNamed ? part : nil
+  }
+
+  /// A new part for this file. One that somebody works on keeps its name.
+  package func makePart(_ offer: Offer, owner: [UInt8]) throws(DiskError) -> PartFile {
+    var last = DiskError(EEXIST)
+    for copy in 0..<64 {
+      let name = Self.name(offer, owner: owner, copy: copy)
+      do throws(DiskError) {
+        let folder = try partsFolder(makes: true)
+        let file = try Disk.open(folder.descriptor, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK, mode: 0o600)
+        // Somebody works on it, or has just put it into place: another name.
+        let part = PartFile(file: file, folder: folder, name: name, length: 0)
+        let status = try Disk.status(of: file)
+        guard status.isFile, status.st_nlink == 1, Disk.lock(file), part.isNamed else { continue }
+        try Disk.setLength(file, 0)
+        return part
+      } catch {
+        last = error
+        // Somebody has just removed the folder, as it was empty.
+        if error.code == ENOENT { forgetParts() } else if error.code != EEXIST { break }
+      }
+    }
+    throw last
+  }
+
+  private func partsFolder(makes: Bool) throws(DiskError) -> OpenFile {
+    try parts.withLock { (parts) throws(DiskError) in
+      if let parts { return parts }
+      if makes {
+        do throws(DiskError) { try Disk.makeFolder(root.descriptor, Self.partsName, mode: 0o700) } catch {
+          guard error.code == EEXIST else { throw error }
+        }
+      }
+      let folder = try Disk.open(root.descriptor, Self.partsName, O_RDONLY | O_DIRECTORY | O_NOFOLLOW)
+      parts = folder
+      return folder
+    }
+  }
+
+  private func forgetParts() { parts.withLock { $0 = nil } }
+
+  /// Removes parts that nobody works on and nobody can go on with: small ones, and those that nothing was added to for `age` seconds;
+  /// and the folder of parts, if it is empty then.
+  package func cleanUp(olderThan age: Int64, now: Int64) {
+    guard let folder = try? partsFolder(makes: false) else { return }
+    for name in (try? Disk.names(folder)) ?? [] where name.suffix(Self.suffix.count).elementsEqual(Self.suffix) {
+      guard let file = try? Disk.open(folder.descriptor, name, O_RDWR | O_NOFOLLOW | O_NONBLOCK), Disk.lock(file),
+        let status = try? Disk.status(of: file), status.isFile
+      else { continue }
+      if status.size < Self.smallestKept || Int64(status.st_mtim.tv_sec) < now - age {
+        try? Disk.remove(folder.descriptor, name)
+      }
+    }
+    removeEmptyParts()
+  }
+
+  /// Nothing is left behind once nothing is half done.
+  package func removeEmptyParts() {
+    if (try? Disk.remove(root.descriptor, Self.partsName, isFolder: true)) != nil { forgetParts() }
+  }
+}
+
+/// A file that is being received: open, locked, and without its name.
+package final class PartFile {
+  let file: OpenFile
+  private let folder: OpenFile
+  let name: [UInt8]
+  /// The connection that it is still to be taken from.
+  var rival: Rivals.Named?
+  /// Whether others are told of it.
+  var isAnnounced = false
+  /// Bytes of it that are there.
+  package internal(set) var length: UInt64
+
+  init(file: OpenFile, folder: OpenFile, name: [UInt8], length: UInt64) {
+    self.file = file
+    self.folder = folder
+    self.name = name
+    self.length = length
+  }
+
+  /// Whether it is what its name leads to.
+  var isNamed: Bool {
+    guard let own = try? Disk.status(of: file), let named = try? Disk.status(folder.descriptor, name) else {
+      return false
+    }
+    return own.st_ino == named.st_ino && own.st_dev == named.st_dev
+  }
+
+  package func remove() { try? Disk.remove(folder.descriptor, name) }
+
+  /// Gives it its name, in place of whatever has it, or only if nothing has.
+  func move(to target: OpenFile, _ name: [UInt8], replaces: Bool) throws(DiskError) {
+    if replaces {
+      try Disk.rename(folder.descriptor, self.name, target.descriptor, name)
+    } else {
+      try Disk.renameNew(folder.descriptor, self.name, target.descriptor, name)
+    }
+  }
+}

@@ -1,0 +1,185 @@
+import Glibc
+import LRP2PCore
+import LRP2PReactor
+import LRP2PTool
+import Testing
+
+/// A transfer that was cut off is tried again.
+@Suite struct ResumeTests {
+  let from: Scratch
+  let to: Scratch
+  private let size = 6_000_000
+
+  init() throws {
+    (from, to) = (try Scratch(), try Scratch())
+    try from.write("a", pattern(size))
+  }
+
+  private func cutOff(after bytes: Int, owner: String = "aa", policy: IntakePolicy = IntakePolicy()) throws -> UInt64 {
+    let pair = try TransferPair([from.bytes("a")], into: to, owner: owner, policy: policy)
+    try pair.run(upTo: bytes)
+    return pair.intake.abandon()?.bytes ?? 0
+  }
+
+  @Test(arguments: [1, 1_500_000, 3_000_000, 4_000_000]) func itGoesOnWhereItWas(bytes: Int) throws {
+    let kept = try cutOff(after: bytes)
+    let pair = try TransferPair([from.bytes("a")], into: to)
+    let events = try pair.complete()
+    #expect(events.map(\.isStored) == [true] && to.read("a") == pattern(size) && to.names == ["a"])
+    #expect(events[0].resumed == kept && pair.moved < size - Int(kept) + 1000)
+    #expect(kept + (2 << 20) >= UInt64(bytes))
+  }
+
+  /// As after kill -9: nobody has said good-bye.
+  @Test func withoutAnEnd() throws {
+    var pair: TransferPair? = try TransferPair([from.bytes("a")], into: to)
+    try pair?.run(upTo: 4_000_000)
+    pair = nil
+    #expect(to.names == [".lrp2p-parts"])
+    try StoreFolder(to.path).cleanUp(olderThan: 3600, now: Int64(time(nil)))
+    let again = try TransferPair([from.bytes("a")], into: to)
+    let events = try again.complete()
+    #expect(events[0].resumed > 3_000_000 && to.read("a") == pattern(size) && to.names == ["a"])
+  }
+
+  /// Who has made a new key for this run is known by what he has.
+  @Test func anotherKeyWithTheSameFile() throws {
+    let kept = try cutOff(after: 3_000_000)
+    let pair = try TransferPair([from.bytes("a")], into: to, owner: "bb")
+    #expect(try pair.complete()[0].resumed == kept && to.names == ["a"])
+  }
+
+  /// The same name, size and time do not make it the same file.
+  @Test(arguments: ["aa", "bb"]) func anotherFileTouchesNoPart(owner: String) throws {
+    let kept = try cutOff(after: 3_000_000)
+    let other = try Scratch()
+    try other.write("a", pattern(size, 2))
+    let pair = try TransferPair([other.bytes("a")], into: to, owner: owner)
+    let events = try pair.complete()
+    #expect(events.map(\.isStored) == [true] && events[0].resumed == 0 && to.read("a") == pattern(size, 2))
+    // The own part of what is not sent any more is given up, and no other's.
+    #expect(to.names == (owner == "bb" ? [".lrp2p-parts", "a"] : ["a"]))
+    try Disk.remove(Disk.here, to.bytes("a"))
+    let again = try TransferPair([from.bytes("a")], into: to)
+    #expect(try again.complete()[0].resumed == (owner == "bb" ? kept : 0) && to.read("a") == pattern(size))
+  }
+
+  @Test func filesOfOthersAreNotTouched() throws {
+    try to.write(".a.part", [1, 2, 3])
+    _ = try TransferPair([from.bytes("a")], into: to).complete()
+    #expect(to.read(".a.part") == [1, 2, 3] && to.names == [".a.part", "a"])
+  }
+
+  /// What is on the disk may have suffered.
+  @Test func aPartThatWasDamagedIsNotGoneOnWith() throws {
+    _ = try cutOff(after: 3_000_000)
+    let parts = try Disk.open(Disk.here, to.bytes(".lrp2p-parts"), O_RDONLY | O_DIRECTORY)
+    let file = try Disk.open(parts.descriptor, try Disk.names(parts)[0], O_RDWR)
+    try unsafe Disk.write(file, [UInt8](repeating: 0, count: 10).span.bytes, at: 1000)
+    let events = try TransferPair([from.bytes("a")], into: to).complete()
+    #expect(events.map(\.isStored) == [true] && events[0].resumed == 0 && to.read("a") == pattern(size))
+  }
+
+  @Test func aPartThatSomebodyWorksOnStaysHis() throws {
+    let store = try StoreFolder(to.path)
+    let first = TransferPair(try SourceList([from.bytes("a")]), into: store)
+    try first.run(upTo: 3_000_000)
+    let second = TransferPair(try SourceList([from.bytes("a")]), into: try StoreFolder(to.path))
+    try second.run(upTo: 2_000_000)
+    #expect(try first.complete().map(\.isStored) == [true])
+    #expect(try second.complete().map(\.outcome) == [.present])
+    #expect(to.read("a") == pattern(size) && to.names == ["a"])
+  }
+
+  @Test func whatIsCompleteIsStoredWhateverFollows() throws {
+    try from.write("b", pattern(50))
+    let pair = try TransferPair([from.bytes("b"), from.bytes("a")], into: to)
+    try pair.run(upTo: 2_000_000)
+    #expect(pair.outlet.takeEvents().map(\.isStored) == [true] && to.read("b") == pattern(50))
+    _ = pair.intake.abandon()
+    #expect(to.names == [".lrp2p-parts", "b"])
+  }
+
+  @Test func partsAreCleanedUpByRule() throws {
+    _ = try cutOff(after: 3_000_000)
+    let store = try StoreFolder(to.path)
+    let now = Int64(time(nil))
+    store.cleanUp(olderThan: 3600, now: now)
+    #expect(to.names == [".lrp2p-parts"])
+    // Somebody works on it.
+    let pair = TransferPair(try SourceList([from.bytes("a")]), into: store)
+    try pair.run(upTo: 500)
+    store.cleanUp(olderThan: -1, now: now)
+    #expect(try pair.complete()[0].resumed > 0)
+    try Disk.remove(Disk.here, to.bytes("a"))
+    _ = try cutOff(after: 3_000_000)
+    store.cleanUp(olderThan: -1, now: now)
+    #expect(to.names.isEmpty)
+  }
+
+  @Test func smallOnesAndUnwantedOnesAreNotKept() throws {
+    #expect(try cutOff(after: 1) == 0 && to.names.isEmpty)
+    var policy = IntakePolicy()
+    policy.keepsParts = false
+    #expect(try cutOff(after: 3_000_000, policy: policy) == 0 && to.names.isEmpty)
+  }
+}
+
+/// A sender that comes again while his old connection has not been given up yet.
+@Suite struct RivalTests {
+  let from: Scratch
+  let to: Scratch
+  private let size = 6_000_000
+
+  init() throws {
+    (from, to) = (try Scratch(), try Scratch())
+    try from.write("a", pattern(size))
+  }
+
+  /// - Parameter lastHeard: of the first, as the second sees it.
+  private func twice(lastHeard: Instant, second: Scratch? = nil) throws -> (
+    first: TransferPair, event: FileEvent, gaveUp: Bool
+  ) {
+    let store = try StoreFolder(to.path)
+    let first = TransferPair(try SourceList([from.bytes("a")]), into: store)
+    let hasGivenUp = Locked(false)
+    let intake = Unchecked(first.intake)
+    first.intake.rival = Rivals.Entry(
+      lastHeard: { lastHeard },
+      giveUp: {
+        hasGivenUp.withLock { $0 = true }
+        _ = intake.value.abandon()
+      })
+    try first.run(upTo: 3_000_000)
+    let again = TransferPair(try SourceList([(second ?? from).bytes("a")]), into: store, owner: "bb")
+    let event = try #require(try again.complete().first)
+    return (first, event, hasGivenUp.withLock { $0 })
+  }
+
+  @Test func theSilentOneGivesWay() throws {
+    let (_, event, gaveUp) = try twice(lastHeard: 0)
+    #expect(gaveUp && event.isStored && event.resumed > 2_000_000 && to.read("a") == pattern(size) && to.names == ["a"])
+  }
+
+  /// Bytes of it wait for the disk.
+  @Test func theOtherGoesOn() throws {
+    let (first, event, gaveUp) = try twice(lastHeard: .never)
+    #expect(!gaveUp && event.isStored && event.resumed == 0)
+    #expect(try first.complete().map(\.outcome) == [.present] && to.names == ["a"])
+  }
+
+  /// He knows its name, size and time.
+  @Test func whoHasAnotherFileTakesNothing() throws {
+    let other = try Scratch()
+    try other.write("a", pattern(size, 2))
+    let (first, event, gaveUp) = try twice(lastHeard: .never, second: other)
+    #expect(!gaveUp && event.isStored && event.resumed == 0 && to.read("a") == pattern(size, 2))
+    #expect(try first.complete().map(\.failure) == [.exists])
+  }
+
+  /// `@unchecked Sendable`: one thread has it.
+  private struct Unchecked: @unchecked Sendable {
+    let value: FileIntake
+    init(_ value: FileIntake) { self.value = value }
+  }
+}
