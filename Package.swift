@@ -30,8 +30,9 @@ let package = Package(
       name: "LRP2P", dependencies: ["LRP2PCore", "LRP2PReactor", "LRP2PSodium", "LRP2PIPSecMB"],
       swiftSettings: settings),
     .target(name: "CFiles"),
+    .target(name: "CBlake3"),
     .target(
-      name: "LRP2PTool", dependencies: ["LRP2P", "LRP2PSodium", "CFiles"], swiftSettings: settings),
+      name: "LRP2PTool", dependencies: ["LRP2P", "LRP2PSodium", "CFiles", "CBlake3"], swiftSettings: settings),
     .testTarget(
       name: "LRP2PCoreTests", dependencies: ["LRP2PCore", "LRP2PSimulation"], swiftSettings: settings),
     .testTarget(

@@ -21,7 +21,10 @@ struct FileSender: Handler {
   private var progress: ProgressLine
   private var limits = LimitTimes()
 
-  init(_ sources: SourceList, receiver: String, remote: ReactorRemote, report: TransferReport, progress: ProgressLine) {
+  init(
+    _ sources: SourceList, digest: DigestKind, receiver: String, remote: ReactorRemote, report: TransferReport,
+    progress: ProgressLine
+  ) {
     self.receiver = receiver
     self.report = report
     self.progress = progress
@@ -33,7 +36,9 @@ struct FileSender: Handler {
       : "\(sources.files) files"
     let mailbox = Mailbox<Int>(remote)
     self.mailbox = mailbox
-    stream = OutgoingStream(FileOutlet(sources, hashing: WorkPool()), pool: WorkPool()) { mailbox.post(0) }
+    stream = OutgoingStream(FileOutlet(sources, digest: digest, hashing: WorkPool()), pool: WorkPool()) {
+      mailbox.post(0)
+    }
   }
 
   mutating func connected(_ peer: Peer, incoming: Bool, engine: inout Engine) {

@@ -32,6 +32,9 @@ struct Send: ParsableCommand {
   @Flag(help: "Compare the digests also of files that have the same size and time.")
   var compare = false
 
+  @Option(help: "What the files' digests are: blake3, or blake2b (as `b2sum -l 256` prints, and slower).")
+  var digest = DigestKind.blake3
+
   @OptionGroup var progress: ProgressOptions
 
   @OptionGroup var socket: SocketOptions
@@ -44,7 +47,7 @@ struct Send: ParsableCommand {
     Signals.watch(reactor.remote)
     let report = TransferReport(asJSON: socket.json, isOne: true)
     var handler = FileSender(
-      sources, receiver: address, remote: reactor.remote, report: report,
+      sources, digest: digest, receiver: address, remote: reactor.remote, report: report,
       progress: progress.line(asJSON: socket.json))
     let connection: Peer
     do throws(EngineError) { connection = try reactor.engine.connect(to: target, pinned: pinned) } catch {
@@ -86,3 +89,13 @@ struct Send: ParsableCommand {
 }
 
 extension SourceList.Links: ExpressibleByArgument {}
+
+extension DigestKind: ExpressibleByArgument {
+  public init?(argument: String) {
+    guard let kind = Self.allCases.first(where: { "\($0)" == argument || $0.name == argument }) else { return nil }
+    self = kind
+  }
+
+  public static var allValueStrings: [String] { allCases.map { "\($0)" } }
+  public var defaultValueDescription: String { "\(self)" }
+}

@@ -61,14 +61,14 @@ final class TransferReport {
       var fields = Self.name(event)
       fields += [
         ("bytes", "\(event.bytes)"), ("seconds", Output.decimal(seconds)),
-        ("goodput_gbit_per_s", Output.decimal(rate)), ("blake2b_256", Output.quoted(Output.hex(digest))),
+        ("goodput_gbit_per_s", Output.decimal(rate)), (event.kind.jsonKey, Output.quoted(Output.hex(digest))),
       ]
       if event.resumed > 0 { fields.append(("resumed_bytes", "\(event.resumed)")) }
       Output.json(fields + self.fields(origin))
     } else {
       let resumed = event.resumed > 0 ? "  resumed at \(event.resumed)" : ""
       Output.line(
-        "blake2b-256 \(Output.hex(digest))  \(name)  \(event.bytes) bytes  \(Output.decimal(seconds)) s  "
+        "\(event.kind.name) \(Output.hex(digest))  \(name)  \(event.bytes) bytes  \(Output.decimal(seconds)) s  "
           + "\(Output.decimal(rate)) Gbit/s\(resumed)\(text(origin))")
     }
   }

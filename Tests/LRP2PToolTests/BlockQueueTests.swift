@@ -70,8 +70,8 @@ import Testing
   /// By other threads, as for a large file, it is the same.
   @Test func digestsBesideReading() {
     let pool = WorkPool(mostThreads: 2)
-    let beside = HashLane(pool: pool)
-    let alone = HashLane(pool: nil)
+    let beside = HashLane(.blake3, pool: pool)
+    let alone = HashLane(.blake3, pool: nil)
     for round in 0..<40 {
       let block = Block()
       _ = unsafe block.append(head: 0, limit: 300_000) { target in
@@ -104,5 +104,39 @@ import Testing
     pool.submit { second.deliver(()) }
     second.wait()
     gate.deliver(())
+  }
+}
+
+@Suite struct DigestTests {
+  /// From the test vectors of BLAKE3: bytes 0 to 250, again and again.
+  @Test(
+    arguments: [
+      (0, "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262"),
+      (1, "2d3adedff11b61f14c886e35afa036736dcd87a74d27b5c1510225d0f592e213"),
+      (1023, "10108970eeda3eb932baac1428c7a2163b0e924c9a9e25b35bba72b28f70bd11"),
+      (1024, "42214739f095a406f3fc83deb889744ac00df831c10daa55189b5d121c855af7"),
+      (1025, "d00278ae47eb27b34faecf67b4fe263f82d5412916c1ffd97c8cb7fb814b8444"),
+      (2049, "5f4d72f40d7a5f82b15ca2b2e44b1de3c2ef86c426c95c1af0b6879522563030"),
+      (8192, "aae792484c8efe4f19e2ca7d371d8c467ffb10748d8a5a1ae579948f718a2a63"),
+      (8193, "bab6c09cb8ce8cf459261398d2e7aef35700bf488116ceb94a36d0f5f1b7bc3b"),
+      (31744, "62b6960e1a44bcc1eb1a611a8d6235b6b4b78f32e7abc4fb4c6cdcce94895c47"),
+      (102_400, "bc3e3d41a1146b069abffad3c0d44860cf664390afce4d9661f7902e7943e085"),
+    ]) func knownAnswers(count: Int, hex: String)
+  {
+    let bytes = (0..<count).map { UInt8($0 % 251) }
+    for piece in [count, 1, 7, 1024, 1500, 20_000, 66_000] where piece > 0 && (piece > 1 || count < 2000) {
+      let lane = HashLane(.blake3, pool: nil)
+      for at in stride(from: 0, to: count, by: piece) {
+        lane.update(unsafe bytes.span.bytes.extracting(at..<min(at + piece, count)))
+      }
+      #expect(lane.digest().map { Printable.hex(UInt32($0), digits: 2) }.joined() == hex, "in pieces of \(piece)")
+    }
+  }
+
+  @Test func theOtherKind() {
+    let lane = HashLane(.blake2b, pool: nil)
+    let bytes = Array("abc".utf8)
+    lane.update(unsafe bytes.span.bytes)
+    #expect(lane.digest().first == 0xBD && DigestKind.blake2b.jsonKey == "blake2b_256")
   }
 }

@@ -146,7 +146,7 @@ extension FileIntake {
     do throws(DiskError) {
       let part = if let part { part } else { try store.makePart(offer, owner: owner) }
       current = IncomingFile(
-        index, offer, part, lane ?? HashLane(pool: hashing), started: clock(), largest: policy.largestFile)
+        index, offer, part, lane ?? HashLane(kind, pool: hashing), started: clock(), largest: policy.largestFile)
       announce(part, offer)
     } catch {
       isDropping = true
@@ -269,7 +269,7 @@ extension FileIntake {
     let file = entry.file
     var event = FileEvent(
       path: file.offer.path, bytes: file.part.length, nanoseconds: clock() &- file.started, resumed: file.resumed,
-      outcome: .stored(digest: entry.digest))
+      kind: kind, outcome: .stored(digest: entry.digest))
     close(file.offer)
     switch outcome {
     case .stored(let name):

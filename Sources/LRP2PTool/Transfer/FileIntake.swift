@@ -44,6 +44,9 @@ package final class FileIntake {
   package internal(set) var doneBytes: UInt64 = 0
 
   private var hello: [UInt8] = []
+  private var knowsKind = false
+  /// The sender's choice.
+  private(set) var kind = DigestKind.blake3
   private var reader = RecordReader<SenderRecord>()
   private var dataLeft = 0
   private var nextIndex: UInt32 = 0
@@ -95,6 +98,11 @@ package final class FileIntake {
       hello.append(bytes.unsafeByte(at))
       at += 1
       guard SenderRecord.hello.starts(with: hello) else { throw Malformed() }
+    }
+    if !knowsKind, at < bytes.byteCount {
+      guard let kind = DigestKind(rawValue: bytes.unsafeByte(at)) else { throw Malformed() }
+      (self.kind, knowsKind) = (kind, true)
+      at += 1
     }
     while at < bytes.byteCount {
       if dataLeft > 0 {
@@ -243,7 +251,7 @@ package final class FileIntake {
     replies += ReceiverRecord.prove(index: index, offset: part.length).encoded
     // The sender reads its own at the same time.
     deliver()
-    let lane = HashLane(pool: hashing)
+    let lane = HashLane(kind, pool: hashing)
     ownBytesRead += part.length
     try disk { () throws(DiskError) in try hash(part.file, upTo: part.length, into: lane) }
     if part.rival == nil { announce(part, offer) }
@@ -306,7 +314,7 @@ package final class FileIntake {
     let status = try Disk.status(of: file)
     guard status.isFile, status.size == size else { return false }
     ownBytesRead += size
-    let lane = HashLane(pool: hashing)
+    let lane = HashLane(kind, pool: hashing)
     try hash(file, upTo: size, into: lane)
     return lane.digest() == digest
   }

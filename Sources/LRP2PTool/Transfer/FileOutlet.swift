@@ -22,6 +22,7 @@ package final class FileOutlet {
   package var isStopped: () -> Bool = { false }
 
   private let sources: SourceList
+  private let kind: DigestKind
   private let hashing: WorkPool?
   private let clock: () -> Instant
   private var stages: [Stage]
@@ -60,8 +61,12 @@ package final class FileOutlet {
     }
   }
 
-  package init(_ sources: SourceList, hashing: WorkPool? = nil, clock: @escaping () -> Instant = currentInstant) {
+  package init(
+    _ sources: SourceList, digest kind: DigestKind = .blake3, hashing: WorkPool? = nil,
+    clock: @escaping () -> Instant = currentInstant
+  ) {
     self.sources = sources
+    self.kind = kind
     self.hashing = hashing
     self.clock = clock
     folders = sources.entries.indices.filter { sources.entries[$0].offer.kind == .folder }.reversed()
@@ -89,7 +94,7 @@ package final class FileOutlet {
   /// - Returns: whether there may be more at once; otherwise the receiver has to be heard first.
   package func produce(into block: Block) -> Bool {
     if !hasSaidHello {
-      block.append(SenderRecord.hello)
+      block.append(SenderRecord.hello + [kind.rawValue])
       hasSaidHello = true
     }
     while !isFinished, !isStopped() {
@@ -166,7 +171,7 @@ package final class FileOutlet {
     do throws(FileReading.Failure) {
       try body(
         try FileReading(
-          index, entry.offer, path: entry.root < 0 ? nil : sources.source(of: entry), hashing: hashing,
+          index, entry.offer, path: entry.root < 0 ? nil : sources.source(of: entry), kind, hashing: hashing,
           started: clock()))
     } catch {
       withdraw(index, error, block)
@@ -275,7 +280,7 @@ package final class FileOutlet {
     settled += 1
     openBytes -= offer.path.count + offer.target.count
     proved[index] = nil
-    var event = FileEvent(path: offer.path, bytes: offer.size, outcome: outcome)
+    var event = FileEvent(path: offer.path, bytes: offer.size, kind: kind, outcome: outcome)
     if let file = sent.removeValue(forKey: index) {
       event.bytes = file.bytes
       event.nanoseconds = clock() &- file.started

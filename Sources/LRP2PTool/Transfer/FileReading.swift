@@ -19,11 +19,13 @@ final class FileReading {
   private var left: UInt64 { offer.size - min(offset, offer.size) }
 
   /// - Parameter path: `nil` for standard input.
-  init(_ index: UInt32, _ offer: Offer, path: [UInt8]?, hashing: WorkPool?, started: Instant) throws(Failure) {
+  init(
+    _ index: UInt32, _ offer: Offer, path: [UInt8]?, _ kind: DigestKind, hashing: WorkPool?, started: Instant
+  ) throws(Failure) {
     self.index = index
     self.offer = offer
     self.started = started
-    lane = HashLane(pool: hashing)
+    lane = HashLane(kind, pool: hashing)
     do throws(DiskError) {
       if let path {
         file = try Disk.open(Disk.here, path, O_RDONLY | O_NONBLOCK)

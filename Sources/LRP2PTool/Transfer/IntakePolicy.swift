@@ -44,5 +44,6 @@ package struct FileEvent: Sendable, Equatable {
   package var nanoseconds: UInt64 = 0
   /// Of these bytes, what an earlier connection had brought.
   package var resumed: UInt64 = 0
+  package var kind = DigestKind.blake3
   package var outcome: Outcome
 }

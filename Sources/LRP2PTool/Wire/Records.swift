@@ -26,7 +26,7 @@ package enum SenderRecord: Equatable {
     case withdraw = 7
   }
 
-  /// "LRPF", and the version.
+  /// "LRPF", and the version. A byte for the kind of digests follows.
   package static let hello: [UInt8] = [0x4C, 0x52, 0x50, 0x46, version]
   package static let version: UInt8 = 2
   package static let digestLength = 32

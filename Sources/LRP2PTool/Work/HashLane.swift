@@ -1,5 +1,4 @@
 import LRP2PReactor
-import LRP2PSodium
 
 /// The digest of one file, made beside the reading or writing of it once there is much of it.
 ///
@@ -25,11 +24,14 @@ package final class HashLane: @unchecked Sendable {
 
   private let pool: WorkPool?
   private let state = Locked(State())
-  private var hash = StreamHash()
+  private var hash: FileHash
   private var count: UInt64 = 0
 
   /// - Parameter pool: without one all is done by the caller.
-  package init(pool: WorkPool?) { self.pool = pool }
+  package init(_ kind: DigestKind, pool: WorkPool?) {
+    self.pool = pool
+    hash = FileHash(kind)
+  }
 
   /// Adds bytes of a block that changes no more.
   package func update(_ block: Block, _ range: Range<Int>) {
