@@ -57,7 +57,7 @@ package struct Progress {
 
   package init(now: UInt64) { lastTime = now }
 
-  /// The next line, at most one each interval; `nil` in between. It has one column less than the terminal: the title is cut off in its
+  /// The next line, at most one each interval; `nil` in between. It has three columns less than the terminal: the title is cut off in its
   /// middle, and what is behind it from the end.
   package mutating func line(_ title: String, done: UInt64, total: UInt64, columns: Int, now: UInt64) -> String? {
     guard now >= lastTime + Self.interval, done >= lastBytes else { return nil }
@@ -72,7 +72,8 @@ package struct Progress {
       "\(Rate.time(left)) left",
       "\(Rate.bytes(done)) of \(Rate.bytes(total))",
     ]
-    return Self.fitted(title, figures, columns: columns - 1)
+    // A terminal shows `^C` behind it.
+    return Self.fitted(title, figures, columns: columns - 3)
   }
 
   /// Percent, rate and time before anything of the title; all of the figures before more than twelve columns of it.

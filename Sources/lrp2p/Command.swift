@@ -29,6 +29,7 @@ struct Command: ParsableCommand {
       var command = try parseAsRoot()
       try command.run()
     } catch let interrupted as Interrupted {
+      if let text = interrupted.text { Output.error(text) }
       Glibc.exit(128 + interrupted.signal)
     } catch let failure as Failure {
       if isJSON { Output.json([("error", Output.quoted(failure.description))]) }

@@ -4,8 +4,10 @@ import LRP2PTool
 
 /// Moves what the threads that read files give into the connection, and what the receiver says back to them.
 struct FileSender: Handler {
-  /// Blocks of the stream that may wait for the peer's acknowledgement.
-  private static let window = 32
+  /// Bytes of the stream that may wait for the peer's acknowledgement, and those of them that have not left: what has been read just now is
+  /// still in the processor's cache.
+  private static let window = 32 << 20
+  private static let readAhead = 4 << 20
 
   private(set) var outcome: Result<Void, Failure>?
   private let receiver: String
@@ -16,6 +18,9 @@ struct FileSender: Handler {
   private let stream: OutgoingStream
   private let mailbox: Mailbox<Int>
   private var queue = BlockQueue()
+  /// Where the stream is that has not been sent at all, and the blocks that the threads have still to give.
+  private var left: UInt64 = 0
+  private var allowed = 0
   private var isFinished = false
   private var peer: Peer?
   private var progress: ProgressLine
@@ -44,16 +49,26 @@ struct FileSender: Handler {
   mutating func connected(_ peer: Peer, incoming: Bool, engine: inout Engine) {
     self.peer = peer
     progress.begin(now: engine.now)
-    stream.allow(Self.window)
+    allow()
   }
 
   mutating func fill(_ peer: Peer, offset: UInt64, into bytes: inout MutableRawSpan) {
+    left = max(left, offset + UInt64(bytes.byteCount))
     queue.copy(from: offset, into: &bytes)
   }
 
+  /// Lets the threads read on.
+  private mutating func allow() {
+    let waiting = Int(queue.end - left) + allowed * Block.capacity
+    let held = Int(queue.heldBytes) + allowed * Block.capacity
+    let more = min(Self.readAhead - waiting, Self.window - held) / Block.capacity
+    guard more > 0 else { return }
+    allowed += more
+    stream.allow(more)
+  }
+
   mutating func acknowledged(_ peer: Peer, upTo offset: UInt64, engine: inout Engine) {
-    let released = queue.release(upTo: offset)
-    if released > 0 { stream.allow(released) }
+    _ = queue.release(upTo: offset)
   }
 
   mutating func received(_ peer: Peer, _ bytes: RawSpan, engine: inout Engine) { stream.give(bytes) }
@@ -75,9 +90,12 @@ struct FileSender: Handler {
 
   /// Behind each turn: what the threads have for the connection.
   mutating func serve(_ engine: inout Engine) {
-    guard let peer, !mailbox.takeAll().isEmpty else { return }
+    guard let peer, outcome == nil else { return }
+    defer { allow() }
+    guard !mailbox.takeAll().isEmpty else { return }
     let news = stream.takeNews()
     for block in news.blocks { queue.append(block) }
+    allowed -= news.blocks.count
     if !news.blocks.isEmpty { engine.offer(peer, upTo: queue.end) }
     if !news.events.isEmpty { progress.end() }
     for event in news.events { report.tell(event, of: receiver, isAlone: count == 1) }

@@ -66,7 +66,9 @@ struct Send: ParsableCommand {
     } catch {
       throw Failure(error)
     }
-    if let signal = Signals.caught { throw Interrupted(signal: signal) }
+    if let signal = Signals.caught {
+      throw Interrupted(signal: signal, text: "interrupted; the same command again sends what is missing")
+    }
     try reactor.linger(&handler)
     if case .failure(let failure) = handler.outcome { throw failure }
     try Output.check()

@@ -2,7 +2,11 @@ import Glibc
 import LRP2P
 
 /// What ends a command from outside.
-struct Interrupted: Error { let signal: Int32 }
+struct Interrupted: Error {
+  let signal: Int32
+  /// For people.
+  var text: String?
+}
 
 /// INT, TERM and HUP, taken by a thread that does nothing else: the first wakes the reactor, whose command then ends in order; a second
 /// one ends the process at once.

@@ -97,7 +97,7 @@ import Testing
         == "b  0 %  0.000 Gbit/s  -- left  0 B of 10 B")
   }
 
-  /// It has one column less than the terminal, or the cursor goes to the next line.
+  /// It has fewer columns than the terminal, or the cursor goes to the next line.
   @Test(arguments: [
     (200, "a name that is really quite long.tar.gz  50 %  0.017 Gbit/s  0:02 left  2.0 MiB of 4.0 MiB"),
     (80, "a name that is …ly quite long.tar.gz  50 %  0.017 Gbit/s  0:02 left  2.0 MiB of 4.0 MiB"),
@@ -106,7 +106,7 @@ import Testing
     for title in ["a name that is really quite long.tar.gz", "漢字漢字漢字漢字漢字漢字漢字漢字漢字漢字漢字"] {
       var progress = Progress(now: 0)
       let line = progress.line(title, done: 2 << 20, total: 4 << 20, columns: columns, now: 1_000_000_000) ?? ""
-      #expect(Columns.count(line) < columns)
+      #expect(Columns.count(line) < max(columns - 2, 1))
     }
   }
 
