@@ -64,6 +64,19 @@ import Testing
     #expect(try again.complete()[0].resumed == (owner == "bb" ? kept : 0) && to.read("a") == pattern(size))
   }
 
+  /// Whoever brought the rest, or all of it: other parts of the same content are for nobody.
+  @Test func partsOfWhatIsStoredGo() throws {
+    _ = try cutOff(after: 3_000_000, owner: "cc")
+    let parts = try Disk.open(Disk.here, to.bytes(".lrp2p-parts"), O_RDONLY | O_DIRECTORY)
+    let name = try Disk.names(parts)[0]
+    let held = try Disk.open(parts.descriptor, name, O_RDWR)
+    #expect(Disk.lock(held))
+    let pair = try TransferPair([from.bytes("a")], into: to)
+    try pair.run(upTo: 2_000_000)
+    try Disk.unlock(held)
+    #expect(try pair.complete().map(\.isStored) == [true] && to.names == ["a"])
+  }
+
   @Test func filesOfOthersAreNotTouched() throws {
     try to.write(".a.part", [1, 2, 3])
     _ = try TransferPair([from.bytes("a")], into: to).complete()

@@ -156,6 +156,10 @@ package enum Disk {
   /// Whether nobody else has locked it; unlocked by the end of the process or of the descriptor.
   package static func lock(_ file: OpenFile) -> Bool { flock(file.descriptor, LOCK_EX | LOCK_NB) == 0 }
 
+  package static func unlock(_ file: OpenFile) throws(DiskError) {
+    guard flock(file.descriptor, LOCK_UN) == 0 else { throw DiskError(errno) }
+  }
+
   package static func setMode(_ file: OpenFile, _ mode: mode_t) throws(DiskError) {
     _ = try check { fchmod(file.descriptor, mode) }
   }

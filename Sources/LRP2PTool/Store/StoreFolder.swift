@@ -102,9 +102,45 @@ package final class StoreFolder: Sendable {
     return rivals.takeOver(rival, { Disk.lock(part.file) }, clock: clock) && part.isNamed
   }
 
-  /// This file has got its name: who has sent the same, and is silent, is not waited for.
-  func settleRivals(_ file: [UInt8], clock: () -> Instant) {
-    if let rival = rivals.silent(file, clock: clock) { rival.entry.giveUp() }
+  /// Whether there are other parts of this file.
+  func hasOthers(_ offer: Offer) -> Bool {
+    let file = Self.identifier(offer)
+    if rivals.has(file) { return true }
+    guard offer.size >= Self.smallestKept, let folder = try? partsFolder(makes: false) else { return false }
+    return ((try? Disk.names(folder)) ?? []).contains { $0.starts(with: file) }
+  }
+
+  /// This file has got its name: who has sent the same and is silent gives way, and parts that hold nothing else are not needed any more.
+  func removeOthers(_ offer: Offer, than stored: OpenFile, clock: () -> Instant) {
+    let file = Self.identifier(offer)
+    guard let folder = try? partsFolder(makes: false) else { return }
+    for _ in 0..<8 {
+      guard let rival = rivals.silent(file, clock: clock) else { break }
+      let isFree = {
+        guard let part = try? Disk.open(folder.descriptor, rival.part, O_RDWR | O_NOFOLLOW | O_NONBLOCK) else {
+          return true
+        }
+        return Disk.lock(part)
+      }
+      guard rivals.takeOver(rival, isFree, clock: clock) else { break }
+    }
+    for name in (try? Disk.names(folder)) ?? [] where name.starts(with: file) {
+      if let part = open(name, in: folder, upTo: offer.size), isBeginning(part.file, of: stored) { part.remove() }
+    }
+    removeEmptyParts()
+  }
+
+  private func isBeginning(_ part: OpenFile, of whole: OpenFile) -> Bool {
+    guard (try? Disk.seek(part, to: 0)) != nil, (try? Disk.seek(whole, to: 0)) != nil else { return false }
+    while true {
+      let (a, b) = (Block(), Block())
+      guard let count = try? a.read(part, limit: Block.capacity) else { return false }
+      if count == 0 { return true }
+      while b.count < count {
+        guard let more = try? b.read(whole, limit: count - b.count), more > 0 else { return false }
+      }
+      guard a.holdsSame(as: b) else { return false }
+    }
   }
 
   private func open(_ name: [UInt8], in folder: OpenFile, upTo size: UInt64) -> PartFile? {

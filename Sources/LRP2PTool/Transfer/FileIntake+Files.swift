@@ -295,7 +295,7 @@ extension FileIntake {
       for number in 1...100 {
         do throws(DiskError) {
           try part.move(to: folder, name, replaces: policy.existing == .overwrite)
-          if rival != nil { contest(entry.file.offer) }
+          if number == 1 { contest(entry.file.offer) }
           return .stored(name: number == 1 ? [] : name)
         } catch {
           guard error.code == EEXIST else { throw error }
@@ -317,8 +317,7 @@ extension FileIntake {
   }
 
   private func contest(_ offer: Offer) {
-    let file = StoreFolder.identifier(offer)
-    if contested.count < Self.mostContested, store.rivals.has(file) { contested.append(file) }
+    if contested.count < Self.mostContested, store.hasOthers(offer) { contested.append(offer) }
   }
 
   /// Not one that is known but was removed meanwhile.

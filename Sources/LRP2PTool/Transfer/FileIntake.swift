@@ -61,8 +61,8 @@ package final class FileIntake {
   var isDropping = false
   var complete = CompleteFiles()
   var folders: [(index: UInt32, offer: Offer)] = []
-  /// Files that got their names while another connection had them too.
-  var contested: [[UInt8]] = []
+  /// Files that got their names while there were other parts of them.
+  var contested: [Offer] = []
   private var knownParent: (path: ArraySlice<UInt8>, folder: OpenFile)?
 
   /// - Parameters:
@@ -143,7 +143,12 @@ package final class FileIntake {
   /// - Returns: whether it has left nothing open.
   package func end() -> Bool {
     idle()
-    for file in contested { store.settleRivals(file, clock: clock) }
+    for offer in contested {
+      guard let folder = try? parent(of: offer.path, makes: false),
+        let file = try? Disk.open(folder.descriptor, PathName.last(of: offer.path), O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
+      else { continue }
+      store.removeOthers(offer, than: file, clock: clock)
+    }
     contested.removeAll()
     return isAtRest
   }

@@ -1,3 +1,4 @@
+import Glibc
 import LRP2PReactor
 
 /// A piece of a stream on its way between threads: filled by one, then only read.
@@ -64,6 +65,11 @@ package final class Block: @unchecked Sendable {
     precondition(length <= room)
     if length > 0 { count = from + length }
     return length
+  }
+
+  func holdsSame(as other: Block) -> Bool {
+    if count != other.count { return false }
+    return unsafe memcmp(memory.baseAddress!, other.memory.baseAddress!, count) == 0
   }
 
   /// Writes over what is there already.
