@@ -238,8 +238,14 @@ struct FileReceiver: Handler {
     guard !active.isEmpty else { return }
     progress.begin(now: now)
     let title = active.count == 1 ? "from \(active[0].origin.address)" : "from \(active.count) senders"
-    progress.update(
-      title, done: active.reduce(0) { $0 + $1.done }, total: active.reduce(0) { $0 + $1.wanted }, now: now)
+    // What is announced is only said: the sum may be more than there can be.
+    func sum(_ bytes: (Sender) -> UInt64) -> UInt64 {
+      active.reduce(0) { sum, sender in
+        let (total, isTooMuch) = sum.addingReportingOverflow(bytes(sender))
+        return isTooMuch ? .max : total
+      }
+    }
+    progress.update(title, done: sum { $0.done }, total: sum { $0.wanted }, now: now)
   }
 
   // MARK: The end

@@ -337,7 +337,11 @@ extension FileIntake {
       folders.append((index, offer))
       return
     }
-    do throws(DiskError) { _ = try store.folder(at: offer.path, makes: true) } catch {
+    let isNew = (try? store.folder(at: offer.path, makes: false)) == nil
+    do throws(DiskError) {
+      _ = try store.folder(at: offer.path, makes: true)
+      if isNew, madeFolders.count < Self.mostMadeFolders { madeFolders.insert(offer.path) }
+    } catch {
       if error.code == ENOTDIR || error.code == ELOOP {
         throw FileFailure(.exists, "the receiver has something else of this name")
       }
@@ -361,10 +365,12 @@ extension FileIntake {
     settle(index, offer, .present)
   }
 
-  /// Modes and times of folders, when nothing is written into them any more.
+  /// Modes and times of folders, when nothing is written into them any more. A stranger's, only where he has made them.
   func completeFolders() {
     for (index, offer) in folders {
-      if let folder = try? store.folder(at: offer.path, makes: false) {
+      if policy.isTrusted || madeFolders.contains(offer.path),
+        let folder = try? store.folder(at: offer.path, makes: false)
+      {
         // The mode of the first bits is not for others to take away from the owner of this folder.
         try? Disk.setMode(folder, mode_t((UInt32(offer.mode) & ~policy.mask) | 0o700))
         try? Disk.setTime(folder, seconds: offer.seconds, nanoseconds: offer.nanoseconds)

@@ -56,6 +56,9 @@ package final class FileIntake {
   private var proving = 0
   private var ownBytesRead: UInt64 = 0
   var open: [UInt32: Open] = [:]
+  /// Folders that this connection has made: their permissions and times are the sender's to set.
+  var madeFolders: Set<[UInt8]> = []
+  static let mostMadeFolders = 65_536
   var current: IncomingFile?
   /// The file whose bytes come has failed, and the sender does not know yet.
   var isDropping = false
@@ -220,6 +223,8 @@ package final class FileIntake {
     } else if offer.flags.contains(.skips) || policy.existing == .skip {
       settle(index, offer, .present)
     } else if there.isFile, there.size == offer.size, !offer.flags.contains(.open), mayRead(offer.size) {
+      // Charged when it is granted: many may be asked for before the first is read.
+      ownBytesRead += offer.size
       open[index] = Open(offer: offer, stage: .comparing)
       replies += ReceiverRecord.compare(index: index).encoded
     } else {
@@ -318,7 +323,6 @@ package final class FileIntake {
     let file = try Disk.open(folder.descriptor, PathName.last(of: path), O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
     let status = try Disk.status(of: file)
     guard status.isFile, status.size == size else { return false }
-    ownBytesRead += size
     let lane = HashLane(kind, pool: hashing)
     try hash(file, upTo: size, into: lane)
     return lane.digest() == digest

@@ -222,6 +222,7 @@ package final class FileOutlet {
     switch record {
     case .send(let index, let offset):
       let stage = try stage(of: index)
+      guard isFile(index) else { throw Malformed() }
       guard stage == .settled || (stage == .asked && offset == 0) || stage == .comparing || stage == .proving else {
         throw Malformed()
       }
@@ -242,6 +243,7 @@ package final class FileOutlet {
       tasks.append(.compare(index))
     case .present(let index):
       if try stage(of: index) == .settled { return }
+      guard current?.index != index else { throw Malformed() }
       doneBytes += stages[Int(index)] == .sent ? 0 : offer(Int(index)).size
       settle(index, .present)
     case .stored(let index, let digest, let name): try takeStored(index, digest, name)
@@ -260,8 +262,13 @@ package final class FileOutlet {
   /// Whether an answer is due; `false` when the file has been withdrawn meanwhile.
   private func isAsked(_ index: UInt32) throws(Malformed) -> Bool {
     let stage = try stage(of: index)
-    guard stage == .asked || stage == .settled, Int(index) < sources.entries.count else { throw Malformed() }
+    guard stage == .asked || stage == .settled, isFile(index) else { throw Malformed() }
     return stage == .asked
+  }
+
+  /// Folders are offered a second time behind everything else: then they have a number, but no entry.
+  private func isFile(_ index: UInt32) -> Bool {
+    Int(index) < sources.entries.count && sources.entries[Int(index)].offer.kind == .file
   }
 
   private func takeStored(_ index: UInt32, _ digest: [UInt8], _ name: [UInt8]) throws(Malformed) {
@@ -275,6 +282,7 @@ package final class FileOutlet {
 
   private func settle(_ index: UInt32, _ outcome: FileEvent.Outcome, storedName: [UInt8] = []) {
     let offer = offer(Int(index))
+    guard stages[Int(index)] != .settled else { return }
     if stages[Int(index)] == .proving { proving -= 1 }
     stages[Int(index)] = .settled
     settled += 1
