@@ -77,6 +77,18 @@ import Testing
     #expect(try pair.complete().map(\.isStored) == [true] && to.names == ["a"])
   }
 
+  /// It was stored, and the receiver killed, before they could go: the next to offer it finds it there.
+  @Test func partsOfWhatIsThereGo() throws {
+    let pair = try TransferPair([from.bytes("a")], into: to, owner: "bb")
+    _ = try pair.complete()
+    try Disk.rename(Disk.here, to.bytes("a"), Disk.here, to.bytes("b"))
+    _ = try cutOff(after: 3_000_000)
+    try Disk.rename(Disk.here, to.bytes("b"), Disk.here, to.bytes("a"))
+    #expect(to.names == [".lrp2p-parts", "a"])
+    let again = try TransferPair([from.bytes("a")], into: to, owner: "bb")
+    #expect(try again.complete().map(\.outcome) == [.present] && to.names == ["a"])
+  }
+
   @Test func filesOfOthersAreNotTouched() throws {
     try to.write(".a.part", [1, 2, 3])
     _ = try TransferPair([from.bytes("a")], into: to).complete()

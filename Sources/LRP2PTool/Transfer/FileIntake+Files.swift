@@ -316,7 +316,7 @@ extension FileIntake {
     }
   }
 
-  private func contest(_ offer: Offer) {
+  func contest(_ offer: Offer) {
     if contested.count < Self.mostContested, store.hasOthers(offer) { contested.append(offer) }
   }
 

@@ -220,6 +220,7 @@ package final class FileIntake {
       && there.st_mtim.tv_nsec == Int(offer.nanoseconds) && !offer.flags.contains(.open)
     if isSame, !offer.flags.contains(.compares) {
       settle(index, offer, .present)
+      contest(offer)
     } else if offer.flags.contains(.skips) || policy.existing == .skip {
       settle(index, offer, .present)
     } else if there.isFile, there.size == offer.size, !offer.flags.contains(.open), mayRead(offer.size) {
