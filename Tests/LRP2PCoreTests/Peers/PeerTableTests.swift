@@ -259,6 +259,11 @@ private struct Checked: ~Copyable {
     }
     for round in 0..<3 {
       for slot in Slot.all(300) { table.rest(slot) }
+      // A look at one wakes nobody.
+      for slot in Slot.all(300) {
+        let flow = table.awakened(slot, configuration: configuration, now: 9)
+        if flow.roundTrip.smoothed != .milliseconds(UInt64(slot.index) + 1) { wrong += 1 }
+      }
       if table.flows.inUse != 0 { wrong += 1 }
       for slot in Slot.all(300) where table.headers[slot].handle != UInt64(slot.index) + 7 { wrong += 1 }
       for step in 0..<300 { table.wake(Slot(step * 7 % 300), configuration: configuration, now: UInt64(round)) }
