@@ -25,6 +25,8 @@ struct Command: ParsableCommand {
     fillDescriptors()
     // A reader of our output that has gone is an error of write, not the end of the process.
     signal(SIGPIPE, SIG_IGN)
+    // Nor is a file beyond the limit of `ulimit -f`.
+    signal(SIGXFSZ, SIG_IGN)
     do {
       var command = try parseAsRoot()
       try command.run()

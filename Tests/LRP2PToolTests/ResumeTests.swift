@@ -162,17 +162,29 @@ import Testing
   }
 
   /// - Parameter lastHeard: of the first, as the second sees it.
-  private func twice(lastHeard: Instant, second: Scratch? = nil) throws -> (
-    first: TransferPair, event: FileEvent, gaveUp: Bool
-  ) {
+  /// - Parameter atTheEnd: what the first still does with its part when it is asked to give way.
+  private func twice(
+    lastHeard: Instant, second: Scratch? = nil, atTheEnd: @escaping @Sendable (OpenFile) -> Void = { _ in }
+  )
+    throws -> (
+      first: TransferPair, event: FileEvent, gaveUp: Bool
+    )
+  {
     let store = try StoreFolder(to.path)
     let first = TransferPair(try SourceList([from.bytes("a")]), into: store)
     let hasGivenUp = Locked(false)
+    let folder = to.bytes(".lrp2p-parts")
     let intake = Unchecked(first.intake)
     first.intake.rival = Rivals.Entry(
       lastHeard: { lastHeard },
       giveUp: {
         hasGivenUp.withLock { $0 = true }
+        if let parts = try? Disk.open(Disk.here, folder, O_RDONLY | O_DIRECTORY),
+          let name = try? Disk.names(parts).first,
+          let part = try? Disk.open(parts.descriptor, name, O_RDWR)
+        {
+          atTheEnd(part)
+        }
         _ = intake.value.abandon()
       })
     try first.run(upTo: 3_000_000)
@@ -184,6 +196,23 @@ import Testing
   @Test func theSilentOneGivesWay() throws {
     let (_, event, gaveUp) = try twice(lastHeard: 0)
     #expect(gaveUp && event.isStored && event.resumed > 2_000_000 && to.read("a") == pattern(size) && to.names == ["a"])
+  }
+
+  /// What was proved was not locked yet.
+  @Test func theSilentOneChangesItsPartMeanwhile() throws {
+    let (_, event, gaveUp) = try twice(lastHeard: 0) { part in
+      let other: [UInt8] = [1, 2, 3]
+      try? unsafe Disk.write(part, other.span.bytes, at: 1000)
+    }
+    #expect(gaveUp && event.isStored && event.resumed == 0 && to.read("a") == pattern(size))
+  }
+
+  @Test func theSilentOneAddsToItsPartMeanwhile() throws {
+    let (_, event, gaveUp) = try twice(lastHeard: 0) { part in
+      let other: [UInt8] = [1, 2, 3]
+      try? unsafe Disk.write(part, other.span.bytes, at: 7_000_000)
+    }
+    #expect(gaveUp && event.isStored && event.resumed > 2_000_000 && to.read("a") == pattern(size))
   }
 
   /// Bytes of it wait for the disk.

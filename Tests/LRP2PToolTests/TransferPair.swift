@@ -8,7 +8,7 @@ final class Scratch {
   let path: String
 
   init() throws {
-    var template = Array("/tmp/lrp2p-tests-XXXXXX".utf8CString)
+    var template = Array("\(P_tmpdir)/lrp2p-tests-XXXXXX".utf8CString)
     try #require(unsafe mkdtemp(&template) != nil)
     path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
   }

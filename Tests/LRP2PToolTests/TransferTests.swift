@@ -279,4 +279,23 @@ import Testing
     _ = pair.intake.abandon()
     #expect(to.names.isEmpty)
   }
+
+  /// A file of /proc has no size before it is read.
+  @Test func whatHasNoSizeIsBoundedToo() throws {
+    var policy = IntakePolicy()
+    policy.mostBytes = 10
+    let pair = try TransferPair([Array("/proc/cpuinfo".utf8)], into: to, policy: policy)
+    let events = try pair.complete()
+    #expect(events.map(\.failure) == [.refused] && to.names.isEmpty)
+  }
+
+  /// A receiver's answers: a link has nothing to be sent, and a folder's second offer is no file.
+  @Test(arguments: 0..<4 as Range<UInt32>) func onlyFilesAreSent(index: UInt32) throws {
+    try from.makeFolder("d")
+    try Disk.makeLink(Disk.here, from.bytes("d/l"), to: Array("x".utf8))
+    let outlet = FileOutlet(try SourceList([from.bytes("d")]), hashing: nil)
+    _ = outlet.produce(into: Block())
+    let send = ReceiverRecord.send(index: index, offset: 0).encoded
+    #expect(throws: Malformed.self) { try unsafe outlet.take(send.span.bytes) }
+  }
 }

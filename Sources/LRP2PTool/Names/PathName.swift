@@ -30,14 +30,16 @@ package enum PathName {
     !part.isEmpty && part.count <= longestComponent && !part.elementsEqual([dot]) && !part.elementsEqual([dot, dot])
   }
 
-  /// Whether a link at `path` that leads to `target` leads to a place within the folder.
+  /// Whether a link at `path` that leads to `target` leads to a place within the folder. It goes up at its beginning only: behind a
+  /// name that is a link itself, up would be elsewhere.
   package static func staysWithin(_ target: [UInt8], from path: [UInt8]) -> Bool {
     guard !target.isEmpty, target.count <= longestPath, target.first != slash, !target.contains(0) else { return false }
     var depth = components(of: path).count - 1
-    for part in target.split(separator: slash) {
-      if part.elementsEqual([dot]) { continue }
-      depth += part.elementsEqual([dot, dot]) ? -1 : 1
-      if depth < 0 { return false }
+    var isBelow = false
+    for part in target.split(separator: slash) where !part.elementsEqual([dot]) {
+      let isUp = part.elementsEqual([dot, dot])
+      if isUp, isBelow || depth == 0 { return false }
+      if isUp { depth -= 1 } else { isBelow = true }
     }
     return true
   }

@@ -170,7 +170,7 @@ package final class StoreFolder: Sendable {
       } catch {
         last = error
         // Somebody has just removed the folder, as it was empty.
-        if error.code == ENOENT { forgetParts() } else if error.code != EEXIST { break }
+        if error.code == ENOENT { forgetParts() } else if error.code != EEXIST, error.code != EACCES { break }
       }
     }
     throw last

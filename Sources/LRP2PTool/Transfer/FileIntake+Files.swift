@@ -157,6 +157,7 @@ extension FileIntake {
   func takeData(_ block: Block, _ range: Range<Int>) {
     guard let current else { return }
     do throws(FileFailure) {
+      try bound(UInt64(range.count), of: current.offer)
       try current.write(block, range)
       doneBytes += UInt64(range.count)
     } catch {
@@ -167,9 +168,28 @@ extension FileIntake {
     }
   }
 
+  /// What was announced has been judged; what has no size is as it comes. And others write on the same disk.
+  private func bound(_ count: UInt64, of offer: Offer) throws(FileFailure) {
+    if offer.flags.contains(.open) {
+      guard count <= policy.mostBytes - min(offeredBytes, policy.mostBytes) else {
+        throw FileFailure(.refused, "the receiver takes no more bytes")
+      }
+      offeredBytes += count
+    }
+    unlooked += count
+    guard policy.keepFree > 0, unlooked >= Self.bytesBetweenLooks else { return }
+    unlooked = 0
+    if let free = Disk.freeBytes(store.root), free < policy.keepFree {
+      throw FileFailure(.storage, DiskError(ENOSPC).description)
+    }
+  }
+
+  private static var bytesBetweenLooks: UInt64 { 4 << 20 }
+
   /// Who comes again with the same file can take it over, once this connection is silent.
   func announce(_ part: PartFile, _ offer: Offer) {
-    guard let rival, !part.isAnnounced else { return }
+    // What has no size has nothing that makes it the same: every standard input is called alike.
+    guard let rival, !part.isAnnounced, !offer.flags.contains(.open) else { return }
     part.isAnnounced = true
     store.rivals.add(StoreFolder.identifier(offer), part: part.name, rival)
   }
@@ -192,7 +212,6 @@ extension FileIntake {
     do throws(FileFailure) {
       try disk { () throws(DiskError) in
         if offer.flags.contains(.sparse) { try Disk.setLength(file.part.file, file.part.length) }
-        try Disk.setMode(file.part.file, mode_t(UInt32(offer.mode) & ~policy.mask))
         if offer.seconds != 0 || offer.nanoseconds != 0 {
           try Disk.setTime(file.part.file, seconds: offer.seconds, nanoseconds: offer.nanoseconds)
         }
@@ -236,10 +255,10 @@ extension FileIntake {
     let entries = complete.takeAll()
     if entries.isEmpty { return }
     var failures: [DiskError?] = entries.map { _ in nil }
-    if entries.count <= 4 || (try? Disk.syncAll(store.root)) == nil {
-      for (index, entry) in entries.enumerated() {
-        do throws(DiskError) { try Disk.sync(entry.file.part.file) } catch { failures[index] = error }
-      }
+    // Of many at once; but whether it was this connection's that could not be written, each file tells.
+    if entries.count > 4 { try? Disk.syncAll(store.root) }
+    for (index, entry) in entries.enumerated() {
+      do throws(DiskError) { try Disk.sync(entry.file.part.file) } catch { failures[index] = error }
     }
     var outcomes: [(entry: CompleteFiles.Entry, outcome: Outcome)] = []
     var changed: [Int32: OpenFile] = [:]
@@ -292,6 +311,8 @@ extension FileIntake {
     do throws(DiskError) {
       let folder = try parentForNew(path)
       changed[folder.descriptor] = folder
+      // Not before: a part that its owner may not write could not be gone on with, nor removed.
+      try Disk.setMode(part.file, mode_t(UInt32(entry.file.offer.mode) & ~policy.mask))
       for number in 1...100 {
         do throws(DiskError) {
           try part.move(to: folder, name, replaces: policy.existing == .overwrite)
@@ -317,7 +338,9 @@ extension FileIntake {
   }
 
   func contest(_ offer: Offer) {
-    if contested.count < Self.mostContested, store.hasOthers(offer) { contested.append(offer) }
+    if contested.count < Self.mostContested, !offer.flags.contains(.open), store.hasOthers(offer) {
+      contested.append(offer)
+    }
   }
 
   /// Not one that is known but was removed meanwhile.

@@ -51,7 +51,10 @@ package final class FileIntake {
   private var dataLeft = 0
   private var nextIndex: UInt32 = 0
   var nextOffer: UInt32 { nextIndex }
-  private var offeredBytes: UInt64 = 0
+  /// Announced; of what has no size, what has come.
+  var offeredBytes: UInt64 = 0
+  /// Come since the free space was looked at.
+  var unlooked: UInt64 = 0
   private var openBytes = 0
   private var proving = 0
   private var ownBytesRead: UInt64 = 0
@@ -264,15 +267,22 @@ package final class FileIntake {
     deliver()
     let lane = HashLane(kind, pool: hashing)
     ownBytesRead += part.length
-    try disk { () throws(DiskError) in try hash(part.file, upTo: part.length, into: lane) }
+    // What cannot be read nobody proves: `prove` has left, and its answer is to be taken.
+    try? hash(part.file, upTo: part.length, into: lane)
     if part.rival == nil { announce(part, offer) }
     open[index] = Open(offer: offer, stage: .proving(part, lane))
   }
 
   private func takeProof(_ index: UInt32, _ digest: [UInt8]) throws(Malformed) {
-    guard let entry = open[index], case .proving(let part, let lane) = entry.stage else { throw Malformed() }
+    guard let entry = open[index], case .proving(let part, var lane) = entry.stage else { throw Malformed() }
     proving -= 1
-    let isProved = lane.digest() == digest && store.takeOver(part, clock: clock)
+    let wasOthers = part.rival != nil
+    var isProved = lane.digest() == digest && store.takeOver(part, clock: clock)
+    if isProved, wasOthers {
+      // Until now it was not locked, and its connection could write.
+      lane = HashLane(kind, pool: hashing)
+      isProved = (try? hashLocked(part, into: lane)) != nil && lane.digest() == digest
+    }
     // Another file's, whose sender may come again.
     if !isProved { disown(part, entry.offer) }
     let offset = isProved ? part.length : 0
@@ -327,6 +337,12 @@ package final class FileIntake {
     let lane = HashLane(kind, pool: hashing)
     try hash(file, upTo: size, into: lane)
     return lane.digest() == digest
+  }
+
+  private func hashLocked(_ part: PartFile, into lane: HashLane) throws(DiskError) {
+    try Disk.setLength(part.file, part.length)
+    ownBytesRead += part.length
+    try hash(part.file, upTo: part.length, into: lane)
   }
 
   private func hash(_ file: OpenFile, upTo size: UInt64, into lane: HashLane) throws(DiskError) {
