@@ -185,7 +185,7 @@ import Testing
         {
           atTheEnd(part)
         }
-        _ = intake.value.abandon()
+        _ = intake.value?.abandon()
       })
     try first.run(upTo: 3_000_000)
     let again = TransferPair(try SourceList([(second ?? from).bytes("a")]), into: store, owner: "bb")
@@ -233,7 +233,8 @@ import Testing
 
   /// `@unchecked Sendable`: one thread has it.
   private struct Unchecked: @unchecked Sendable {
-    let value: FileIntake
+    // It has who has this.
+    weak var value: FileIntake?
     init(_ value: FileIntake) { self.value = value }
   }
 }
