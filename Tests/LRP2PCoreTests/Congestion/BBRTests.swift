@@ -6,12 +6,16 @@ private struct BBRPath: ~Copyable {
   static let segment: UInt64 = 1000
   var bbr: BBR
   var rate: UInt64
-  let roundTrip: Nanoseconds
+  /// Without a queue.
+  var roundTrip: Nanoseconds
   /// Bytes that the queue takes; what comes beyond it is lost.
   var queue: UInt64 = .max
+  /// One packet of so many is lost, as where others fill the queue; 0 is none.
+  var lostOneOf: UInt64 = 0
   var now: Instant = .seconds(10)
   private(set) var states: Set<BBR.State> = []
   private(set) var delivered: UInt64 = 0
+  private(set) var lost: UInt64 = 0
 
   private var deliveryRate = DeliveryRate()
   private var estimate = RoundTripEstimate()
@@ -45,7 +49,7 @@ private struct BBRPath: ~Copyable {
   private mutating func send() {
     if inFlight == 0 { bbr.restarted(now: now) }
     let waiting = busyUntil > now ? (busyUntil - now) / 1000 * rate / 1_000_000 : 0
-    let isLost = waiting > queue
+    let isLost = waiting > queue || lostOneOf > 0 && packetNumber % lostOneOf == 0
     if !isLost { busyUntil = max(busyUntil, now) + Self.segment * 1_000_000_000 / rate }
     inFlight += Self.segment
     deliveryRate.sent(packetNumber: packetNumber, bytesInFlight: inFlight, bytes: Self.segment, now: now)
@@ -59,6 +63,7 @@ private struct BBRPath: ~Copyable {
     let before = inFlight
     inFlight -= Self.segment
     if packet.isLost {
+      lost += Self.segment
       deliveryRate.lost(bytes: Self.segment)
       bbr.lost(inFlight: before, lostSince: deliveryRate.lost, now: now)
       return
@@ -117,6 +122,44 @@ private struct BBRPath: ~Copyable {
     path.run(for: .seconds(20))
     let bandwidth = path.bbr.bandwidth
     #expect(bandwidth > later / 10 * 8 && bandwidth < later / 10 * 12, "\(bandwidth)")
+  }
+
+  /// A first flight that is many times what the path holds is not sent once more at its pace.
+  @Test func aFlightOfWhichNearlyAllIsLostEndsStartup() {
+    var path = BBRPath(bytesPerSecond: 8000, roundTrip: .milliseconds(600))
+    path.queue = 8000
+    path.bbr.start(window: 192_000, roundTrip: .milliseconds(600), now: path.now)
+    path.run(for: .seconds(4))
+    let (isInStartup, lost) = (path.bbr.isInStartup, path.lost)
+    #expect(!isInStartup && lost < 300_000, "\(lost) bytes lost")
+    let before = path.delivered
+    path.run(for: .seconds(30))
+    #expect(path.delivered - before > 8000 * 30 / 10 * 7)
+  }
+
+  /// The window is too small for a round trip that has become longer, and looks like a queue until ProbeRTT has asked: at once, not after
+  /// the five seconds of its interval.
+  @Test func aLongerRoundTripIsFoundOutSoon() {
+    var path = BBRPath(bytesPerSecond: 5_000_000, roundTrip: .milliseconds(40))
+    path.run(for: .seconds(20))
+    path.roundTrip = .milliseconds(110)
+    path.run(for: .seconds(1))
+    let before = path.delivered
+    path.run(for: .seconds(2))
+    #expect(path.delivered - before > 2 * 5_000_000 / 10 * 9, "\(path.delivered - before)")
+  }
+
+  /// Of a path that holds few packets of each flow, and loses many, each takes less; of one that holds many it keeps its pace.
+  @Test func aCrowdSharesTheLoss() {
+    var paces: [Double] = []
+    for bytesPerSecond in [100_000, 5_000_000] as [UInt64] {
+      var path = BBRPath(bytesPerSecond: bytesPerSecond, roundTrip: .milliseconds(40))
+      path.run(for: .seconds(5))
+      path.lostOneOf = 8
+      path.run(for: .seconds(20))
+      paces.append(Double(path.bbr.pacingRate) / Double(bytesPerSecond))
+    }
+    #expect(paces[0] < 0.5 && paces[1] > 0.3, "\(paces)")
   }
 
   /// Before anything is known the window is the initial one, and nothing is paced.
