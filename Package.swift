@@ -21,7 +21,8 @@ let package = Package(
     .target(name: "CIPSecMB"),
     .systemLibrary(name: "CSodium", pkgConfig: "libsodium", providers: [.apt(["libsodium-dev"])]),
     .systemLibrary(name: "CUring", pkgConfig: "liburing", providers: [.apt(["liburing-dev"])]),
-    .target(name: "LRP2PCore", swiftSettings: settings),
+    // Square roots and roundings are the C library's, for whoever links this alone.
+    .target(name: "LRP2PCore", swiftSettings: settings, linkerSettings: [.linkedLibrary("m")]),
     .target(name: "LRP2PSodium", dependencies: ["LRP2PCore", "CSodium"], swiftSettings: settings),
     .target(name: "LRP2PIPSecMB", dependencies: ["LRP2PCore", "CIPSecMB"], swiftSettings: settings),
     .target(name: "LRP2PSimulation", dependencies: ["LRP2PCore"], swiftSettings: settings),
