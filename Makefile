@@ -1,7 +1,7 @@
 # The programs need swift-argument-parser; the library does not (see Package.swift).
 export LRP2P_TOOLS = 1
 
-.PHONY: setup build run test bench sim fuzz sanitize docs format lint clean
+.PHONY: setup build install run test bench sim fuzz sanitize docs format lint clean
 
 # Installs what Debian lacks; does nothing when all is there.
 setup:
@@ -14,6 +14,11 @@ build: setup
 	swift build -c release --product lrp2p-sim
 	@mkdir -p bin
 	@install .build/release/lrp2p .build/release/lrp2p-bench .build/release/lrp2p-sim bin/
+
+# The programs, their manual pages and completions: make install PREFIX=$HOME/.local for one user alone.
+PREFIX ?= /usr/local
+install: build
+	@scripts/install $(PREFIX)
 
 # A file of 1 GiB between two processes, then the throughput table.
 run: build
