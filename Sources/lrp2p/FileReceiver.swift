@@ -10,6 +10,8 @@ struct FileReceiver: Handler {
   private static let mostOfAll = 128 << 20
   /// Replies that a sender has not acknowledged.
   private static let mostReplies = 4 << 20
+  /// Of one removal of old parts and the next.
+  private static let secondsBetween: Int64 = 60
 
   /// One who has sent something.
   private final class Sender {
@@ -39,6 +41,9 @@ struct FileReceiver: Handler {
   private(set) var served = 0
   private let allowed: Set<PublicKey>
   private let policy: IntakePolicy
+  /// Seconds for which a part is kept.
+  private let partsAge: Int64
+  private var lastCleanUp: Int64
   private let report: TransferReport
   private let mailbox: Mailbox<Peer>
   private let disk = WorkPool()
@@ -52,12 +57,14 @@ struct FileReceiver: Handler {
   private var touched: [Peer] = []
 
   init(
-    store: StoreFolder, allowed: Set<PublicKey>, policy: IntakePolicy, remote: ReactorRemote, report: TransferReport,
-    progress: ProgressLine
+    store: StoreFolder, allowed: Set<PublicKey>, limits: (policy: IntakePolicy, partsAge: Int64),
+    remote: ReactorRemote, report: TransferReport, progress: ProgressLine
   ) {
     self.store = store
+    (policy, partsAge) = limits
+    lastCleanUp = Int64(time(nil))
+    store.cleanUp(olderThan: partsAge, now: lastCleanUp)
     self.allowed = allowed
-    self.policy = policy
     self.report = report
     self.progress = progress
     mailbox = Mailbox(remote)
@@ -222,6 +229,7 @@ struct FileReceiver: Handler {
     senders[peer] = nil
     if lastPeer == peer { (lastPeer, last) = (nil, nil) }
     progress.end()
+    if news.kept != nil { cleanUp() }
     if sender.hasBegun, sender.isClosed { served += 1 }
     let kept = news.kept.map { "; \($0.bytes) bytes of \(Printable.text($0.path)) are kept for another try" } ?? ""
     if let refusal = sender.refusal {
@@ -231,6 +239,14 @@ struct FileReceiver: Handler {
     } else if sender.reason != .finished, !isStopping {
       report.fail(Failure(Failure(sender.reason, of: sender.origin.address).description + kept))
     }
+  }
+
+  /// Parts that wait in vain, and more of them than is sensible, go now and then, not only at the start.
+  private mutating func cleanUp() {
+    let now = Int64(time(nil))
+    guard now >= lastCleanUp + Self.secondsBetween else { return }
+    lastCleanUp = now
+    disk.submit { [store, age = partsAge] in store.cleanUp(olderThan: age, now: now) }
   }
 
   private mutating func showProgress(now: Instant) {

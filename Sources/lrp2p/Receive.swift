@@ -42,11 +42,11 @@ struct Receive: ParsableCommand {
     var policy = limits.policy(existing: existing.existing)
     policy.isTrusted = !allowed.isEmpty
     let report = TransferReport(asJSON: socket.json, isOne: once)
+    DescriptorLimit.raise()
     Signals.watch(reactor.remote)
     var handler = FileReceiver(
-      store: store, allowed: allowed, policy: policy, remote: reactor.remote, report: report,
+      store: store, allowed: allowed, limits: (policy, limits.partsAge), remote: reactor.remote, report: report,
       progress: progress.line(asJSON: socket.json))
-    store.cleanUp(olderThan: limits.partsAge, now: Int64(time(nil)))
     announce(reactor.localAddress, reactor.engine.publicKey)
     do throws(SystemError) {
       while Signals.caught == nil, !once || handler.served == 0 || handler.isBusy {

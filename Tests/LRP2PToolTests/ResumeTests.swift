@@ -142,6 +142,26 @@ import Testing
     #expect(to.names.isEmpty)
   }
 
+  /// Strangers cannot fill the folder with parts: the oldest go.
+  @Test func onlySoManyPartsAreKept() throws {
+    for (seconds, name) in [(1_000_000_000, "x"), (2_000_000_000, "y")] as [(Int64, String)] {
+      try from.write(name, pattern(size), seconds: seconds)
+      let pair = try TransferPair([from.bytes(name)], into: to)
+      try pair.run(upTo: 3_000_000)
+      #expect(pair.intake.abandon() != nil)
+    }
+    let parts = try Disk.open(Disk.here, to.bytes(".lrp2p-parts"), O_RDONLY | O_DIRECTORY)
+    let names = try Disk.names(parts)
+    for (index, name) in names.enumerated() {
+      try Disk.setTime(Disk.open(parts.descriptor, name, O_RDWR), seconds: Int64(1_000_000_000 + index), nanoseconds: 0)
+    }
+    let store = try StoreFolder(to.path)
+    store.cleanUp(olderThan: 1 << 40, now: Int64(time(nil)), most: 2)
+    #expect(try Disk.names(parts) == names && names.count == 2)
+    store.cleanUp(olderThan: 1 << 40, now: Int64(time(nil)), most: 1)
+    #expect(try Disk.names(parts) == [names[1]])
+  }
+
   @Test func smallOnesAndUnwantedOnesAreNotKept() throws {
     #expect(try cutOff(after: 1) == 0 && to.names.isEmpty)
     var policy = IntakePolicy()

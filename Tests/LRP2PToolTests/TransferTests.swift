@@ -257,10 +257,15 @@ import Testing
     policy = IntakePolicy()
     policy.mostFiles = 1
     #expect(try send("b", "c", policy: policy).map(\.failure) == [nil, .refused])
+    // A folder is offered twice, and counts once.
+    try from.makeFolder("d")
+    try from.write("d/e", pattern(10))
+    policy.mostFiles = 2
+    #expect(try send("d", policy: policy).map(\.failure) == [nil])
     policy = IntakePolicy()
     policy.keepFree = .max
     #expect(try send("c", policy: policy).map(\.failure) == [.storage])
-    #expect(to.names == ["a", "b"])
+    #expect(to.names == ["a", "b", "d"])
   }
 
   @Test func whatIsDamagedOnTheWayIsNotStored() throws {

@@ -127,13 +127,19 @@ package enum Disk {
     }
   }
 
-  /// Reads on from where the descriptor is.
+  /// Reads on from where the descriptor is, and waits where it is one that does not: standard input may be shared with a program that has
+  /// made it so.
   /// - Returns: 0 at the end.
   package static func read(_ file: OpenFile, into target: UnsafeMutableRawBufferPointer) throws(DiskError) -> Int {
     while true {
       let count = unsafe Glibc.read(file.descriptor, target.baseAddress!, target.count)
       if count >= 0 { return count }
-      if errno != EINTR { throw DiskError(errno) }
+      if errno == EAGAIN {
+        var watched = pollfd(fd: file.descriptor, events: Int16(POLLIN), revents: 0)
+        _ = unsafe poll(&watched, 1, -1)
+      } else if errno != EINTR {
+        throw DiskError(errno)
+      }
     }
   }
 

@@ -144,13 +144,8 @@ package final class StoreFolder: Sendable {
   }
 
   private func open(_ name: [UInt8], in folder: OpenFile, upTo size: UInt64) -> PartFile? {
-    guard let file = try? Disk.open(folder.descriptor, name, O_RDWR | O_NOFOLLOW | O_NONBLOCK), Disk.lock(file),
-      let status = try? Disk.status(of: file), status.isFile, status.st_nlink == 1, status.size > 0,
-      status.size <= size
-    else { return nil }
-    let part = PartFile(file: file, folder: folder, name: name, length: status.size)
-    // It has not been given another name, or removed, before it was locked.
-    return part.isNamed ? part : nil
+    guard let (part, status) = unused(name, in: folder), status.size > 0, status.size <= size else { return nil }
+    return part
   }
 
   /// A new part for this file. One that somebody works on keeps its name.
@@ -193,18 +188,31 @@ package final class StoreFolder: Sendable {
   private func forgetParts() { parts.withLock { $0 = nil } }
 
   /// Removes parts that nobody works on and nobody can go on with: small ones, and those that nothing was added to for `age` seconds;
-  /// and the folder of parts, if it is empty then.
-  package func cleanUp(olderThan age: Int64, now: Int64) {
+  /// of the others the oldest, where there are more than `most`; and the folder of parts, if it is empty then.
+  package func cleanUp(olderThan age: Int64, now: Int64, most: Int = 1024) {
     guard let folder = try? partsFolder(makes: false) else { return }
+    var kept: [(name: [UInt8], changed: Int64)] = []
     for name in (try? Disk.names(folder)) ?? [] where name.suffix(Self.suffix.count).elementsEqual(Self.suffix) {
-      guard let file = try? Disk.open(folder.descriptor, name, O_RDWR | O_NOFOLLOW | O_NONBLOCK), Disk.lock(file),
-        let status = try? Disk.status(of: file), status.isFile
-      else { continue }
+      guard let (part, status) = unused(name, in: folder) else { continue }
       if status.size < Self.smallestKept || Int64(status.st_mtim.tv_sec) < now - age {
-        try? Disk.remove(folder.descriptor, name)
+        part.remove()
+      } else {
+        kept.append((name, Int64(status.st_mtim.tv_sec)))
       }
     }
+    kept.sort { $0.changed < $1.changed }
+    for (name, _) in kept.dropLast(most) { unused(name, in: folder)?.part.remove() }
     removeEmptyParts()
+  }
+
+  /// A part that nobody works on, locked.
+  private func unused(_ name: [UInt8], in folder: OpenFile) -> (part: PartFile, status: stat)? {
+    guard let file = try? Disk.open(folder.descriptor, name, O_RDWR | O_NOFOLLOW | O_NONBLOCK), Disk.lock(file),
+      let status = try? Disk.status(of: file), status.isFile, status.st_nlink == 1
+    else { return nil }
+    let part = PartFile(file: file, folder: folder, name: name, length: status.size)
+    // It has not been given another name, or removed, before it was locked.
+    return part.isNamed ? (part, status) : nil
   }
 
   /// Nothing is left behind once nothing is half done.

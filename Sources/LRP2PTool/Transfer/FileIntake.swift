@@ -50,6 +50,8 @@ package final class FileIntake {
   private var reader = RecordReader<SenderRecord>()
   private var dataLeft = 0
   private var nextIndex: UInt32 = 0
+  /// Offers without the second one of each folder.
+  private var offered: UInt64 = 0
   var nextOffer: UInt32 { nextIndex }
   /// Announced; of what has no size, what has come.
   var offeredBytes: UInt64 = 0
@@ -181,6 +183,7 @@ package final class FileIntake {
       throw Malformed()
     }
     nextIndex += 1
+    if !offer.flags.contains(.complete) { offered += 1 }
     if let failure = refusal(of: offer) {
       fail(index, offer, failure)
       return
@@ -201,7 +204,7 @@ package final class FileIntake {
     guard PathName.isAcceptable(offer.path) else {
       return FileFailure(.refused, "the receiver takes no file of this name")
     }
-    guard UInt64(nextIndex) <= policy.mostFiles else {
+    guard offered <= policy.mostFiles else {
       return FileFailure(.refused, "the receiver takes no more files")
     }
     guard offer.size <= policy.largestFile else {

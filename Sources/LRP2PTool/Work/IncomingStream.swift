@@ -105,15 +105,21 @@ package final class IncomingStream: @unchecked Sendable {
     case rest
   }
 
+  /// Blocks that one thread takes before it looks after others that wait for one.
+  private static let mostAtOnce = 8
+
   private func work() {
     var hasIdled = false
+    var blocks = 0
     while true {
+      if blocks == Self.mostAtOnce { return pool.submit { self.work() } }
       let step = nextStep(hasIdled: hasIdled)
       hasIdled = false
       var taken = 0
       switch step {
       case .take(let block):
         taken = block.count
+        blocks += 1
         do throws(Malformed) { try intake.take(block) } catch {
           state.withLock { $0.news.isMalformed = true }
         }
