@@ -2,7 +2,8 @@ import Glibc
 
 /// How many descriptors the process may have.
 enum DescriptorLimit {
-  /// Up to what the system allows: each sender's files take some, and 1024, which is usual, is for programs that use select(2).
+  /// Raised to what the system allows. Each sender has several files open, and the usual 1024 is for programs that use
+  /// select(2).
   static func raise() {
     var limit = rlimit()
     guard unsafe getrlimit(RLIMIT_NOFILE, &limit) == 0, limit.rlim_cur < limit.rlim_max else { return }

@@ -127,8 +127,8 @@ package enum Disk {
     }
   }
 
-  /// Reads on from where the descriptor is, and waits where it is one that does not: standard input may be shared with a program that has
-  /// made it so.
+  /// Reads on from where the descriptor is. It waits even where the descriptor does not block: standard input may be
+  /// shared with a program that has set O_NONBLOCK.
   /// - Returns: 0 at the end.
   package static func read(_ file: OpenFile, into target: UnsafeMutableRawBufferPointer) throws(DiskError) -> Int {
     while true {
