@@ -10,7 +10,7 @@ struct FileReceiver: Handler {
   private static let mostOfAll = 128 << 20
   /// Replies that a sender has not acknowledged.
   private static let mostReplies = 4 << 20
-  /// Of one removal of old parts and the next.
+  /// Between one removal of old parts and the next.
   private static let secondsBetween: Int64 = 60
 
   /// One who has sent something.
@@ -241,7 +241,7 @@ struct FileReceiver: Handler {
     }
   }
 
-  /// Parts that wait in vain, and more of them than is sensible, go now and then, not only at the start.
+  /// Removes old parts, and the oldest of too many, while the receiver runs: at most once a minute.
   private mutating func cleanUp() {
     let now = Int64(time(nil))
     guard now >= lastCleanUp + Self.secondsBetween else { return }
