@@ -16,7 +16,7 @@ extension Engine {
   ) throws(EngineError) -> Peer {
     guard pinned == nil || versions != .original else { throw .originalHasNoIdentity }
     guard payload.count <= HandshakeParameters.longestPayload else { throw .payloadTooLong }
-    guard let slot = allocate(.dial, address: address) else { throw .tooManyPeers }
+    guard let slot = allocate(.dial, address: address.dialled) else { throw .tooManyPeers }
     let id = peers.rows[slot].connectionID
     peers.rows[slot].remoteID = id
     startDialling(slot, pinned: pinned, versions: versions)

@@ -92,6 +92,9 @@ public struct Engine: ~Copyable {
     set { outbound.socketIsBehind = newValue }
   }
 
+  /// Whether a connection is heard at this one of the reactor's addresses.
+  package func isHeard(at local: UInt8) -> Bool { peers.isHeard(at: local) }
+
   // MARK: Slots
 
   /// The slot of a connection that its user has been told no end of.
@@ -163,7 +166,7 @@ public struct Engine: ~Copyable {
     schedule.grow(toSlots: peers.slots)
     let id = ids.draw(slot: slot, random: randomWord(), after: peers.rows[slot].remoteID)
     peers.rows[slot].connectionID = id
-    peers.rows[slot].address = address
+    peers.place(slot, at: address)
     peers.begin(slot, configuration: configuration, seed: id & ~Peer.slotMask, now: now)
     move(slot, event)
     return slot

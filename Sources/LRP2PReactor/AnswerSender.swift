@@ -18,8 +18,8 @@ package struct AnswerSender: ~Copyable {
   private var bytes: UInt64 = 0
   private var dropped: UInt64 = 0
 
-  package init(_ socket: consuming UDPSocket) {
-    headers = MessageHeaders(count: 64, for: socket)
+  package init(_ socket: consuming UDPSocket, locals: LocalAddresses) {
+    headers = MessageHeaders(count: 64, for: socket, locals: locals)
     self.socket = socket
   }
 
@@ -74,7 +74,7 @@ package struct AnswerSender: ~Copyable {
       } else if result == -EAGAIN {
         dropped &+= UInt64(count - first)
         return false
-      } else {
+      } else if !SendFault.isOfSource(-result) || !headers.bare(first) {
         // Whatever it was: the next one may be for somebody else.
         dropped &+= 1
         first += 1

@@ -12,6 +12,7 @@ package struct DatagramReceiver: ~Copyable {
   private let arena: UnsafeMutableRawPointer
   private let capacity: Int
   private let messageCapacity: Int
+  private let locals: LocalAddresses
   package private(set) var tally = ReceiveTally()
   /// Calls in a row that have brought a single datagram, as far as they count since the last look for more.
   private var singles = 0
@@ -23,7 +24,8 @@ package struct DatagramReceiver: ~Copyable {
   /// Failures since the last call that was none, and what they cost.
   package private(set) var backoff = Backoff()
 
-  package init(over batch: borrowing DatagramBatch) {
+  package init(over batch: borrowing DatagramBatch, locals: LocalAddresses = .none) {
+    self.locals = locals
     capacity = batch.messages.count
     messageCapacity = batch.messageCapacity
     guard let ring = unsafe lrp2p_ring_create(UInt32(capacity)) else { fatalError("out of memory") }
@@ -98,7 +100,7 @@ package struct DatagramReceiver: ~Copyable {
     let length = Int(unsafe lrp2p_ring_length(ring, index))
     guard tally.accepts(length, control, isTruncated: isTruncated) else { return }
     batch.append(
-      length, at: Int(index) * messageCapacity, from: Address(unsafe lrp2p_ring_address(ring, index)), control)
+      length, at: Int(index) * messageCapacity, from: Address(unsafe lrp2p_ring_address(ring, index)), control, locals)
   }
 
   private mutating func explain(_ code: Int32) throws(SystemError) -> Bool {

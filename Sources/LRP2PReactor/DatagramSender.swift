@@ -37,6 +37,9 @@ package struct DatagramSender: ~Copyable {
   private var start = 0
   /// After a refused burst: its next datagram goes alone, to find out whether offload or the message is at fault.
   private var isProbing = false
+  /// The message at the place goes from where the kernel likes, to find out whether its source is at fault.
+  private var isUnsourced = false
+  private let locals: LocalAddresses
   /// Calls in a row that the same message has held up.
   private var holds = 0
   package private(set) var counters = Counters()
@@ -74,10 +77,11 @@ package struct DatagramSender: ~Copyable {
   mutating func burstLeft() { refusals.burstLeft() }
 
   /// - Parameter maximumSegments: datagrams in one kernel message; the kernel takes 64, since Linux 6.9 128.
-  package init(for socket: borrowing UDPSocket, maximumSegments: Int) {
+  package init(for socket: borrowing UDPSocket, maximumSegments: Int, locals: LocalAddresses = .none) {
+    self.locals = locals
     // Without offload every datagram takes a header of its own, and a call should still carry many.
     let capacity = 64
-    headers = MessageHeaders(count: capacity, for: socket)
+    headers = MessageHeaders(count: capacity, for: socket, locals: locals)
     entries = Column(repeating: Entry(), count: capacity)
     segmentsPerEntry = socket.segmentationOffload ? maximumSegments : 1
   }
@@ -115,6 +119,10 @@ package struct DatagramSender: ~Copyable {
         continue
       }
       let head = entries[0]
+      if SendFault.isOfSource(-result), !isUnsourced, locals.source(for: batch.messages[head.message].address) != 0 {
+        isUnsourced = true
+        continue
+      }
       switch SendFault(errno: -result, isSegmented: head.length > head.segmentSize) {
       case .interrupted:
         interruptions += 1
@@ -154,18 +162,19 @@ package struct DatagramSender: ~Copyable {
 
   /// Writes headers for the datagrams that come next and returns how many headers there are.
   private mutating func prepare(_ batch: inout DatagramBatch, _ now: Instant) -> Int {
-    let limit = isProbing ? 1 : entries.count
+    let limit = isProbing || isUnsourced ? 1 : entries.count
     let most = isProbing ? 1 : segmentsPerEntry
     var count = 0
     var index = message
     var from = start
     while count < limit, index < batch.count {
-      let row = batch.messages[index]
+      var row = batch.messages[index]
       if from >= row.length {
         index += 1
         from = 0
         continue
       }
+      if isUnsourced { row.address.local = 0 }
       let segmentSize = row.segmentSize > 0 ? row.segmentSize : row.length
       let segments = refusals.permits(row.address, now: now) ? most : 1
       let length = min(row.length - from, segmentSize * segments)
@@ -198,6 +207,9 @@ package struct DatagramSender: ~Copyable {
     message = last.message
     start = last.start + last.length
     holds = 0
+    // It is the source that the kernel refused; or the burst, and then the source is tried again.
+    if isUnsourced, !isProbing { locals.refuse(batch.messages[message].address.local) }
+    isUnsourced = false
     if isProbing {
       // Alone it went: the burst is what the kernel refused.
       isProbing = false
@@ -213,6 +225,7 @@ package struct DatagramSender: ~Copyable {
       start = 0
     }
     isProbing = false
+    isUnsourced = false
     holds = 0
     guard message < batch.count else { return 0 }
     let row = batch.messages[message]

@@ -24,8 +24,10 @@ package struct EpollBackend: Backend, ~Copyable {
   /// - Parameters:
   ///   - signal: an eventfd that stays open as long as this backend.
   ///   - incoming: the batch that every `receive` will bring.
+  ///   - locals: stay as long as this backend.
   package init(
-    socket: consuming UDPSocket, signal: Int32, incoming: borrowing DatagramBatch, maximumSegments: Int
+    socket: consuming UDPSocket, signal: Int32, incoming: borrowing DatagramBatch, maximumSegments: Int,
+    locals: LocalAddresses = .none
   ) throws(SystemError) {
     let epoll = FileDescriptor(owning: try check(lrp2p_epoll_create(), "create epoll"))
     _ = try check(
@@ -42,8 +44,8 @@ package struct EpollBackend: Backend, ~Copyable {
           epoll.raw, EPOLL_CTL_ADD, timer.descriptor, EPOLLIN.rawValue | EPOLLET.rawValue, Self.timerToken),
         "add timer to epoll")
     }
-    receiver = DatagramReceiver(over: incoming)
-    sender = DatagramSender(for: socket, maximumSegments: maximumSegments)
+    receiver = DatagramReceiver(over: incoming, locals: locals)
+    sender = DatagramSender(for: socket, maximumSegments: maximumSegments, locals: locals)
     self.epoll = epoll
     self.socket = socket
   }

@@ -8,13 +8,15 @@ struct MessageHeaders: ~Copyable {
   @unsafe let ring: UnsafeMutablePointer<lrp2p_message_ring>
   let count: Int
   private let family: Int32
+  private let locals: LocalAddresses
 
   /// - Parameter socket: the one that will send.
-  init(count: Int, for socket: borrowing UDPSocket) {
+  init(count: Int, for socket: borrowing UDPSocket, locals: LocalAddresses) {
     guard let ring = unsafe lrp2p_ring_create(UInt32(count)) else { fatalError("out of memory") }
     unsafe self.ring = ring
     self.count = count
     family = socket.family
+    self.locals = locals
   }
 
   deinit { unsafe lrp2p_ring_destroy(ring) }
@@ -36,6 +38,20 @@ struct MessageHeaders: ~Copyable {
     if row.ecn != 0 {
       unsafe lrp2p_control_put_ecn(ring, slot, row.address.isIPv4, Int32(row.ecn & 3))
     }
+    let source = locals.source(for: row.address)
+    if source != 0 {
+      let address = locals[source]
+      unsafe lrp2p_control_put_source(ring, slot, family, address.native, address.scope)
+    }
+    return true
+  }
+
+  /// Has header `index` say nothing but where the message goes: neither where it leaves from nor how it is marked.
+  /// - Returns: false when that is so already.
+  func bare(_ index: Int) -> Bool {
+    precondition(index < count, "header out of bounds")
+    guard unsafe lrp2p_control_any(ring, UInt32(index)) else { return false }
+    unsafe lrp2p_control_clear(ring, UInt32(index))
     return true
   }
 

@@ -34,6 +34,7 @@ struct MultishotReceiver: ~Copyable {
   private let arena: UnsafeMutableRawPointer
   let capacity: Int
   private let placeBytes: Int
+  private let locals: LocalAddresses
   /// What came since the places were last offered; those before `taken` are in the batch.
   private var arrivals: Column<Arrival>
   private var arrived = 0
@@ -52,7 +53,7 @@ struct MultishotReceiver: ~Copyable {
   /// How often all places were full, so that receiving had to be armed anew.
   private(set) var exhausted: UInt64 = 0
 
-  init(over batch: borrowing DatagramBatch) {
+  init(over batch: borrowing DatagramBatch, locals: LocalAddresses) {
     // Nothing of `self` is read before all is there: the compiler would then destroy what is not initialised yet.
     let capacity = batch.messages.count
     let entries = Self.powerOfTwo(atLeast: capacity)
@@ -72,6 +73,7 @@ struct MultishotReceiver: ~Copyable {
     self.capacity = capacity
     self.entries = entries
     self.placeBytes = placeBytes
+    self.locals = locals
   }
 
   private static func powerOfTwo(atLeast count: Int) -> Int { 1 << (Int.bitWidth - (count - 1).leadingZeroBitCount) }
@@ -185,6 +187,6 @@ struct MultishotReceiver: ~Copyable {
     let isTruncated = out.flags & UInt32(LRP2P_TRUNCATED) != 0 || length > room
     guard tally.accepts(length, control, isTruncated: isTruncated) else { return }
     let name = unsafe (base + Self.headerBytes).assumingMemoryBound(to: sockaddr_in6.self)
-    batch.append(length, at: start + Self.headroom, from: Address(unsafe lrp2p_load_address(name)), control)
+    batch.append(length, at: start + Self.headroom, from: Address(unsafe lrp2p_load_address(name)), control, locals)
   }
 }

@@ -223,6 +223,7 @@ public struct Reactor: ~Copyable {
     turns &+= 1
     var deadline = Self.nextDeadline(backend, engine, isPending: outgoing.count > 0)
     if let timeout { deadline = min(deadline, instant(after: timeout)) }
+    if backend.localAddresses.lacksRoom { backend.localAddresses.makeRoom { engine.isHeard(at: $0) } }
     let wake = try spin.wait(until: deadline, on: &backend)
     // Kept, should what follows throw.
     if wake.isSignalled { isSignalled = true }

@@ -37,6 +37,9 @@ public struct ReactorStatistics: Sendable, BitwiseCopyable {
   /// Datagrams to addresses that have not proved themselves, dropped because those before them wait for their addresses in the
   /// kernel, or because the kernel refused them. They are not among the other drops.
   public var sendDropsUnproved: UInt64 = 0
+  /// Addresses of this host that the kernel has refused to send from, as they have been taken away: what was for them has left from
+  /// another one. One that goes and comes back counts again.
+  public var sourcesRefused: UInt64 = 0
   /// Sends that found the socket's send buffer full (EAGAIN). Nothing is lost by it; connections that it holds back say
   /// `SendLimit.socket`.
   public var sendBlocked: UInt64 = 0

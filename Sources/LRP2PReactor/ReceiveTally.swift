@@ -63,9 +63,12 @@ package struct ReceiveTally: BitwiseCopyable {
 
 extension DatagramBatch {
   /// Appends a received message, which lies at `offset`.
-  mutating func append(_ length: Int, at offset: Int, from address: Address, _ control: lrp2p_control) {
+  mutating func append(
+    _ length: Int, at offset: Int, from address: Address, _ control: lrp2p_control, _ locals: LocalAddresses
+  ) {
     var message = Message()
     message.address = address
+    message.address.local = locals.number(of: control)
     message.offset = offset
     message.length = length
     message.segmentSize = control.segment_size == 0 ? length : Int(control.segment_size)

@@ -31,11 +31,11 @@ struct RingSender: ~Copyable {
   /// The most requests in one call.
   static func window(messages: Int) -> Int { min(messages, 64) }
 
-  init(for socket: borrowing UDPSocket, messages: Int, maximumSegments: Int) {
-    headers = MessageHeaders(count: Self.window(messages: messages), for: socket)
+  init(for socket: borrowing UDPSocket, messages: Int, maximumSegments: Int, locals: LocalAddresses) {
+    headers = MessageHeaders(count: Self.window(messages: messages), for: socket, locals: locals)
     self.maximumSegments = maximumSegments
     results = Column(repeating: Self.pending, count: messages)
-    fallback = DatagramSender(for: socket, maximumSegments: maximumSegments)
+    fallback = DatagramSender(for: socket, maximumSegments: maximumSegments, locals: locals)
   }
 
   func count(into statistics: inout ReactorStatistics) {

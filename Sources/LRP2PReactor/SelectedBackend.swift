@@ -13,6 +13,8 @@ package struct SelectedBackend: Backend, ~Copyable {
   package private(set) var receiveDeadline = Instant.never
   /// Why io_uring was asked for and is not used.
   package let refusal: SystemError?
+  // Behind those who point into it.
+  private let locals = LocalAddressTable()
 
   /// A batch to receive into by whatever backend `configuration` comes to.
   package static func incomingBatch(_ configuration: ReactorConfiguration, messageCapacity: Int) -> DatagramBatch {
@@ -40,12 +42,13 @@ package struct SelectedBackend: Backend, ~Copyable {
     let socket = sockets.main
     let answers = sockets.answers
     switch consume answers {
-    case .some(let answers): self.answers = AnswerSender(answers)
+    case .some(let answers): self.answers = AnswerSender(answers, locals: locals.addresses)
     case .none: self.answers = nil
     }
     if configuration.backend == .ioUring {
       do {
-        let parts = try UringBackend.Parts(for: socket, incoming: incoming, sendMessages: configuration.sendMessages)
+        let parts = try UringBackend.Parts(
+          for: socket, incoming: incoming, sendMessages: configuration.sendMessages, locals: locals.addresses)
         uring = UringBackend(
           parts, socket: socket, signal: signal, sendMessages: configuration.sendMessages,
           maximumSegments: configuration.maximumSegments)
@@ -58,7 +61,8 @@ package struct SelectedBackend: Backend, ~Copyable {
       }
     }
     epoll = try EpollBackend(
-      socket: socket, signal: signal, incoming: incoming, maximumSegments: configuration.maximumSegments)
+      socket: socket, signal: signal, incoming: incoming, maximumSegments: configuration.maximumSegments,
+      locals: locals.addresses)
     uring = nil
     isUring = false
     self.refusal = refusal
@@ -135,7 +139,11 @@ package struct SelectedBackend: Backend, ~Copyable {
     receiveDeadline = isUring ? uring!.tellReceiveDeadline() : epoll!.tellReceiveDeadline()
   }
 
+  /// Where datagrams have come to, if the socket is bound to all addresses.
+  package var localAddresses: LocalAddresses { locals.addresses }
+
   package func count(into statistics: inout ReactorStatistics) {
+    locals.addresses.count(into: &statistics)
     switch answers {
     case .some(let answers): answers.count(into: &statistics)
     case .none: break

@@ -18,6 +18,15 @@ package enum SendFault: Equatable {
   /// Our own descriptor is broken.
   case fatal
 
+  /// Whether an errno may be about the address that a message is to leave from, which this host may have no more; each of them can be
+  /// about other things, too.
+  static func isOfSource(_ code: Int32) -> Bool {
+    switch code {
+    case EINVAL, EADDRNOTAVAIL, ENETUNREACH, EHOSTUNREACH, ENODEV: true
+    default: false
+    }
+  }
+
   /// - Parameter isSegmented: whether the message carried UDP_SEGMENT.
   package init(errno code: Int32, isSegmented: Bool) {
     switch code {

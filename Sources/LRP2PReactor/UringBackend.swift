@@ -49,20 +49,25 @@ package struct UringBackend: Backend, ~Copyable {
     fileprivate let ring: CompletionRing
     fileprivate let receiver: MultishotReceiver
     fileprivate let readiness: FileDescriptor
+    fileprivate let locals: LocalAddresses
 
     /// - Parameters:
     ///   - incoming: the batch that every `receive` will bring; its places have `MultishotReceiver.headroom`.
     ///   - sendMessages: the most messages of an outgoing batch.
+    ///   - locals: stay as long as the backend.
     /// - Throws: ENOSYS, EPERM, EINVAL and the like where io_uring is missing, forbidden or too old.
-    init(for socket: borrowing UDPSocket, incoming: borrowing DatagramBatch, sendMessages: Int) throws(SystemError) {
+    init(
+      for socket: borrowing UDPSocket, incoming: borrowing DatagramBatch, sendMessages: Int, locals: LocalAddresses
+    ) throws(SystemError) {
       let readiness = FileDescriptor(owning: try check(lrp2p_epoll_create(), "create epoll"))
       try CompletionRing.tryEntering()
       let ring = try UringBackend.makeRing(for: socket, places: incoming.messages.count, sendMessages: sendMessages)
-      var receiver = MultishotReceiver(over: incoming)
+      var receiver = MultishotReceiver(over: incoming, locals: locals)
       try receiver.attach(to: ring)
       self.ring = ring
       self.receiver = receiver
       self.readiness = readiness
+      self.locals = locals
     }
   }
 
@@ -78,7 +83,8 @@ package struct UringBackend: Backend, ~Copyable {
   init(
     _ parts: consuming Parts, socket: consuming UDPSocket, signal: Int32, sendMessages: Int, maximumSegments: Int
   ) {
-    sender = RingSender(for: socket, messages: sendMessages, maximumSegments: maximumSegments)
+    sender = RingSender(
+      for: socket, messages: sendMessages, maximumSegments: maximumSegments, locals: parts.locals)
     ring = parts.ring
     receiver = parts.receiver
     readiness = parts.readiness

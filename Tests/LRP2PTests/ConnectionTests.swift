@@ -28,6 +28,25 @@ import Testing
     expectAllFinished(pair.serverHandler, bytes: bytes)
   }
 
+  /// The answers come from there, or the dialler would drop them.
+  @Test(arguments: backends) func everyAddressOfAHostCanBeDialled(backend: ReactorBackend) throws {
+    let bytes: UInt64 = 1 << 20
+    var pair = try ReactorPair(configuration: .init(backend), clientSends: bytes, serverSends: bytes)
+    let port = pair.server.localAddress.port
+    // What is printed of a listener on all addresses is one, too.
+    let addresses = [
+      Address(ipv4: 0x7F00_0002, port: port), Address(ipv4: 0x7F12_3456, port: port), pair.server4, .any(port: port),
+      Address(ipv4: 0, port: port),
+    ]
+    for address in addresses { _ = try pair.client.engine.connect(to: address, pinned: pair.serverKey) }
+    let isDone = try pair.runUntilClosed(addresses.count)
+    #expect(isDone)
+    expectAllFinished(pair.clientHandler, bytes: bytes)
+    expectAllFinished(pair.serverHandler, bytes: bytes)
+    #expect(pair.client.engine.statistics.handshakesFromElsewhere == 0)
+    #expect(pair.server.statistics.sourcesRefused == 0 && pair.server.engine.statistics.pathValidations == 0)
+  }
+
   /// 100 MiB each way at the same time, through a relay that drops, reorders, duplicates and corrupts.
   @Test func throughBadRelay() throws {
     let bytes: UInt64 = 100 << 20

@@ -143,7 +143,7 @@ static inline bool lrp2p_control_any(const struct lrp2p_message_ring *ring, uint
   return ring->headers[i].msg_hdr.msg_controllen != 0;
 }
 
-/// Removes all control messages of message `i`, before the first is put.
+/// Removes all control messages of message `i`, before the first is put, or before it is sent once more without.
 static inline void lrp2p_control_clear(struct lrp2p_message_ring *ring, uint32_t i) {
   ring->headers[i].msg_hdr.msg_controllen = 0;
 }
@@ -197,7 +197,7 @@ struct lrp2p_control {
   bool has_overflow, has_destination;
   /// The two low bits of the TOS byte or traffic class.
   uint8_t ecn;
-  /// IP_PKTINFO, IPV6_PKTINFO: the address it was sent to; the port is 0.
+  /// IP_PKTINFO, IPV6_PKTINFO: the own address that it has come to (of an IPv4 socket, what an answer to it leaves from); the port is 0.
   struct lrp2p_address destination;
 };
 
@@ -231,7 +231,7 @@ static inline struct lrp2p_control lrp2p_control_read_header(struct msghdr *head
     } else if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO && length >= sizeof(struct in_pktinfo)) {
       struct in_pktinfo packet;
       memcpy(&packet, data, sizeof packet);
-      info.destination.low = 0x0000FFFF00000000u | ntohl(packet.ipi_addr.s_addr);
+      info.destination.low = 0x0000FFFF00000000u | ntohl(packet.ipi_spec_dst.s_addr);
       info.interface = (uint32_t)packet.ipi_ifindex;
       info.has_destination = true;
     } else if (

@@ -8,6 +8,7 @@ package struct PeerRow: BitwiseCopyable {
   package var sendPacketNumber: UInt64 = 0
   /// When the wheel over slots will call; the true deadline may be later.
   package var wheelDeadline: Instant = .never
+  /// Where the peer is, and at which of our addresses its datagrams arrive.
   package var address: Address = .none
   package var phase = Phase.free
   package var isReady = false
@@ -26,6 +27,11 @@ package struct PeerRow: BitwiseCopyable {
   package var takesMerged = false
 
   package init() {}
+
+  /// Where its datagrams go. Who was dialled answers from the address that was; who has dialled leaves that to the routes, which may
+  /// change.
+  @inline(__always)
+  package var destination: Address { isIncoming ? address : address.fromAnywhere }
 
   /// Datagrams of one group share messages (`Message.group`).
   @inline(__always)

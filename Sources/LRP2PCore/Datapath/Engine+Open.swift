@@ -89,6 +89,8 @@ extension Engine {
     if !row.isDirty { markDirty(slot) }
     if source != row.address {
       receivedFromNewAddress(slot, from: source, bytes: job.length, packetNumber: job.packetNumber)
+    } else if source.local != row.address.local {
+      receivedAtOther(slot, source.local, packetNumber: job.packetNumber)
     }
     if !row.isConfirmed { confirm(slot) }
   }

@@ -13,7 +13,8 @@ extension Engine {
     guard peers.rows[slot].connectionID == arrival.connectionID, peers.rows[slot].phase == .established,
       peers.rows[slot].isConfirmed, peers.flows.contains(slot),
       peers.flows[slot].takesRun(from: packetNumber),
-      peers.rows[slot].address == batch.messages[Int(arrival.message)].address
+      peers.rows[slot].address == batch.messages[Int(arrival.message)].address,
+      peers.rows[slot].address.local == batch.messages[Int(arrival.message)].address.local
     else { return 0 }
     let number = peers.flows[slot].receive.next
     let end = endOfRun(first, of: count, number: number, in: batch)

@@ -14,7 +14,7 @@ extension Engine {
   mutating func place(_ segmentLength: Int, _ slot: Slot, into batch: inout DatagramBatch) -> Placed? {
     let length = Datagram.headerLength + segmentLength + Datagram.tagLength
     guard
-      let offset = batch.place(length, for: peers.rows[slot].address, group: peers.rows[slot].messageGroup)
+      let offset = batch.place(length, for: peers.rows[slot].destination, group: peers.rows[slot].messageGroup)
     else { return nil }
     return number(slot, at: offset, length, &batch)
   }

@@ -50,7 +50,7 @@ extension Engine {
     // Nothing tells that an ACK was too long for the path, so none is longer than what every path carries.
     let bound = PathMTU.base
     // Written at the end of what is used, then placed: an ACK is as long as what it tells.
-    guard let space = batch.room(bound, for: peers.rows[slot].address, group: peers.rows[slot].messageGroup) else {
+    guard let space = batch.room(bound, for: peers.rows[slot].destination, group: peers.rows[slot].messageGroup) else {
       return false
     }
     let header = peers.flows[slot].ack.header(now: now)

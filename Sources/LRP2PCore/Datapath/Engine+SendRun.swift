@@ -18,7 +18,7 @@ extension Engine {
       Int(min(peers.headers[slot].epochs.others(behind: packetNumber), 1023)) + 1)
     guard most > 1,
       let (place, count) = batch.place(
-        length, upTo: most, for: peers.rows[slot].address, group: peers.rows[slot].messageGroup)
+        length, upTo: most, for: peers.rows[slot].destination, group: peers.rows[slot].messageGroup)
     else { return false }
     let peer = peer(slot)
     let id = peers.rows[slot].remoteID

@@ -87,7 +87,7 @@ extension Engine {
   private mutating func sendHandshake(_ slot: Slot, into batch: inout DatagramBatch) -> Bool {
     let length = peers.handshakes[slot].length
     let id = peers.rows[slot].remoteID
-    let address = peers.rows[slot].address
+    let address = peers.rows[slot].destination
     let place =
       peers.rows[slot].phase == .halfOpen && !peers.handshakes[slot].receivesNow
       ? batch.placeUnproved(length, for: address, group: id) : batch.place(length, for: address, group: id)

@@ -28,7 +28,7 @@ extension Engine {
     let hash = peers.initiators.hash(id, address)
     if let slot = peers.initiators.find(hash, peers.rows, id: id, address: address) {
       if HandshakeParameters.isMessage1(datagram) {
-        repeatMessage2(datagram, slot)
+        repeatMessage2(datagram, slot, from: address)
       } else {
         receiveIfOriginalHandshake(datagram, slot, &handler)
       }
@@ -136,12 +136,15 @@ extension Engine {
   }
 
   /// Message 2 went missing: the same message 1 has come again, and pays for the same answer.
-  mutating func repeatMessage2(_ datagram: RawSpan, _ slot: Slot) {
+  mutating func repeatMessage2(_ datagram: RawSpan, _ slot: Slot, from address: Address) {
     let isSame =
       peers.rows[slot].phase == .halfOpen
       && PublicKey(bytes: datagram.extracting(8..<40)) == peers.handshakes[slot].answeredKey
     // Which of them message 3 answers cannot be told.
-    if isSame { peers.handshakes[slot].sentAt = .never }
+    if isSame {
+      peers.handshakes[slot].sentAt = .never
+      peers.hear(slot, at: address.local)
+    }
     answerAgain(slot, if: isSame)
   }
 

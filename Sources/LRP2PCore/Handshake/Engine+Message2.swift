@@ -71,6 +71,7 @@ extension Engine {
     peers.handshakes[slot].answeredKey = PublicKey(bytes: message.extracting(0..<32))
     peers.handshakes[slot].nextAttempt = .never
     peers.rows[slot].remoteID = parameters.receiveID
+    peers.hear(slot, at: address.local)
     peers.remoteKeys[slot] = noise.remoteStatic
     agree(parameters, slot)
     peers.headers[slot].aead = aead

@@ -37,6 +37,7 @@ extension Engine {
     agree(parameters, slot)
     peers.headers[slot].applicationProtocol = UInt8(applicationProtocol ?? 0)
     sampleHandshake(slot)
+    if address == peers.rows[slot].address { peers.hear(slot, at: address.local) }
     beginAccepted(slot, parameters.resetToken, &handler)
     // It has got another address since message 1, and is asked there.
     if address != peers.rows[slot].address, peers.rows[slot].phase == .established {

@@ -34,7 +34,7 @@ extension Engine {
       return
     }
     if datagram.byteCount == 40 {
-      repeatMessage2(datagram, slot)
+      repeatMessage2(datagram, slot, from: peers.rows[slot].address)
     } else {
       receiveOriginalMessage3(datagram, slot, &handler)
     }

@@ -22,6 +22,11 @@ extension Engine {
     markDirty(slot)
   }
 
+  /// An authentic datagram of the peer's address has come to another of ours: the newest tells where the peer sends.
+  mutating func receivedAtOther(_ slot: Slot, _ local: UInt8, packetNumber: UInt64) {
+    if peers.flows[slot].replay.highest == packetNumber { peers.hear(slot, at: local) }
+  }
+
   mutating func beginValidation(_ slot: Slot, of address: Address, bytes: Int, packetNumber: UInt64 = 0) {
     counters.pathValidations &+= 1
     peers.flows[slot].path.begin(
@@ -161,6 +166,7 @@ extension Engine {
   ) -> Bool {
     // Never in a message with other connections' datagrams: one that is too long for the path takes the message along.
     let group = peers.rows[slot].remoteID
+    let address = peers.rows[slot].isIncoming ? address : address.fromAnywhere
     let place =
       address == peers.rows[slot].address
       ? batch.place(length, for: address, group: group) : batch.placeUnproved(length, for: address, group: group)

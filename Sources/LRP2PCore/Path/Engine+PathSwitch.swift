@@ -27,7 +27,7 @@ extension Engine {
     guard !isResting(slot) || wakes(slot) else { return .ended }
     counters.pathSwitchesSent &+= 1
     let isElsewhere = address != nil && address != peers.rows[slot].address
-    beginSwitch(slot, isElsewhere ? .asks : .tells, to: isElsewhere ? address ?? .none : .none)
+    beginSwitch(slot, isElsewhere ? .asks : .tells, to: isElsewhere ? address?.fromAnywhere ?? .none : .none)
     return .done
   }
 

@@ -25,6 +25,8 @@ package struct PeerTable: ~Copyable {
   private let beginning: RestingRow
   private var freeSlots = Queue<UInt32>(minimumCapacity: 16, filler: 0)
   private let maximum: Int
+  /// Of each of this side's addresses: how many peers are heard there.
+  private var heard = Column(repeating: UInt32(0), count: 256)
   package private(set) var inUse = 0
 
   /// - Parameter memory: for keys.
@@ -179,6 +181,7 @@ package struct PeerTable: ~Copyable {
       retireFlow(slot)
     }
     let id = rows[slot].connectionID
+    place(slot, at: .none)
     rows[slot] = PeerRow()
     rows[slot].remoteID = id
     headers[slot] = ConnectionHeader()
@@ -196,9 +199,25 @@ package struct PeerTable: ~Copyable {
   package mutating func move(_ slot: Slot, to address: Address) {
     let token = resetTokens.contains(slot) ? resetTokens[slot] : nil
     resetTokens.remove(slot, rows)
-    rows[slot].address = address
+    place(slot, at: address)
     keep(token, slot)
   }
+
+  /// The address of a peer that nothing finds by it yet, or any more.
+  package mutating func place(_ slot: Slot, at address: Address) {
+    hear(slot, at: address.local)
+    rows[slot].address = address
+  }
+
+  /// The peer's datagrams arrive at this one of our addresses from here on.
+  package mutating func hear(_ slot: Slot, at local: UInt8) {
+    // Nobody asks for 0, which a free slot has, too.
+    heard[Int(rows[slot].address.local)] &-= 1
+    heard[Int(local)] &+= 1
+    rows[slot].address.local = local
+  }
+
+  package func isHeard(at local: UInt8) -> Bool { heard[Int(local)] != 0 }
 
   /// The handshake is confirmed, or over.
   package mutating func dropHandshake(_ slot: Slot) {

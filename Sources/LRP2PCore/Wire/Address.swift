@@ -7,6 +7,9 @@ public struct Address: Hashable, Sendable, BitwiseCopyable {
   /// The zone of a link-local address, else 0.
   public var scope: UInt32
   public var port: UInt16
+  /// Which of this side's own addresses it is heard at, and answered from: the reactor's number for it, which means nothing else to the
+  /// core. 0: the system chooses. No part of who is there, so that addresses are equal without it.
+  package var local: UInt8 = 0
 
   public init(high: UInt64, low: UInt64, scope: UInt32 = 0, port: UInt16) {
     self.high = high
@@ -23,4 +26,31 @@ public struct Address: Hashable, Sendable, BitwiseCopyable {
   public var isIPv4: Bool { high == 0 && low >> 32 == 0xFFFF }
 
   package static var none: Address { Address(high: 0, low: 0, port: 0) }
+
+  @inline(__always)
+  public static func == (a: Address, b: Address) -> Bool {
+    a.high == b.high && a.low == b.low && a.port == b.port && a.scope == b.scope
+  }
+
+  public func hash(into hasher: inout Hasher) {
+    hasher.combine(high)
+    hasher.combine(low)
+    hasher.combine(scope)
+    hasher.combine(port)
+  }
+
+  /// The same address, and the system's choice where datagrams to it leave from.
+  @inline(__always)
+  package var fromAnywhere: Address {
+    var address = self
+    address.local = 0
+    return address
+  }
+
+  /// What to dial for it: `::` and `0.0.0.0`, which a listener on all addresses prints, are this host's loopback, as for connect(2). The
+  /// answer comes from there.
+  package var dialled: Address {
+    guard high == 0, low == 0 || low == 0xFFFF_0000_0000 else { return fromAnywhere }
+    return low == 0 ? Address(high: 0, low: 1, port: port) : Address(ipv4: 0x7F00_0001, port: port)
+  }
 }
