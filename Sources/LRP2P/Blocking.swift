@@ -24,11 +24,21 @@ public struct BlockingEndpoint: Sendable {
   /// `Endpoint.connect`, blocking.
   @available(*, noasync, message: "use Endpoint.connect")
   public func connect(
-    to address: Address, pinned: PublicKey? = nil, versions: ProtocolVersions = .version1
+    to address: Address, pinned: PublicKey? = nil, versions: ProtocolVersions = .version1, timeout: Duration? = nil
+  ) throws(TransportError) -> Connection {
+    try connect(to: [address], pinned: pinned, versions: versions, timeout: timeout)
+  }
+
+  /// `Endpoint.connect` to a host of several addresses, blocking.
+  @available(*, noasync, message: "use Endpoint.connect")
+  public func connect(
+    to addresses: [Address], pinned: PublicKey? = nil, versions: ProtocolVersions = .version1, timeout: Duration? = nil
   ) throws(TransportError) -> Connection {
     try endpoint.core.mayBlock()
     let channel = Channel(
-      core: endpoint.core, dial: ChannelState.Dial(address: address, pinned: pinned, versions: versions))
+      core: endpoint.core,
+      dial: ChannelState.Dial(
+        addresses: addresses, pinned: pinned, versions: versions, timeout: timeout?.nanoseconds))
     try block { channel.dial($0) }.get()
     return Connection(channel)
   }

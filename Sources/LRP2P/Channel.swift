@@ -134,9 +134,10 @@ final class Channel: @unchecked Sendable {
 /// What all sides know of a connection; always behind the channel's lock.
 struct ChannelState {
   struct Dial: Sendable {
-    var address: Address
+    var addresses: [Address]
     var pinned: PublicKey?
     var versions: ProtocolVersions
+    var timeout: Nanoseconds?
   }
   struct Close {
     var code: UInt32

@@ -81,13 +81,27 @@ public final class Endpoint: Sendable {
   ///   - address: where it listens.
   ///   - pinned: the only key to accept; without it the `accepts` of `init` judges, and anyone may answer.
   ///   - versions: whether the other side may be, or has to be, the original peer.
-  /// - Throws: `closed` with `handshakeTimeout` (16 s by default), `keyRefused`, `handshakeFailed`, `noCommonProtocol` or what the peer
-  ///   closed with; `cancelled` (the attempt is given up), `tooManyPeers`, `endpointClosed`, `system`.
+  ///   - timeout: when it is given up, 100 ms to one hour; without it `EngineConfiguration.handshakeTimeout`.
+  /// - Throws: `closed` with `handshakeTimeout` (16 s by default), `unreachable`, `keyRefused`, `handshakeFailed`, `noCommonProtocol` or
+  ///   what the peer closed with; `cancelled` (the attempt is given up), `tooManyPeers`, `endpointClosed`, `system`.
   public func connect(
-    to address: Address, pinned: PublicKey? = nil, versions: ProtocolVersions = .version1
+    to address: Address, pinned: PublicKey? = nil, versions: ProtocolVersions = .version1, timeout: Duration? = nil
+  ) async throws(TransportError) -> Connection {
+    try await connect(to: [address], pinned: pinned, versions: versions, timeout: timeout)
+  }
+
+  /// The same to a host of several addresses, as `Resolver` gives them: eight are taken at most, both families by turns. The next one is
+  /// tried when a quarter of a second has brought nothing, or at once when one fails; the first that answers is the connection.
+  ///
+  /// - Throws: `noAddress` where there are none, and as the other one.
+  public func connect(
+    to addresses: [Address], pinned: PublicKey? = nil, versions: ProtocolVersions = .version1, timeout: Duration? = nil
   ) async throws(TransportError) -> Connection {
     try core.assertNotForked()
-    let channel = Channel(core: core, dial: ChannelState.Dial(address: address, pinned: pinned, versions: versions))
+    let channel = Channel(
+      core: core,
+      dial: ChannelState.Dial(
+        addresses: addresses, pinned: pinned, versions: versions, timeout: timeout?.nanoseconds))
     let result = await suspend {
       channel.dial($0)
     } onCancel: {

@@ -185,10 +185,12 @@ final class EndpointCore: @unchecked Sendable {
   func dial(_ dial: ChannelState.Dial, _ engine: inout Engine) throws(TransportError) -> Peer {
     if let refusal = state.withLock({ $0.refusal }) { throw refusal }
     do throws(EngineError) {
-      return try engine.connect(to: dial.address, pinned: dial.pinned, versions: dial.versions)
+      return try engine.connect(
+        to: dial.addresses, pinned: dial.pinned, versions: dial.versions, timeout: dial.timeout)
     } catch {
       switch error {
       case .tooManyPeers: throw .tooManyPeers
+      case .noAddress: throw .noAddress
       // No payload is given.
       case .originalHasNoIdentity, .payloadTooLong: throw .originalHasNoIdentity
       }

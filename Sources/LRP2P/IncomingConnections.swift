@@ -16,7 +16,8 @@ public struct IncomingConnections: AsyncSequence, Sendable {
       do throws(TransportError) { return try await endpoint.accept() } catch {
         switch error {
         case .endpointClosed, .cancelled: return nil
-        case .closed, .finished, .ownThread, .tooManyPeers, .originalHasNoIdentity, .configuration, .system: throw error
+        case .closed, .finished, .ownThread, .tooManyPeers, .noAddress, .originalHasNoIdentity, .configuration, .system:
+          throw error
         }
       }
     }

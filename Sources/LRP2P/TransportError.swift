@@ -21,6 +21,8 @@ public enum TransportError: Error, Hashable, Sendable {
   case ownThread
   /// All of `EngineConfiguration.maximumPeers` connections are in use: close some, or raise it.
   case tooManyPeers
+  /// There is no address to dial: a mistake of the program.
+  case noAddress
   /// A pinned key was given for a dial that may only end with the original peer, whose keys are throw-away: drop one.
   case originalHasNoIdentity
   /// A field of the configuration is out of its range, or asks for what this machine does not have: correct it.
@@ -47,6 +49,7 @@ extension TransportError: CustomStringConvertible {
     case .endpointClosed: "the endpoint is closed"
     case .ownThread: "a blocking call on the endpoint's own thread"
     case .tooManyPeers: "all connections of the endpoint are in use (maximumPeers)"
+    case .noAddress: "no address to dial"
     case .originalHasNoIdentity: "the original peer has no lasting key to pin"
     case .configuration(let invalid): ReactorError.configuration(invalid).description
     case .system(let error): error.description
@@ -62,6 +65,7 @@ extension CloseReason {
     case .remote(let code, let reason): "by the peer, code \(code)" + (reason.isEmpty ? "" : ", \(reason)")
     case .reset: "the peer has lost the connection: it was started anew"
     case .handshakeTimeout: "the peer does not answer, or refuses this side's key"
+    case .unreachable(let fault): "the peer cannot be reached: \(fault)"
     case .idleTimeout: "the peer has gone silent"
     case .unreadTimeout: "what had come before the end was not read in time"
     case .keyRefused: "the peer has another key than expected"

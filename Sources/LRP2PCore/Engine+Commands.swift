@@ -1,25 +1,40 @@
 // What a program may ask of the engine, from any callback or between turns. It only marks peers ready: the next `transmit` does it.
 
 extension Engine {
-  /// Dials `address`. `Handler.connected` or `Handler.closed` follows; data may be offered at once.
+  /// Dials `address`, as a name that has but one.
+  public mutating func connect(
+    to address: Address, pinned: PublicKey? = nil, versions: ProtocolVersions = .version1, payload: [UInt8] = [],
+    timeout: Nanoseconds? = nil
+  ) throws(EngineError) -> Peer {
+    try connect(to: [address], pinned: pinned, versions: versions, payload: payload, timeout: timeout)
+  }
+
+  /// Dials a host. `Handler.connected` or `Handler.closed` follows; data may be offered at once.
   ///
   /// - Parameters:
+  ///   - addresses: the host's, best first: eight are taken at most, both families by turns. The next one is tried when a quarter of a
+  ///     second has brought nothing, or at once when one fails; the first that answers is the connection.
   ///   - pinned: the only key to accept; without it `Handler.accepts` judges.
   ///   - versions: whether the other side may be, or has to be, the original peer.
   ///   - payload: for the listener's program, which sees it together with this side's key and before it takes the connection
   ///     (`Handler.accepts`): at most 512 bytes. The listener proves its key first, so nobody else can read it. The original peer is told
   ///     nothing.
+  ///   - timeout: when the dial is given up, 100 ms to one hour; without it `EngineConfiguration.handshakeTimeout`.
   /// - Throws: `tooManyPeers` when connections have all of `maximumPeers` slots, `originalHasNoIdentity` for a pinned key
-  ///   together with `ProtocolVersions.original`, `payloadTooLong`.
+  ///   together with `ProtocolVersions.original`, `payloadTooLong`, `noAddress`.
   public mutating func connect(
-    to address: Address, pinned: PublicKey? = nil, versions: ProtocolVersions = .version1, payload: [UInt8] = []
+    to addresses: [Address], pinned: PublicKey? = nil, versions: ProtocolVersions = .version1, payload: [UInt8] = [],
+    timeout: Nanoseconds? = nil
   ) throws(EngineError) -> Peer {
     guard pinned == nil || versions != .original else { throw .originalHasNoIdentity }
     guard payload.count <= HandshakeParameters.longestPayload else { throw .payloadTooLong }
-    guard let slot = allocate(.dial, address: address.dialled) else { throw .tooManyPeers }
+    let targets = DialTarget.list(addresses)
+    guard let first = targets.first(where: { $0.end == nil }) ?? targets.first else { throw .noAddress }
+    guard let slot = allocate(.dial, address: first.address) else { throw .tooManyPeers }
     let id = peers.rows[slot].connectionID
     peers.rows[slot].remoteID = id
-    startDialling(slot, pinned: pinned, versions: versions)
+    startDialling(slot, targets, pinned: pinned, versions: versions)
+    peers.handshakes[slot].timeout = timeout.map { min(max($0, .milliseconds(100)), .seconds(3600)) }
     peers.handshakes[slot].payload = ProgramBytes(payload)
     return Peer(connectionID: id)
   }

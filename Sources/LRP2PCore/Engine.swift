@@ -32,6 +32,10 @@ public struct Engine: ~Copyable {
   package internal(set) var limits: ConnectionLimits
   /// Cookies of others for dials to come.
   var rememberedCookies = RememberedCookies()
+  /// How long a message 1 hosts have taken.
+  var rememberedLengths = RememberedLengths()
+  /// Attempts that have no answer.
+  var attemptsUnderWay = 0
   var closeOfResting = CloseOfResting()
   /// For handshake payloads.
   var scratch = Arena(byteCount: Datagram.maximumLength)
@@ -85,6 +89,10 @@ public struct Engine: ~Copyable {
   package var hasReadyPeers: Bool {
     !schedule.ready.isEmpty || listener.hasAnswers || !closeOfResting.slots.isEmpty
   }
+
+  /// Whether a dial is under way, of which the network may have something to say (`dialRefused`).
+  @inline(__always)
+  package var isDialling: Bool { attemptsUnderWay > 0 }
 
   /// The reactor could not send all that there was to send: its socket is full, or its share of the turn is used up.
   package var socketIsBehind: Bool {
@@ -155,6 +163,8 @@ public struct Engine: ~Copyable {
       if event == .message3 { countConnection(slot) }
       if event == .lingered { forgetConnection(slot) }
     }
+    if event == .dial { attemptsUnderWay += 1 }
+    if peers.rows[slot].phase == .dialling { attemptsUnderWay -= 1 }
     peers.rows[slot].phase = next
   }
 

@@ -17,6 +17,10 @@ package struct AnswerSender: ~Copyable {
   private var datagrams: UInt64 = 0
   private var bytes: UInt64 = 0
   private var dropped: UInt64 = 0
+  /// Whether the network's errors come: then an errno may be about another datagram.
+  private var isHearing = false
+  /// So often one is tried again then.
+  private static var mostForeign: Int { 8 }
 
   package init(_ socket: consuming UDPSocket, locals: LocalAddresses) {
     headers = MessageHeaders(count: 64, for: socket, locals: locals)
@@ -31,6 +35,17 @@ package struct AnswerSender: ~Copyable {
     statistics.sendDropsUnproved &+= dropped
     statistics.answersApart = true
   }
+
+  /// Has the network's errors come, or not: the kernel tells one or the other socket of the port.
+  mutating func hear(_ isOn: Bool) {
+    isHearing = isOn
+    socket.hear(isOn)
+  }
+
+  /// Reads what has come.
+  mutating func readFaults(into faults: inout DialFaults) { socket.readFaults(into: &faults) }
+
+  mutating func tellDescriptor() -> Int32 { socket.descriptor.raw }
 
   /// Sends the messages for unproved addresses, and takes them from the batch.
   package mutating func send(_ batch: inout DatagramBatch) {
@@ -65,12 +80,16 @@ package struct AnswerSender: ~Copyable {
   /// - Returns: whether the socket had room for all.
   private mutating func flush(_ count: Int) -> Bool {
     var first = 0
+    var foreign = 0
     while first < count {
       calls &+= 1
       let result = headers.send(first, to: count, by: socket)
       if result > 0 {
         datagrams &+= UInt64(result)
         first += Int(result)
+        foreign = 0
+      } else if isHearing, SendFault.isOfNetwork(-result), foreign < Self.mostForeign {
+        foreign += 1
       } else if result == -EAGAIN {
         dropped &+= UInt64(count - first)
         return false
@@ -78,6 +97,7 @@ package struct AnswerSender: ~Copyable {
         // Whatever it was: the next one may be for somebody else.
         dropped &+= 1
         first += 1
+        foreign = 0
       }
     }
     return true

@@ -37,6 +37,19 @@ package protocol Backend: ~Copyable {
   /// When a wait has to end so that receiving goes on behind a failure; `.never` when it does.
   var receiveDeadline: Instant { get }
 
+  /// Has the network's errors come, or not.
+  mutating func hear(_ isOn: Bool)
+
+  /// Reads the network's errors that have come.
+  mutating func readFaults(into faults: inout DialFaults)
+
+  /// Ends waits also for errors of this socket.
+  mutating func watchErrors(of descriptor: Int32)
+
+  /// Tells the engine of datagrams that the kernel has refused to send, while errors come.
+  /// - Returns: whether there were any.
+  mutating func reportRefusals(to engine: inout Engine) -> Bool
+
   /// Adds what the backend counts.
   func count(into statistics: inout ReactorStatistics)
 }

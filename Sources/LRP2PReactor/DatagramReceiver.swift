@@ -23,6 +23,8 @@ package struct DatagramReceiver: ~Copyable {
   private var nothings = 0
   /// Failures since the last call that was none, and what they cost.
   package private(set) var backoff = Backoff()
+  /// Whether the network's errors come: then a call may bring one of them, and the next one what there is.
+  package var isHearing = false
 
   package init(over batch: borrowing DatagramBatch, locals: LocalAddresses = .none) {
     self.locals = locals
@@ -70,6 +72,7 @@ package struct DatagramReceiver: ~Copyable {
         takesOne
         ? unsafe lrp2p_ring_receive_one(socket.descriptor.raw, ring)
         : unsafe lrp2p_ring_receive(socket.descriptor.raw, ring, UInt32(capacity))
+      if isHearing, result < 0, SendFault.isOfNetwork(-result) { result = -EINTR }
       // No socket says so, but a filter of system calls does.
       if result == -ENOSYS || result == -EPERM, !lacksMany || !lacksOne {
         if takesOne { lacksOne = true } else { lacksMany = true }

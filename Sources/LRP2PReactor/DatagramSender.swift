@@ -42,6 +42,9 @@ package struct DatagramSender: ~Copyable {
   private let locals: LocalAddresses
   /// Calls in a row that the same message has held up.
   private var holds = 0
+  /// Whether the network's errors come: then an errno may be about another datagram, and what is dropped is noted.
+  package var isHearing = false
+  var faults = DialFaults()
   package private(set) var counters = Counters()
 
   package struct Counters: BitwiseCopyable {
@@ -63,6 +66,8 @@ package struct DatagramSender: ~Copyable {
   /// So often a message may hold up the others; with the pauses in between an eighth of a second.
   private static var mostHolds: Int { 8 }
   private static var mostInterruptions: Int { 16 }
+  /// An errno that may be about another datagram is taken for this one's when so many calls in a row bring such.
+  private static var mostForeign: Int { 16 }
 
   /// Whether bursts leave as one message, but to those that refuse them.
   @inline(__always)
@@ -105,6 +110,7 @@ package struct DatagramSender: ~Copyable {
     throws(SystemError) -> SendProgress
   {
     var interruptions = 0
+    var foreign = 0
     while true {
       let count = prepare(&batch, now)
       if count == 0 {
@@ -116,9 +122,19 @@ package struct DatagramSender: ~Copyable {
       let result = headers.send(count, to: socket)
       if result > 0 {
         advance(past: Int(result), batch, now)
+        foreign = 0
         continue
       }
       let head = entries[0]
+      if isHearing, SendFault.isOfNetwork(-result) {
+        foreign += 1
+        if foreign < Self.mostForeign { continue }
+        foreign = 0
+        if SendFault.isOfNetworkOnly(-result) {
+          if let pause = hold(batch) { return .later(pause) }
+          continue
+        }
+      }
       if SendFault.isOfSource(-result), !isUnsourced, locals.source(for: batch.messages[head.message].address) != 0 {
         isUnsourced = true
         continue
@@ -141,14 +157,25 @@ package struct DatagramSender: ~Copyable {
       case .burstSuspect:
         isProbing = true
       case .tooLarge:
+        note(batch, head.message, head.start, -result)
         counters.tooLarge &+= dropMessage(batch)
       case .undeliverable:
+        note(batch, head.message, head.start, -result)
         counters.undeliverable &+= dropMessage(batch)
       case .fatal:
         throw SystemError(
           code: -result, operation: "send \(head.length) bytes to \(batch.messages[head.message].address)")
       }
     }
+  }
+
+  /// The kernel does not take a message: it may be a dial's.
+  @inline(never)
+  private mutating func note(_ batch: borrowing DatagramBatch, _ index: Int, _ start: Int, _ code: Int32) {
+    let row = batch.messages[index]
+    guard isHearing, row.length - start >= 8 else { return }
+    let id = batch.arena.bytes(row.offset + start, 8).bigEndian64(0)
+    faults.append(id, to: row.address, DialFault(refused: code))
   }
 
   /// The message at the place cannot leave now.
@@ -183,6 +210,7 @@ package struct DatagramSender: ~Copyable {
         // An IPv6 destination on an IPv4 socket. Found at the head, so that the place in the batch is right.
         if count > 0 { break }
         (message, start) = (index, from)
+        note(batch, index, from, EAFNOSUPPORT)
         counters.undeliverable &+= dropMessage(batch)
         index = message
         from = 0

@@ -70,7 +70,7 @@ package struct EpollBackend: Backend, ~Copyable {
     _ = try check(result, "wait for events")
     let (socketEvents, signalEvents, descriptorsEvents, timerEvents) = events.token
     if timerEvents != 0 { timer.hasGoneOff() }
-    if sendState.isUntilWritable, socketEvents & (EPOLLOUT.rawValue | EPOLLERR.rawValue) != 0 {
+    if sendState.isUntilWritable, socketEvents & EPOLLOUT.rawValue != 0 {
       sendState = .open
       try watch()
     }
@@ -79,6 +79,21 @@ package struct EpollBackend: Backend, ~Copyable {
     return Wake(
       isReadable: socketEvents & readable != 0, isSignalled: signalEvents != 0,
       hasDescriptors: descriptorsEvents != 0)
+  }
+
+  package mutating func hear(_ isOn: Bool) {
+    socket.hear(isOn)
+    sender.isHearing = isOn
+    receiver.isHearing = isOn
+  }
+
+  package mutating func readFaults(into faults: inout DialFaults) { socket.readFaults(into: &faults) }
+
+  package mutating func reportRefusals(to engine: inout Engine) -> Bool { sender.faults.report(to: &engine) }
+
+  package mutating func watchErrors(of descriptor: Int32) {
+    // An epoll tells of errors unasked. Without it they are read when something else ends the wait.
+    _ = lrp2p_epoll_control(epoll.raw, EPOLL_CTL_ADD, descriptor, 0, Self.socketToken)
   }
 
   /// Ends waits also when `descriptors`, an epoll, has something ready.

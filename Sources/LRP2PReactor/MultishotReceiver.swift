@@ -52,6 +52,10 @@ struct MultishotReceiver: ~Copyable {
   private(set) var tally = ReceiveTally()
   /// How often all places were full, so that receiving had to be armed anew.
   private(set) var exhausted: UInt64 = 0
+  /// Whether the network's errors come, and how many have ended the request since one was read.
+  private var isHearing = false
+  private var foreign = 0
+  private static var mostForeign: Int { 64 }
 
   init(over batch: borrowing DatagramBatch, locals: LocalAddresses) {
     // Nothing of `self` is read before all is there: the compiler would then destroy what is not initialised yet.
@@ -143,6 +147,9 @@ struct MultishotReceiver: ~Copyable {
       offered -= 1
     } else if completion.result == -ENOBUFS, offered == 0 {
       exhausted &+= 1
+    } else if isHearing, SendFault.isOfNetwork(-completion.result), foreign < Self.mostForeign {
+      // About a datagram that was sent: the request is made again.
+      foreign += 1
     } else if completion.result < 0, completion.result != -ECANCELED {
       if tally.excuses(-completion.result) {
         backoff.failed(now: currentInstant())
@@ -151,6 +158,14 @@ struct MultishotReceiver: ~Copyable {
       }
     }
   }
+
+  mutating func hear(_ isOn: Bool) {
+    isHearing = isOn
+    foreign = 0
+  }
+
+  /// An error of the network was read, so those that came meanwhile were no others.
+  mutating func hasHeard() { foreign = 0 }
 
   /// Sets the batch to what has arrived.
   /// - Returns: whether more may be waiting.

@@ -228,6 +228,10 @@ public struct Reactor: ~Copyable {
     // Kept, should what follows throw.
     if wake.isSignalled { isSignalled = true }
     let now = clock.now()
+    if backend.isHearing {
+      engine.pass(to: now)
+      backend.reportFaults(to: &engine)
+    }
     if wake.isReadable {
       try Self.receive(
         &backend, &engine, &incoming, process, now: now, limit: receiveBatchesPerTurn, handler: &handler)
@@ -240,6 +244,7 @@ public struct Reactor: ~Copyable {
   private mutating func endTurn<H: Handler>(_ handler: inout H, now: Instant) throws(SystemError) {
     // Behind `expire`, so that tasks meet an engine that knows the time.
     if isSignalled { runTasks() }
+    if engine.isDialling != backend.isHearing { backend.hear(engine.isDialling) }
     try Self.transmit(&backend, &engine, &outgoing, process, now: now, limit: sendBatchesPerTurn, handler: &handler)
     if engine.hasHandledSecrets {
       engine.hasHandledSecrets = false
@@ -295,7 +300,9 @@ public struct Reactor: ~Copyable {
       if isEmpty { break }
       // The parent sends what a callback's child has a copy of, or something else under the same numbers.
       try process.check()
-      guard try backend.send(&batch, now: now) else { return }
+      let isDone = try backend.send(&batch, now: now)
+      if backend.isHearing { backend.reportRefusals(to: &engine) }
+      guard isDone else { return }
     }
     engine.socketIsBehind = engine.hasReadyPeers
   }

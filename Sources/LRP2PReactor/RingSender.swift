@@ -24,6 +24,10 @@ struct RingSender: ~Copyable {
   /// Whether the batch is with `fallback`.
   private var isFallingBack = false
   private var fallback: DatagramSender
+  var isHearing: Bool {
+    get { fallback.isHearing }
+    set { fallback.isHearing = newValue }
+  }
   private var calls: UInt64 = 0
   private var datagrams: UInt64 = 0
   private var bytes: UInt64 = 0
@@ -44,6 +48,8 @@ struct RingSender: ~Copyable {
     statistics.datagramsSent &+= datagrams
     statistics.bytesSent &+= bytes
   }
+
+  mutating func report(to engine: inout Engine) -> Bool { fallback.faults.report(to: &engine) }
 
   /// Notes a completion of message `index`.
   mutating func complete(_ index: Int, _ result: Int32) {

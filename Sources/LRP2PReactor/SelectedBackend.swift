@@ -15,6 +15,10 @@ package struct SelectedBackend: Backend, ~Copyable {
   package let refusal: SystemError?
   // Behind those who point into it.
   private let locals = LocalAddressTable()
+  /// Whether the network's errors come: while a dial is under way, and no longer.
+  package private(set) var isHearing = false
+  private var faults = DialFaults()
+  private var isWatchingAnswers = false
 
   /// A batch to receive into by whatever backend `configuration` comes to.
   package static func incomingBatch(_ configuration: ReactorConfiguration, messageCapacity: Int) -> DatagramBatch {
@@ -130,6 +134,44 @@ package struct SelectedBackend: Backend, ~Copyable {
     let isDone = isUring ? try uring!.send(&batch, now: now) : try epoll!.send(&batch, now: now)
     keepSendState()
     return isDone
+  }
+
+  /// Has the network's errors come, or not. Cold, like all that belongs to dials: a steady turn looks at `isHearing` only.
+  @inline(never)
+  package mutating func hear(_ isOn: Bool) {
+    isHearing = isOn
+    answers?.hear(isOn)
+    if isOn, !isWatchingAnswers {
+      isWatchingAnswers = true
+      if let descriptor = answers?.tellDescriptor() { watchErrors(of: descriptor) }
+    }
+    if isUring { uring!.hear(isOn) } else { epoll!.hear(isOn) }
+  }
+
+  package mutating func watchErrors(of descriptor: Int32) {
+    if isUring { uring!.watchErrors(of: descriptor) } else { epoll!.watchErrors(of: descriptor) }
+  }
+
+  package mutating func readFaults(into faults: inout DialFaults) {
+    answers?.readFaults(into: &faults)
+    if isUring { uring!.readFaults(into: &faults) } else { epoll!.readFaults(into: &faults) }
+  }
+
+  /// Tells the engine what the network says of its dials.
+  @inline(never)
+  package mutating func reportFaults(to engine: inout Engine) {
+    answers?.readFaults(into: &faults)
+    if isUring { uring!.readFaults(into: &faults) } else { epoll!.readFaults(into: &faults) }
+    faults.report(to: &engine)
+  }
+
+  /// A refusal may have left an entry in the error queue, too.
+  @inline(never)
+  @discardableResult
+  package mutating func reportRefusals(to engine: inout Engine) -> Bool {
+    let hasAny = isUring ? uring!.reportRefusals(to: &engine) : epoll!.reportRefusals(to: &engine)
+    if hasAny { reportFaults(to: &engine) }
+    return hasAny
   }
 
   /// To be called behind whatever may have changed it: a send, or what may have told that there is room again.

@@ -42,4 +42,20 @@ package enum SendFault: Equatable {
     default: self = .undeliverable
     }
   }
+
+  /// Whether the network can bring this errno: while it is heard (`UDPSocket.hear`), it may be about another datagram.
+  package static func isOfNetwork(_ code: Int32) -> Bool {
+    switch code {
+    case EHOSTUNREACH, ENETUNREACH, EMSGSIZE, EACCES, EOPNOTSUPP: true
+    default: isOfNetworkOnly(code)
+    }
+  }
+
+  /// Whether only the network brings it, so that it is never about the datagram that is being sent.
+  package static func isOfNetworkOnly(_ code: Int32) -> Bool {
+    switch code {
+    case ECONNREFUSED, EPROTO, ENOPROTOOPT, EHOSTDOWN, ENONET: true
+    default: false
+    }
+  }
 }

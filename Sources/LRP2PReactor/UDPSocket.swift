@@ -4,8 +4,8 @@ import LRP2PCore
 /// A bound UDP socket, non-blocking, closed with its owner.
 ///
 /// It is an IPv6 socket that also speaks IPv4 (whose addresses are IPv4-mapped), or an IPv4 socket where the system
-/// has no IPv6. IP_RECVERR stays off: an ICMP message about one peer must not surface as an error of the socket that
-/// all peers share.
+/// has no IPv6. IP_RECVERR is off unless a dial is under way (`hear`): an ICMP message about one peer must not surface as an
+/// error of the socket that all peers share.
 package struct UDPSocket: ~Copyable {
   package let descriptor: FileDescriptor
   /// AF_INET6 or AF_INET.

@@ -9,6 +9,7 @@ enum UringToken {
   static var descriptors: UInt64 { first + 2 }
   static var room: UInt64 { first + 3 }
   static var timer: UInt64 { first + 4 }
+  static var errors: UInt64 { first + 5 }
 }
 
 /// Completion by io_uring: a request that keeps receiving into the places of the incoming batch, and sends that are
@@ -32,6 +33,9 @@ package struct UringBackend: Backend, ~Copyable {
   private var isAwaitingDescriptors = false
   private var isAwaitingRoom = false
   private var isAwaitingTimer = false
+  private var isAwaitingErrors = false
+  /// Another socket whose errors end a wait; -1 for none.
+  private var errorDescriptor: Int32 = -1
   /// One of them was refused.
   private var isPollRefused = false
   // What came that no `wait` has told of yet.
@@ -74,8 +78,8 @@ package struct UringBackend: Backend, ~Copyable {
   private static func makeRing(for socket: borrowing UDPSocket, places: Int, sendMessages: Int) throws(SystemError)
     -> CompletionRing
   {
-    // Beside the sends: receiving and four polls. Each completes once, and receiving once more for each place.
-    let submissions = RingSender.window(messages: sendMessages) + 5
+    // Beside the sends: receiving and five polls. Each completes once, and receiving once more for each place.
+    let submissions = RingSender.window(messages: sendMessages) + 6
     return try CompletionRing(for: socket, submissions: submissions, completions: 2 * submissions + places)
   }
 
@@ -166,6 +170,25 @@ package struct UringBackend: Backend, ~Copyable {
     statistics.backend = .ioUring
   }
 
+  // MARK: The network's errors
+
+  package mutating func hear(_ isOn: Bool) {
+    socket.hear(isOn)
+    sender.isHearing = isOn
+    receiver.hear(isOn)
+  }
+
+  package mutating func readFaults(into faults: inout DialFaults) {
+    if socket.readFaults(into: &faults) { receiver.hasHeard() }
+  }
+
+  package mutating func reportRefusals(to engine: inout Engine) -> Bool { sender.report(to: &engine) }
+
+  package mutating func watchErrors(of descriptor: Int32) {
+    errorDescriptor = descriptor
+    _ = lrp2p_epoll_control(readiness.raw, EPOLL_CTL_ADD, descriptor, 0, 0)
+  }
+
   // MARK: Requests and completions
 
   /// Prepares the requests that are not under way.
@@ -183,6 +206,10 @@ package struct UringBackend: Backend, ~Copyable {
     if timer.descriptor >= 0, !isAwaitingTimer {
       isAwaitingTimer = true
       ring.awaitReadable(timer.descriptor, isRepeated: true, token: UringToken.timer)
+    }
+    if sender.isHearing, errorDescriptor >= 0, !isAwaitingErrors {
+      isAwaitingErrors = true
+      ring.awaitReadable(errorDescriptor, isRepeated: false, token: UringToken.errors)
     }
     if sendState.isUntilWritable, !isAwaitingRoom {
       isAwaitingRoom = true
@@ -215,10 +242,13 @@ package struct UringBackend: Backend, ~Copyable {
         if completion.result > 0 { hasDescriptors = true }
       case UringToken.room:
         isAwaitingRoom = false
-        if sendState.isUntilWritable {
+        // An error of the socket is no room.
+        if sendState.isUntilWritable, completion.result < 0 || completion.result & Int32(EPOLLOUT.rawValue) != 0 {
           sendState = .open
           watchReadiness(EPOLL_CTL_MOD)
         }
+      case UringToken.errors:
+        isAwaitingErrors = false
       case UringToken.timer:
         isAwaitingTimer = completion.isContinued
         timer.hasGoneOff()
@@ -256,6 +286,7 @@ package struct UringBackend: Backend, ~Copyable {
     try receiver.attach(to: fresh)
     sender.forget()
     (isAwaitingSignal, isAwaitingDescriptors, isAwaitingRoom, isAwaitingTimer) = (false, false, false, false)
+    isAwaitingErrors = false
     ring = fresh
     return true
   }

@@ -296,7 +296,8 @@ struct ChurnHandler: Handler {
     case .handshakeTimeout:
       isRight = !record.isIncoming && record.received == 0 && now >= record.begunAt + handshakeTimeout
       ends.unanswered += 1
-    case .keyRefused, .handshakeFailed, .noCommonProtocol, .protocolViolation, .unsupported, .keyExhausted,
+    case .unreachable, .keyRefused, .handshakeFailed, .noCommonProtocol, .protocolViolation, .unsupported,
+      .keyExhausted,
       .sequenceExhausted,
       .unreadTimeout:
       isRight = false

@@ -26,7 +26,8 @@ package struct Footprint: Equatable {
     }
     guard engine.peers.handshakes.contains(slot) else { return }
     words += [
-      UInt64(engine.peers.handshakes[slot].held), UInt64(engine.peers.handshakes[slot].attempts),
+      UInt64(engine.peers.handshakes[slot].held),
+      UInt64(engine.peers.handshakes[slot].targets.reduce(0) { $0 + $1.timed + $1.count }),
       engine.peers.handshakes[slot].sentAt, engine.peers.handshakes[slot].nextAttempt,
       engine.peers.handshakes[slot].isRefused ? 1 : 0,
     ]

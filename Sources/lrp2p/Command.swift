@@ -6,8 +6,8 @@ struct Command: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "lrp2p", abstract: "Files over a reliable, encrypted, peer-to-peer transport on UDP.",
     discussion: """
-      Exits with 0 on success, with 1 and one line on standard error on failure, with 64 for a wrong use, and with 128 and its number \
-      after a signal.
+      Exits with 0 on success, with 1 and one line on standard error on failure, with 10 to 24 where a peer cannot be dialled (11: nobody \
+      listens there) and 68 where its name has no address, with 64 for a wrong use, and with 128 and its number after a signal.
       """,
     version: "0.1.0", subcommands: [Keygen.self, Receive.self, Send.self, Pipe.self, Ping.self, DoctorCommand.self])
 
@@ -36,7 +36,7 @@ struct Command: ParsableCommand {
     } catch let failure as Failure {
       if isJSON { Output.json([("error", Output.quoted(failure.description))]) }
       Output.error(failure.description)
-      Glibc.exit(1)
+      Glibc.exit(failure.status)
     } catch {
       exit(withError: error)
     }

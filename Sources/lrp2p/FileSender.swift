@@ -84,7 +84,7 @@ struct FileSender: Handler {
     if reason == .finished, isFinished {
       outcome = report.failure.map { .failure($0) } ?? .success(())
     } else {
-      outcome = .failure(Failure(reason, of: receiver))
+      outcome = .failure(Failure(reason, of: receiver, wasAnswered: self.peer != nil))
     }
   }
 

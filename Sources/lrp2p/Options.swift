@@ -9,6 +9,29 @@ struct ProgressOptions: ParsableArguments {
   func line(asJSON: Bool) -> ProgressLine { ProgressLine(isWanted: asJSON ? false : progress) }
 }
 
+/// Of the commands that dial.
+struct DialOptions: ParsableArguments {
+  @Option(help: "Gives the dial up after so many seconds: 0.1 to 3600.")
+  var dialTimeout = 16.0
+
+  func validate() throws {
+    guard (0.1...3600).contains(dialTimeout) else { throw ValidationError("--dial-timeout takes 0.1 to 3600 seconds") }
+  }
+
+  /// Dials all addresses of the host.
+  func connect(
+    _ engine: inout Engine, to addresses: [Address], pinned: PublicKey?, versions: ProtocolVersions = .version1,
+    payload: [UInt8] = []
+  ) throws(Failure) -> Peer {
+    do throws(EngineError) {
+      return try engine.connect(
+        to: addresses, pinned: pinned, versions: versions, payload: payload, timeout: Nanoseconds(dialTimeout * 1e9))
+    } catch {
+      throw Failure("no room for a connection")
+    }
+  }
+}
+
 /// What every command that opens a socket takes.
 struct SocketOptions: ParsableArguments {
   @Option(help: "The identity file that `lrp2p keygen --out` wrote. Without it a new one is made, for this run.")
@@ -49,8 +72,8 @@ struct SocketOptions: ParsableArguments {
     }
   }
 
-  static func resolve(_ text: String) throws(Failure) -> Address {
-    do throws(Resolver.Failure) { return try Resolver.addresses(of: text)[0] } catch { throw Failure(error) }
+  static func resolve(_ text: String) throws(Failure) -> [Address] {
+    do throws(Resolver.Failure) { return try Resolver.addresses(of: text) } catch { throw Failure(error) }
   }
 
   static func key(_ text: String, option: String) throws(Failure) -> PublicKey {

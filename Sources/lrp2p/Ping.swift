@@ -26,6 +26,8 @@ struct Ping: ParsableCommand {
   @Option(name: .shortAndLong, help: "The same in seconds: 0.001 to 60.")
   var interval: Double?
 
+  @OptionGroup var dial: DialOptions
+
   @OptionGroup var socket: SocketOptions
 
   func validate() throws {
@@ -39,16 +41,12 @@ struct Ping: ParsableCommand {
 
   func run() throws {
     let pinned = try peer.map { try SocketOptions.key($0, option: "--peer") }
-    let target = try SocketOptions.resolve(address)
+    let targets = try SocketOptions.resolve(address)
     var reactor = try socket.makeReactor(bind: .any(port: 0)) { $0.engine.acceptsConnections = false }
     var handler = PingHandler(
       name: address, count: count ?? (isatty(STDOUT_FILENO) == 1 ? .max : 5), interval: nanoseconds,
       asJSON: socket.json)
-    do throws(EngineError) {
-      try handler.started(reactor.engine.connect(to: target, pinned: pinned, payload: PingHandler.payload))
-    } catch {
-      throw Failure("no room for a connection")
-    }
+    handler.started(try dial.connect(&reactor.engine, to: targets, pinned: pinned, payload: PingHandler.payload))
     Signals.watch(reactor.remote)
     do throws(SystemError) {
       while handler.end == nil {
@@ -135,7 +133,7 @@ struct PingHandler: Handler {
   mutating func received(_ peer: Peer, _ bytes: RawSpan, engine: inout Engine) {}
 
   mutating func closed(_ peer: Peer, reason: CloseReason, engine: inout Engine) {
-    if end == nil { end = .failure(Failure(reason, of: name)) }
+    if end == nil { end = .failure(Failure(reason, of: name, wasAnswered: sent > 0)) }
   }
 
   private mutating func send(_ peer: Peer, _ engine: inout Engine) {

@@ -29,6 +29,8 @@ struct Pipe: ParsableCommand {
   @Option(help: "End when so many bytes have come and all of standard input is acknowledged.")
   var bytes: UInt64?
 
+  @OptionGroup var dial: DialOptions
+
   @OptionGroup var socket: SocketOptions
 
   func validate() throws {
@@ -45,8 +47,8 @@ struct Pipe: ParsableCommand {
     var allowed: Set<PublicKey> = []
     for text in allow { allowed.insert(try SocketOptions.key(text, option: "--allow")) }
     let pinned = try peer.map { try SocketOptions.key($0, option: "--peer") }
-    let address = try SocketOptions.resolve(listen ?? connect ?? "")
-    var reactor = try socket.makeReactor(bind: listen == nil ? .any(port: 0) : address) {
+    let addresses = try SocketOptions.resolve(listen ?? connect ?? "")
+    var reactor = try socket.makeReactor(bind: listen == nil ? .any(port: 0) : addresses[0]) {
       $0.engine.acceptsConnections = listen != nil
       $0.engine.acceptsOriginal = original
       // What a slow reader leaves unread, beyond what waits for standard output.
@@ -57,12 +59,9 @@ struct Pipe: ParsableCommand {
     if listen != nil {
       Output.note("listening on \(reactor.localAddress) key \(reactor.engine.publicKey)")
     } else {
-      do throws(EngineError) {
-        handler.dialled(
-          try reactor.engine.connect(to: address, pinned: pinned, versions: original ? .either : .version1))
-      } catch {
-        throw Failure("no room for a connection")
-      }
+      handler.dialled(
+        try dial.connect(
+          &reactor.engine, to: addresses, pinned: pinned, versions: original ? .either : .version1))
     }
     // The reactor turns on while a slow reader takes the rest: the peer may repeat what it has not heard the answer to.
     Signals.watch(reactor.remote)

@@ -116,7 +116,7 @@ struct PipeHandler: Handler {
       (self.peer, isConnected, isPaused, isDraining) = (nil, false, false, false)
       return
     }
-    outcome = isSuccess(reason) ? .success(()) : .failure(Failure(reason, of: name))
+    outcome = isSuccess(reason) ? .success(()) : .failure(Failure(reason, of: name, wasAnswered: isConnected))
   }
 
   /// Whether nothing has gone either way.

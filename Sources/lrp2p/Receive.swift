@@ -37,7 +37,7 @@ struct Receive: ParsableCommand {
     for text in allow { allowed.insert(try SocketOptions.key(text, option: "--allow")) }
     let store: StoreFolder
     do throws(DiskError) { store = try StoreFolder(out) } catch { throw Failure("\(out): \(error)") }
-    let address = try SocketOptions.resolve(listen)
+    let address = try SocketOptions.resolve(listen)[0]
     var reactor = try socket.makeReactor(bind: address)
     var policy = limits.policy(existing: existing.existing)
     policy.isTrusted = !allowed.isEmpty

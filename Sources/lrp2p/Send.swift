@@ -37,22 +37,21 @@ struct Send: ParsableCommand {
 
   @OptionGroup var progress: ProgressOptions
 
+  @OptionGroup var dial: DialOptions
+
   @OptionGroup var socket: SocketOptions
 
   func run() throws {
     let pinned = try peer.map { try SocketOptions.key($0, option: "--peer") }
     let sources = try findSources()
-    let target = try SocketOptions.resolve(address)
+    let targets = try SocketOptions.resolve(address)
     var reactor = try socket.makeReactor(bind: .any(port: 0)) { $0.engine.acceptsConnections = false }
     Signals.watch(reactor.remote)
     let report = TransferReport(asJSON: socket.json, isOne: true)
     var handler = FileSender(
       sources, digest: digest, receiver: address, remote: reactor.remote, report: report,
       progress: progress.line(asJSON: socket.json))
-    let connection: Peer
-    do throws(EngineError) { connection = try reactor.engine.connect(to: target, pinned: pinned) } catch {
-      throw Failure("no room for a connection")
-    }
+    let connection = try dial.connect(&reactor.engine, to: targets, pinned: pinned)
     do throws(SystemError) {
       while handler.outcome == nil, Signals.caught == nil {
         try reactor.turn(&handler, timeout: nil)

@@ -184,7 +184,7 @@ import Testing
       _ = try await pair.client.connect(to: pair.server.localAddress, pinned: Identity().publicKey)
     }
     await pair.close()
-    await #expect(throws: TransportError.closed(.handshakeTimeout)) {
+    await #expect(throws: TransportError.closed(.unreachable(.portUnreachable))) {
       let lonely = try Endpoint(bind: .loopback, configuration: configuration)
       _ = try await lonely.connect(to: pair.server.localAddress)
     }

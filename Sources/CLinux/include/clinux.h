@@ -180,7 +180,7 @@ static inline int lrp2p_epoll_wait_either(int epoll, uint64_t timeout, lrp2p_epo
     if (fine && (count >= 0 || count == -EINTR)) *is_coarse = true;
   }
   *found = (lrp2p_epoll_events){{0, 0, 0, 0}};
-  for (int i = 0; i < count; i++) found->token[events[i].data.u64] = events[i].events;
+  for (int i = 0; i < count; i++) found->token[events[i].data.u64] |= events[i].events;
   return count;
 }
 

@@ -7,7 +7,7 @@ extension Engine {
     guard peers.rows[slot].phase == .established, peers.flows[slot].receive.packetsUnread > 0 else { return false }
     switch reason {
     case .idleTimeout, .remote, .reset, .noCommonProtocol, .unsupported, .keyExhausted, .sequenceExhausted: return true
-    case .finished, .local, .handshakeTimeout, .keyRefused, .handshakeFailed, .protocolViolation,
+    case .finished, .local, .handshakeTimeout, .unreachable, .keyRefused, .handshakeFailed, .protocolViolation,
       .unreadTimeout:
       return false
     }

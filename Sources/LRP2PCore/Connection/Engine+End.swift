@@ -18,14 +18,14 @@ extension Engine {
     }
     let event: Phase.Event =
       switch reason {
-      case .handshakeTimeout, .idleTimeout: .abandoned
+      case .handshakeTimeout, .idleTimeout, .unreachable: .abandoned
       case .keyRefused, .handshakeFailed: .refused
       case .finished, .local, .remote, .reset, .noCommonProtocol, .protocolViolation, .unsupported, .keyExhausted,
         .sequenceExhausted, .unreadTimeout:
         .closed
       }
     let wasDialling = peers.rows[slot].phase == .dialling
-    if wasDialling { dropRetries(of: slot, but: slot) }
+    if wasDialling { dropAttempts(of: slot, but: slot) }
     move(slot, event)
     // One whose reader was late has told it before.
     if let code = toldCode(of: reason, slot), !peers.flows[slot].ending.drain.isOver {
@@ -66,7 +66,7 @@ extension CloseReason {
     case .protocolViolation: CloseCode.violation
     case .unsupported: CloseCode.unknownCritical
     case .keyExhausted: CloseCode.exhausted
-    case .finished, .local, .remote, .reset, .handshakeTimeout, .idleTimeout, .unreadTimeout, .keyRefused,
+    case .finished, .local, .remote, .reset, .handshakeTimeout, .unreachable, .idleTimeout, .unreadTimeout, .keyRefused,
       .handshakeFailed, .noCommonProtocol, .sequenceExhausted:
       nil
     }

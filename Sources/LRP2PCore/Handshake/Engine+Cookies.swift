@@ -100,12 +100,15 @@ extension Engine {
       return
     }
     counters.datagramsAccepted &+= 1
-    let firstAttempt = peers.slot(of: peers.handshakes[slot].firstAttempt) ?? slot
-    guard peers.rows[firstAttempt].phase == .dialling else { return }
-    peers.handshakes[firstAttempt].cookie = cookie
-    guard !peers.handshakes[slot].isRefused, hasAttempt(beyondTimed: firstAttempt) else { return }
-    peers.handshakes[slot].isRefused = true
+    guard let (firstAttempt, index) = target(of: slot) else { return }
+    peers.handshakes[firstAttempt].targets[index].cookie = cookie
     // The path has carried this length.
-    addAttempt(to: firstAttempt, length: peers.handshakes[slot].length)
+    peers.handshakes[firstAttempt].targets[index].shortAttempt = .never
+    guard !peers.handshakes[slot].isRefused,
+      peers.handshakes[firstAttempt].targets[index].cookieAttempts < Self.mostCookieAttempts
+    else { return }
+    peers.handshakes[slot].isRefused = true
+    peers.handshakes[firstAttempt].targets[index].cookieAttempts += 1
+    addAttempt(of: firstAttempt, to: index, length: peers.handshakes[slot].length)
   }
 }

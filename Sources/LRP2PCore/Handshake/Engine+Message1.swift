@@ -4,15 +4,6 @@
 extension Engine {
   private static var headerLength: Int { Datagram.message1HeaderLength }
 
-  /// A new dial; `transmit` sends its message 1.
-  mutating func startDialling(_ slot: Slot, pinned: PublicKey?, versions: ProtocolVersions) {
-    counters.handshakesStarted &+= 1
-    writeMessage1(
-      slot, pinned: pinned, versions: versions, token: (randomWord(), randomWord()),
-      cookie: rememberedCookies[peers.rows[slot].address], length: min(configuration.maximumDatagram, 1400))
-    sendMessage1(slot)
-  }
-
   /// What comes for none of our ids: message 1, or a handshake message of the original.
   mutating func receiveHandshake<H: Handler>(
     _ datagram: RawSpan, id: UInt64, from address: Address, _ handler: inout H

@@ -13,6 +13,11 @@ extension Engine {
       counters.late &+= 1
       return
     }
+    if isEcho(datagram, slot) {
+      counters.handshakesOutOfPlace &+= 1
+      doubt(slot, .unreachable(.ownAddress))
+      return
+    }
     switch Datagram.handshakeKind(datagram) {
     case .cookieReply: receiveCookieReply(datagram, slot)
     case .versions:
@@ -36,6 +41,15 @@ extension Engine {
       receiveOriginalMessage2(
         datagram.extracting(Datagram.message1HeaderLength..<datagram.byteCount), slot, from: address, &handler)
     }
+  }
+
+  /// Whether it is the very message 1 that was sent.
+  private func isEcho(_ datagram: RawSpan, _ slot: Slot) -> Bool {
+    let length = peers.handshakes[slot].length
+    guard datagram.byteCount == length else { return false }
+    let sent = peers.handshakes[slot].datagram.bytes(0, length)
+    for index in 0..<min(length, 40) where datagram.byte(index) != sent.byte(index) { return false }
+    return true
   }
 
   private mutating func receiveMessage2<H: Handler>(
@@ -77,6 +91,7 @@ extension Engine {
     peers.headers[slot].aead = aead
     peers.headers[slot].applicationProtocol = UInt8(applicationProtocol)
     if let cookie = parameters.cookie { rememberedCookies[address] = cookie }
+    rememberedLengths.remember(peers.handshakes[slot].length, to: address, now: now)
     if !peers.handshakes[slot].isRepeated { sampleHandshake(slot) }
     answerMessage2(slot, aead, parameters.resetToken, &handler)
   }

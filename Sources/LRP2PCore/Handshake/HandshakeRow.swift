@@ -4,21 +4,16 @@ package struct HandshakeRow: ~Copyable {
   /// The datagram to send, and to send again: message 1, 2 or 3 behind its connection id.
   package var datagram: Arena
   package var length = 0
-  /// Timed attempts of the dial so far; kept by its first.
-  package var attempts = 0
   /// The same message 1 has left more than once: what answers it says nothing of the round trip.
   package var isRepeated = false
   /// The id of the dial's first attempt; 0 for that one, and for responders.
   package var firstAttempt: UInt64 = 0
-  /// The ids of the further attempts; kept by the first.
-  package var retries = InlineArray<9, UInt64>(repeating: 0)
-  /// The newest cookie that the responder has asked for; kept by the first.
-  package var cookie: ShownCookie?
+  /// The addresses of the dial, with the further attempts; kept by its first.
+  package var targets: [DialTarget] = []
+  /// When the dial is given up, where that is not `handshakeTimeout`; kept by its first.
+  var timeout: Nanoseconds?
   /// A cookie was asked for in answer to this attempt.
   package var isRefused = false
-  /// What a message 2 that is not wanted has spoken for, and when the dial ends with it; kept by the first.
-  package var doubt: CloseReason?
-  package var doubtEnds: Instant = .never
   /// Common to all attempts of a dial.
   package var token: (UInt64, UInt64) = (0, 0)
   /// Datagrams held back that came ahead of message 3.
@@ -62,7 +57,7 @@ package struct HandshakeRow: ~Copyable {
   /// When the handshake is given up.
   @inline(__always)
   package func deadline(_ timeout: Nanoseconds) -> Instant {
-    min(started == .never ? .never : started + timeout, doubtEnds)
+    started == .never ? .never : started + (self.timeout ?? timeout)
   }
 }
 

@@ -27,6 +27,8 @@ public enum CloseReason: Error, Hashable, Sendable {
   case reset
   /// The handshake was not answered in time.
   case handshakeTimeout
+  /// A dial cannot succeed: none of its addresses can be reached. Of several faults the most telling one.
+  case unreachable(DialFault)
   /// Nothing authentic arrived for the agreed idle timeout.
   case idleTimeout
   /// The connection had ended before, and its reader has stood still for `EngineConfiguration.unreadTimeout` since: what was
@@ -67,4 +69,6 @@ public enum EngineError: Error, Hashable, Sendable {
   case originalHasNoIdentity
   /// The payload for the listener's program has more than 512 bytes.
   case payloadTooLong
+  /// There is no address to dial.
+  case noAddress
 }

@@ -47,14 +47,11 @@ extension Engine {
     case .dialling:
       // Only a dial's first attempt has a clock.
       if peers.handshakes[slot].firstAttempt != 0 { return }
-      if peers.handshakes[slot].deadline(configuration.handshakeTimeout) <= now {
-        let reason = peers.handshakes[slot].doubt ?? .handshakeTimeout
+      if let reason = advanceDial(slot) {
         // Or closed, and about to be told of that.
         end(
           slot, peers.flows[slot].ending.isClosedByUser ? .local(code: peers.flows[slot].ending.closeCode) : reason,
           &handler)
-      } else if peers.handshakes[slot].nextAttempt <= now {
-        startNextAttempt(slot)
       }
     case .established:
       // One that is awake sets this wheel anew when it rests; it is judged in case it has not been for long.
