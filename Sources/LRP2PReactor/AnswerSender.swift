@@ -36,7 +36,7 @@ package struct AnswerSender: ~Copyable {
     statistics.answersApart = true
   }
 
-  /// Has the network's errors come, or not: the kernel tells one or the other socket of the port.
+  /// Has the network's errors come, or not: the kernel reports to one or the other socket of the port.
   mutating func hear(_ isOn: Bool) {
     isHearing = isOn
     socket.hear(isOn)

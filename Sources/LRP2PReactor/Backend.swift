@@ -46,7 +46,7 @@ package protocol Backend: ~Copyable {
   /// Ends waits also for errors of this socket.
   mutating func watchErrors(of descriptor: Int32)
 
-  /// Tells the engine of datagrams that the kernel has refused to send, while errors come.
+  /// Reports to the engine the datagrams that the kernel has refused to send, while errors come.
   /// - Returns: whether there were any.
   mutating func reportRefusals(to engine: inout Engine) -> Bool
 

@@ -24,7 +24,7 @@ package struct DialFaults: ~Copyable {
     count += 1
   }
 
-  /// Tells the engine, and begins anew.
+  /// Reports all to the engine, and is empty then.
   /// - Returns: whether there was anything.
   @discardableResult
   mutating func report(to engine: inout Engine) -> Bool {
@@ -38,7 +38,7 @@ package struct DialFaults: ~Copyable {
 }
 
 extension UDPSocket {
-  /// Entries of the error queue that one call reads: who forges them is not to hold up everybody.
+  /// Entries of the error queue that one call reads: forged ones must not hold up everybody.
   private static var mostHeard: Int { 64 }
 
   /// Has the network's errors come (IP_RECVERR), or not.

@@ -92,7 +92,7 @@ package struct EpollBackend: Backend, ~Copyable {
   package mutating func reportRefusals(to engine: inout Engine) -> Bool { sender.faults.report(to: &engine) }
 
   package mutating func watchErrors(of descriptor: Int32) {
-    // An epoll tells of errors unasked. Without it they are read when something else ends the wait.
+    // An epoll reports errors unasked. Where this fails they are read when something else ends the wait.
     _ = lrp2p_epoll_control(epoll.raw, EPOLL_CTL_ADD, descriptor, 0, Self.socketToken)
   }
 

@@ -13,7 +13,7 @@ package struct SelectedBackend: Backend, ~Copyable {
   package private(set) var receiveDeadline = Instant.never
   /// Why io_uring was asked for and is not used.
   package let refusal: SystemError?
-  // Behind those who point into it.
+  // After those that point into it.
   private let locals = LocalAddressTable()
   /// Whether the network's errors come: while a dial is under way, and no longer.
   package private(set) var isHearing = false
@@ -157,7 +157,7 @@ package struct SelectedBackend: Backend, ~Copyable {
     if isUring { uring!.readFaults(into: &faults) } else { epoll!.readFaults(into: &faults) }
   }
 
-  /// Tells the engine what the network says of its dials.
+  /// Reports to the engine what the network says of its dials.
   @inline(never)
   package mutating func reportFaults(to engine: inout Engine) {
     answers?.readFaults(into: &faults)

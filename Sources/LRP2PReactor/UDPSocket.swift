@@ -50,9 +50,9 @@ package struct UDPSocket: ~Copyable {
     self.descriptor = descriptor
   }
 
-  /// An answer leaves from the address that was asked, of which there may be several. A kernel that does not tell it chooses.
+  /// An answer leaves from the address that was asked, of which there may be several. A kernel that does not report it chooses.
   private static func askWhereDatagramsCome(_ raw: Int32, _ family: Int32) {
-    // That of IPv6 tells of IPv4, too.
+    // The option of IPv6 covers IPv4, too.
     _ =
       family == AF_INET6
       ? lrp2p_set_option(raw, Int32(LRP2P_SOL_IPV6.rawValue), IPV6_RECVPKTINFO, 1)

@@ -4,7 +4,7 @@ import LRP2PCore
 package struct DialEnd {
   /// One line.
   package let text: String
-  /// The exit status of the tool: its own for each way in which a dial can fail, 1 for what comes behind it.
+  /// The exit status of the tool: its own for each way in which a dial can fail, 1 for what comes after it.
   package let status: Int32
 
   /// - Parameters:

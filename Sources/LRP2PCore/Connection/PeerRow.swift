@@ -28,8 +28,8 @@ package struct PeerRow: BitwiseCopyable {
 
   package init() {}
 
-  /// Where its datagrams go. Who was dialled answers from the address that was; who has dialled leaves that to the routes, which may
-  /// change.
+  /// Where its datagrams go. The side that was dialled answers from that address; the side that has dialled leaves the source to the
+  /// routes, which may change.
   @inline(__always)
   package var destination: Address { isIncoming ? address : address.fromAnywhere }
 

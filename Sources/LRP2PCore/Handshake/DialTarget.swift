@@ -1,10 +1,10 @@
 /// One address of a dial, and what has become of it.
 package struct DialTarget {
   package let address: Address
-  /// Why it is given up; the dial goes on with the others.
+  /// Why it is given up; the dial continues with the others.
   package var end: CloseReason?
   /// Attempts that time has brought, and when the next one is due; the one that is short in case the path carries no more; and one
-  /// more behind a fault, to hear it again.
+  /// more after a fault, to see whether it is repeated.
   package var timed = 0
   var nextAttempt: Instant = .never
   var shortAttempt: Instant = .never
@@ -17,7 +17,7 @@ package struct DialTarget {
   /// What a message 2 that is not wanted has spoken for, and when the address is given up for it.
   var doubt: CloseReason?
   var doubtEnds: Instant = .never
-  /// When a fault was told: the next one counts of attempts that have left since.
+  /// When a fault was reported: the next one counts only of an attempt that has left since.
   var faultAt: Instant = .never
   /// The ids of its attempts but the dial's first.
   private(set) var ids = InlineArray<14, UInt64>(repeating: 0)

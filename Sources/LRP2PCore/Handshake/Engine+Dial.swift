@@ -3,7 +3,7 @@
 // which keeps what is known of the dial. What ends it, and what the network says of it, is in `Engine+DialEnds`.
 
 extension Engine {
-  /// Attempts to one address that time brings, beside a short one and one behind a fault.
+  /// Attempts to one address that time brings, besides a short one and one after a fault.
   static var mostTimedAttempts: Int { 5 }
   static var mostCookieAttempts: Int { 5 }
   /// When a second attempt follows the first: nothing has answered for three times the round trip that is expected.

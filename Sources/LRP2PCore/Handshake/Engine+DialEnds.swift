@@ -3,7 +3,7 @@
 extension Engine {
   /// An answer that is not wanted may be forged, so the true one has this long to come.
   private static var shortestDoubt: Nanoseconds { .milliseconds(500) }
-  /// When an address is asked again that a fault is told of.
+  /// How long after a reported fault its address is tried again.
   private static var faultRetry: Nanoseconds { .milliseconds(100) }
 
   /// Makes the attempts that are due.
@@ -11,7 +11,7 @@ extension Engine {
   mutating func advanceDial(_ firstAttempt: Slot) -> CloseReason? {
     if peers.handshakes[firstAttempt].deadline(configuration.handshakeTimeout) <= now {
       let targets = peers.handshakes[firstAttempt].targets
-      // Who has answered something is told of before who has not.
+      // An address that has answered something is reported before those that have not.
       return targets.lazy.compactMap { $0.doubt }.first ?? .handshakeTimeout
     }
     guard peers.handshakes[firstAttempt].nextAttempt <= now else { return nil }
@@ -29,7 +29,7 @@ extension Engine {
     return nil
   }
 
-  /// A message 2 has come that is well made but not wanted: whoever has read message 1 can make one, under a key of his own. So
+  /// A message 2 has come that is well made but not wanted: anyone who has read message 1 can make one, under another key. So
   /// the dial does not end with it but a little later, should the true one not come meanwhile.
   mutating func doubt(_ slot: Slot, _ reason: CloseReason) {
     guard let (firstAttempt, index) = target(of: slot), peers.handshakes[firstAttempt].targets[index].doubt == nil
@@ -44,11 +44,11 @@ extension Engine {
 
   /// The kernel has refused a datagram for good, or the network has sent an error that quotes one. If it was message 1 of an attempt
   /// of ours, that speaks against its address: the next address is tried at once, and this one again in a moment, as a route or a
-  /// neighbour may be about to come, and what the network says may be forged by whoever reads along. It is given up when another
+  /// neighbour may be about to come, and what the network says may be forged by anyone who reads along. It is given up when another
   /// attempt, made since, meets a fault again. A connection that stands does not mind.
   ///
   /// - Parameters:
-  ///   - id: the first eight bytes of the datagram: who has not seen it does not know them.
+  ///   - id: the first eight bytes of the datagram: only those that have seen it know them.
   ///   - address: where it went.
   package mutating func dialRefused(id: UInt64, to address: Address, _ fault: DialFault) {
     guard let slot = peers.slot(of: id), peers.rows[slot].phase == .dialling, peers.handshakes[slot].started != .never,

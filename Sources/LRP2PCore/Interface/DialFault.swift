@@ -1,7 +1,7 @@
 /// Why an address cannot be dialled, as the kernel, the network or the dial itself has it.
 ///
-/// The network's word can be forged by whoever sees the dial's messages, so that an address is given up only when it is repeated for
-/// another attempt. A connection that stands is ended by none of it.
+/// The network's word can be forged by anyone who sees the dial's messages, so that an address is given up only when it is repeated
+/// for another attempt. A connection that stands is ended by none of it.
 public enum DialFault: UInt8, Hashable, Sendable, BitwiseCopyable, CaseIterable {
   /// The host is there, and nobody listens on the port.
   case portUnreachable
@@ -9,7 +9,7 @@ public enum DialFault: UInt8, Hashable, Sendable, BitwiseCopyable, CaseIterable 
   case notPermitted
   /// The path does not even carry 1200 bytes.
   case tooLarge
-  /// It is this side's own address, or somebody there sends back what he gets.
+  /// It is this side's own address, or something there sends back what it gets.
   case ownAddress
   /// The host does not answer in its network.
   case hostUnreachable
@@ -36,7 +36,7 @@ extension DialFault {
     }
   }
 
-  /// The most telling one of several addresses is told: what is said first here.
+  /// Of several addresses the fault that says most is reported: the case that stands first here.
   func tellsMore(than other: DialFault) -> Bool { rawValue < other.rawValue }
 }
 

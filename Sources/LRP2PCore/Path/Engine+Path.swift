@@ -22,7 +22,7 @@ extension Engine {
     markDirty(slot)
   }
 
-  /// An authentic datagram of the peer's address has come to another of ours: the newest tells where the peer sends.
+  /// An authentic datagram of the peer's address has come to another of ours: the newest shows where the peer sends.
   mutating func receivedAtOther(_ slot: Slot, _ local: UInt8, packetNumber: UInt64) {
     if peers.flows[slot].replay.highest == packetNumber { peers.hear(slot, at: local) }
   }

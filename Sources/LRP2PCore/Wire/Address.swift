@@ -8,7 +8,7 @@ public struct Address: Hashable, Sendable, BitwiseCopyable {
   public var scope: UInt32
   public var port: UInt16
   /// Which of this side's own addresses it is heard at, and answered from: the reactor's number for it, which means nothing else to the
-  /// core. 0: the system chooses. No part of who is there, so that addresses are equal without it.
+  /// core. 0: the system chooses. Addresses that differ only in it are equal.
   package var local: UInt8 = 0
 
   public init(high: UInt64, low: UInt64, scope: UInt32 = 0, port: UInt16) {
