@@ -50,12 +50,16 @@ import Testing
     try #require(faults.count == 1)
     #expect(faults.entries[0].id == 0x0102_0304_0506_0708)
     #expect(faults.entries[0].address == closed && faults.entries[0].fault == .portUnreachable)
-    // That was all, and it does not end any other wait.
-    let end = currentInstant() + .milliseconds(20)
-    _ = try a.backend.wait(until: end)
+    // That was all, and it does not end every other wait. (What is left of rings that were closed may end some.)
     _ = try a.receive()
-    _ = try a.backend.wait(until: end)
-    #expect(currentInstant() >= end)
+    let end = currentInstant() + .milliseconds(20)
+    var waits = 0
+    while currentInstant() < end {
+      let wake = try a.backend.wait(until: end)
+      #expect(!wake.isReadable)
+      waits += 1
+    }
+    #expect(waits < 20)
   }
 
   @Test(arguments: availableBackends) func afterwardsNothingIsLeft(backend: ReactorBackend) throws {

@@ -185,9 +185,9 @@ class Initiator(Endpoint):
         self.transmit(self.attempts[-1].message1, self.address)
 
     def handshake(self):
-        """Attempts at 0, 1, 3, 7 and 15 s, the later ones shorter; given up at 16 s (section 2.6)."""
+        """Attempts at 0, 0.2, 1, 3, 7 and 15 s, the later ones shorter; given up at 16 s (section 2.6)."""
         start = time.monotonic()
-        for at, until in ((0, 1), (1, 3), (3, 7), (7, 15), (15, 16)):
+        for at, until in ((0, 0.2), (0.2, 1), (1, 3), (3, 7), (7, 15), (15, 16)):
             self.attempt(min(1400, LARGEST) if at == 0 else SMALLEST)
             while self.handshaking and time.monotonic() < min(start + until, self.unwanted_until):
                 self.turn(min(start + until, self.unwanted_until))

@@ -110,13 +110,13 @@ import Testing
     #expect(estimate.samples == 1 && estimate.smoothed >= .milliseconds(10) && estimate.smoothed < .milliseconds(40))
   }
 
-  /// Message 2 is lost, and message 1 comes once more 300 ms later.
+  /// Message 2 is lost, and message 1 comes once more 150 ms later.
   @Test(arguments: [false, true]) func message2SentTwiceGivesNone(isLost: Bool) throws {
     var world = LifecycleTests.world(sends: nil)
     world.back.isDown = isLost
     let dialled = try world.first.connect(to: StreamWorld.secondAddress)
     let message1 = world.handshakeDatagram(ofFirst: dialled)
-    _ = world.run(for: .milliseconds(isLost ? 300 : 6))
+    _ = world.run(for: .milliseconds(isLost ? 150 : 6))
     world.back.isDown = false
     world.inject(message1, from: StreamWorld.firstAddress)
     #expect(world.run(for: .seconds(1)) { !$0.secondHandler.peers.isEmpty })
