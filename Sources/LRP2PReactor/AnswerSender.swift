@@ -42,8 +42,12 @@ package struct AnswerSender: ~Copyable {
     socket.hear(isOn)
   }
 
-  /// Reads what has come.
-  mutating func readFaults(into faults: inout DialFaults) { socket.readFaults(into: &faults) }
+  /// Reads what has come. An error that was too long to be queued leaves its errno alone, which a socket that receives nothing would
+  /// keep, and which would end every wait.
+  mutating func readFaults(into faults: inout DialFaults) {
+    socket.readFaults(into: &faults)
+    lrp2p_clear_error(socket.descriptor.raw)
+  }
 
   mutating func tellDescriptor() -> Int32 { socket.descriptor.raw }
 

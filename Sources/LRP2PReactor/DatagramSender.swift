@@ -175,7 +175,7 @@ package struct DatagramSender: ~Copyable {
     let row = batch.messages[index]
     guard isHearing, row.length - start >= 8 else { return }
     let id = batch.arena.bytes(row.offset + start, 8).bigEndian64(0)
-    faults.append(id, to: row.address, DialFault(refused: code))
+    faults.append(id, to: row.address, DialFault(refused: code), by: .kernel)
   }
 
   /// The message at the place cannot leave now.

@@ -8,6 +8,7 @@ package struct DialFaults: ~Copyable {
     package var id: UInt64 = 0
     package var address = Address.none
     package var fault = DialFault.refusedByKernel
+    package var source = FaultSource.network
   }
 
   /// Beyond it they are lost, which costs a dial the time until its next attempt.
@@ -18,9 +19,9 @@ package struct DialFaults: ~Copyable {
 
   package init() {}
 
-  mutating func append(_ id: UInt64, to address: Address, _ fault: DialFault) {
+  mutating func append(_ id: UInt64, to address: Address, _ fault: DialFault, by source: FaultSource) {
     guard count < entries.count else { return }
-    entries[count] = Entry(id: id, address: address, fault: fault)
+    entries[count] = Entry(id: id, address: address, fault: fault, source: source)
     count += 1
   }
 
@@ -31,7 +32,7 @@ package struct DialFaults: ~Copyable {
     defer { count = 0 }
     for index in 0..<count {
       let entry = entries[index]
-      engine.dialRefused(id: entry.id, to: entry.address, entry.fault)
+      engine.dialRefused(id: entry.id, to: entry.address, entry.fault, by: entry.source)
     }
     return count > 0
   }
@@ -66,7 +67,7 @@ extension UDPSocket {
         return index > 0
       }
       guard result > 0, let fault = DialFault(heard) else { continue }
-      faults.append(heard.id, to: Address(heard.address), fault)
+      faults.append(heard.id, to: Address(heard.address), fault, by: .network)
     }
     return true
   }

@@ -223,7 +223,10 @@ public struct Reactor: ~Copyable {
     turns &+= 1
     var deadline = Self.nextDeadline(backend, engine, isPending: outgoing.count > 0)
     if let timeout { deadline = min(deadline, instant(after: timeout)) }
-    if backend.localAddresses.lacksRoom { backend.localAddresses.makeRoom { engine.isHeard(at: $0) } }
+    // A number must not become another address while a batch that waits names it.
+    if backend.localAddresses.lacksRoom, outgoing.count == 0 {
+      backend.localAddresses.makeRoom { engine.isHeard(at: $0) }
+    }
     let wake = try spin.wait(until: deadline, on: &backend)
     // Kept, should what follows throw.
     if wake.isSignalled { isSignalled = true }
@@ -300,6 +303,8 @@ public struct Reactor: ~Copyable {
       if isEmpty { break }
       // The parent sends what a callback's child has a copy of, or something else under the same numbers.
       try process.check()
+      // A callback may have dialled.
+      if engine.isDialling != backend.isHearing { backend.hear(engine.isDialling) }
       let isDone = try backend.send(&batch, now: now)
       if backend.isHearing { backend.reportRefusals(to: &engine) }
       guard isDone else { return }

@@ -161,6 +161,8 @@ package struct SelectedBackend: Backend, ~Copyable {
   @inline(never)
   package mutating func reportFaults(to engine: inout Engine) {
     answers?.readFaults(into: &faults)
+    // At once: what one socket has heard leaves no room for the other's.
+    faults.report(to: &engine)
     if isUring { uring!.readFaults(into: &faults) } else { epoll!.readFaults(into: &faults) }
     faults.report(to: &engine)
   }

@@ -50,8 +50,8 @@ package struct DialTarget {
     for address in addresses {
       let address = address.dialled
       let isFirst = families.first.first.map { $0.isIPv4 == address.isIPv4 } ?? true
-      if isFirst, !families.first.contains(address) { families.first.append(address) }
-      if !isFirst, !families.second.contains(address) { families.second.append(address) }
+      if isFirst, families.first.count < most, !families.first.contains(address) { families.first.append(address) }
+      if !isFirst, families.second.count < most, !families.second.contains(address) { families.second.append(address) }
     }
     var targets: [DialTarget] = []
     for index in 0..<max(families.first.count, families.second.count) {

@@ -6,6 +6,8 @@ extension Engine {
   /// Attempts to one address that time brings, besides a short one and one after a fault.
   static var mostTimedAttempts: Int { 5 }
   static var mostCookieAttempts: Int { 5 }
+  /// Attempts of one dial to all of its addresses. Each has a slot, and the slots are for connections.
+  private static var mostAttempts: Int { 24 }
   /// When a second attempt follows the first: nothing has answered for three times the round trip that is expected.
   private var firstRetry: Nanoseconds {
     max(RoundTripEstimate(expected: configuration.initialRoundTrip).initialProbeTimeout, Self.shortestRetry)
@@ -70,12 +72,13 @@ extension Engine {
     }
   }
 
-  /// Sets when the next attempt to an address follows: 1, 2, 4 and 8 s after one another where no other round trip is expected.
+  /// Sets when the next attempt to an address follows: 1, 2, 4, 8 and 8 s after one another, and so on, where no other round trip is
+  /// expected.
   private mutating func scheduleNextAttempt(_ firstAttempt: Slot, _ index: Int) {
     let timed = peers.handshakes[firstAttempt].targets[index].timed
     peers.handshakes[firstAttempt].targets[index].timed += 1
     peers.handshakes[firstAttempt].targets[index].nextAttempt =
-      timed + 1 < Self.mostTimedAttempts ? now + firstRetry << UInt64(min(timed, 3)) : .never
+      now + firstRetry << UInt64(min(timed, 3))
   }
 
   /// Has the dial looked at when the first of its addresses is due; at once when all are given up.
@@ -107,21 +110,36 @@ extension Engine {
     if target.nextAttempt <= now { scheduleNextAttempt(firstAttempt, index) }
     if target.shortAttempt <= now { peers.handshakes[firstAttempt].targets[index].shortAttempt = .never }
     if target.extraAttempt <= now { peers.handshakes[firstAttempt].targets[index].extraAttempt = .never }
-    // Shorter, in case the path carries no longer one. Without a slot to spare the first attempt's own message goes once more.
-    if addAttempt(of: firstAttempt, to: index, length: Datagram.smallestPath) { return }
-    guard peers.rows[firstAttempt].address == target.address else { return }
-    peers.handshakes[firstAttempt].isRepeated = true
-    sendMessage1(firstAttempt)
+    // Shorter, in case the path carries no longer one. Where there have been enough, or no slot is to spare, a message goes once more.
+    if target.timed < Self.mostTimedAttempts || target.extraAttempt <= now,
+      addAttempt(of: firstAttempt, to: index, length: Datagram.smallestPath)
+    {
+      return
+    }
+    guard let slot = lastAttempt(of: firstAttempt, to: index) else { return }
+    peers.handshakes[slot].isRepeated = true
+    sendMessage1(slot)
+  }
+
+  /// The attempt of a dial whose message 1 to an address can be repeated.
+  private func lastAttempt(of firstAttempt: Slot, to index: Int) -> Slot? {
+    let target = peers.handshakes[firstAttempt].targets[index]
+    if peers.rows[firstAttempt].address == target.address { return firstAttempt }
+    guard target.count > 0, let slot = peers.slot(of: target.ids[target.count - 1]),
+      peers.rows[slot].phase == .dialling
+    else { return nil }
+    return slot
   }
 
   /// One more attempt of a dial, with a message 1 of `length` bytes.
-  /// - Returns: false when there is no slot for it, or the address has had all.
+  /// - Returns: false when there is no slot for it, or the address or the dial has had all.
   @discardableResult
   mutating func addAttempt(of firstAttempt: Slot, to index: Int, length: Int) -> Bool {
     let address = peers.handshakes[firstAttempt].targets[index].address
-    guard peers.handshakes[firstAttempt].targets[index].hasRoom, let slot = allocate(.dial, address: address) else {
-      return false
-    }
+    let attempts = peers.handshakes[firstAttempt].targets.reduce(1) { $0 + $1.count }
+    guard attempts < Self.mostAttempts, peers.handshakes[firstAttempt].targets[index].hasRoom,
+      let slot = allocate(.dial, address: address)
+    else { return false }
     peers.rows[slot].remoteID = peers.rows[slot].connectionID
     let cookie = peers.handshakes[firstAttempt].targets[index].cookie ?? rememberedCookies[address]
     writeMessage1(
@@ -152,8 +170,10 @@ extension Engine {
       peers.rows[firstAttempt].phase == .dialling
     else {
       dropAttempts(of: slot, but: slot)
+      peers.flows[slot].mtu = PathMTU(maximum: configuration.maximumDatagram, start: peers.handshakes[slot].length)
       return
     }
+    peers.handshakes[slot].timeout = peers.handshakes[firstAttempt].timeout
     dropAttempts(of: firstAttempt, but: slot)
     schedule.cancel(firstAttempt, &peers)
     peers.exchangeFlows(slot, firstAttempt)
@@ -174,7 +194,6 @@ extension Engine {
     guard peers.handshakes.contains(firstAttempt) else { return }
     var targets: [DialTarget] = []
     swap(&targets, &peers.handshakes[firstAttempt].targets)
-    peers.handshakes[firstAttempt].timeout = nil
     for target in targets {
       for index in 0..<target.count {
         guard let slot = peers.slot(of: target.ids[index]), slot != kept, peers.rows[slot].phase == .dialling else {

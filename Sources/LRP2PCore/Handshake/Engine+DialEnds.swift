@@ -5,6 +5,8 @@ extension Engine {
   private static var shortestDoubt: Nanoseconds { .milliseconds(500) }
   /// How long after a reported fault its address is tried again.
   private static var faultRetry: Nanoseconds { .milliseconds(100) }
+  /// After so long a fault is a new one: the attempts since then have met none.
+  private static var faultAge: Nanoseconds { .seconds(2) }
 
   /// Makes the attempts that are due.
   /// - Returns: why the dial is over, if it is.
@@ -44,13 +46,14 @@ extension Engine {
 
   /// The kernel has refused a datagram for good, or the network has sent an error that quotes one. If it was message 1 of an attempt
   /// of ours, that speaks against its address: the next address is tried at once, and this one again in a moment, as a route or a
-  /// neighbour may be about to come, and what the network says may be forged by anyone who reads along. It is given up when another
-  /// attempt, made since, meets a fault again. A connection that stands does not mind.
+  /// neighbour may be about to come, and what the network says may be forged by anyone who reads along. When another attempt, made
+  /// since, meets a fault again, the address is given up: at once where it is the kernel that refuses, else a little later, should the
+  /// true answer come meanwhile. A connection that stands does not mind.
   ///
   /// - Parameters:
   ///   - id: the first eight bytes of the datagram: only those that have seen it know them.
   ///   - address: where it went.
-  package mutating func dialRefused(id: UInt64, to address: Address, _ fault: DialFault) {
+  package mutating func dialRefused(id: UInt64, to address: Address, _ fault: DialFault, by source: FaultSource) {
     guard let slot = peers.slot(of: id), peers.rows[slot].phase == .dialling, peers.handshakes[slot].started != .never,
       peers.rows[slot].address.isSame(as: address), let (firstAttempt, index) = target(of: slot)
     else { return }
@@ -62,12 +65,15 @@ extension Engine {
       return
     }
     let faultAt = peers.handshakes[firstAttempt].targets[index].faultAt
-    if faultAt == .never {
+    if faultAt == .never || now > faultAt + Self.faultAge {
       peers.handshakes[firstAttempt].targets[index].faultAt = now
       peers.handshakes[firstAttempt].targets[index].extraAttempt = now + Self.faultRetry
       tryNextAddress(firstAttempt)
     } else if peers.handshakes[slot].sentAt > faultAt {
-      giveUp(firstAttempt, index, .unreachable(fault))
+      switch source {
+      case .kernel: giveUp(firstAttempt, index, .unreachable(fault))
+      case .network: doubt(slot, .unreachable(fault))
+      }
     } else {
       return
     }

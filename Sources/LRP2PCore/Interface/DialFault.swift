@@ -21,6 +21,14 @@ public enum DialFault: UInt8, Hashable, Sendable, BitwiseCopyable, CaseIterable 
   case badPort
 }
 
+/// Who has something against a dial's datagram.
+package enum FaultSource: UInt8, BitwiseCopyable {
+  /// This host's kernel, which did not send it.
+  case kernel
+  /// Somebody on the way, by ICMP: it may be forged.
+  case network
+}
+
 extension DialFault {
   /// One line for people, without the address.
   public var description: String {

@@ -30,8 +30,10 @@ import Testing
   }
 
   /// The word of the kernel or the network about every attempt that is open.
-  private static func refuseAll(_ world: inout StreamWorld, to address: Address, _ fault: DialFault) {
-    for id in attempts(world, to: address) { world.first.dialRefused(id: id, to: address, fault) }
+  private static func refuseAll(
+    _ world: inout StreamWorld, to address: Address, _ fault: DialFault, by source: FaultSource = .kernel
+  ) {
+    for id in attempts(world, to: address) { world.first.dialRefused(id: id, to: address, fault, by: source) }
   }
 
   // MARK: Short paths
@@ -42,6 +44,8 @@ import Testing
     #expect(world.run(for: .milliseconds(215)) { $0.firstHandler.peers.count == 1 })
     _ = try world.first.connect(to: StreamWorld.secondAddress)
     #expect(world.run(for: .milliseconds(11)) { $0.firstHandler.peers.count == 2 })
+    // What the path is known to carry holds for data, too.
+    for peer in world.firstHandler.peers.keys { #expect(world.first.statistics(of: peer)?.datagramBytes == 1200) }
   }
 
   @Test func whatTheKernelRefusesAsTooLongIsShorterAtOnce() throws {
@@ -100,6 +104,69 @@ import Testing
     #expect(world.first.statistics.peers == 0 && !world.first.isDialling)
   }
 
+  /// Who sees a dial can forge ICMP errors about each of its attempts: the true answer still wins.
+  @Test func forgedErrorsDoNotEndADial() throws {
+    var world = Self.world(delay: .milliseconds(75))
+    let peer = try world.first.connect(to: StreamWorld.secondAddress)
+    for _ in 0..<140 {
+      _ = world.run(for: .milliseconds(1))
+      Self.refuseAll(&world, to: StreamWorld.secondAddress, .portUnreachable, by: .network)
+    }
+    #expect(world.run(for: .milliseconds(400)) { $0.firstHandler.peers.count == 1 })
+    #expect(world.first.statistics(of: peer) != nil && world.firstHandler.closedCount == 0 && !world.first.isDialling)
+  }
+
+  /// Where none comes the dial ends with them, within a second.
+  @Test func whatTheNetworkSaysAgainEndsADial() throws {
+    var world = Self.world()
+    world.forth.isDown = true
+    let peer = try world.first.connect(to: StreamWorld.secondAddress)
+    for _ in 0..<9 {
+      Self.refuseAll(&world, to: StreamWorld.secondAddress, .portUnreachable, by: .network)
+      _ = world.run(for: .milliseconds(101))
+    }
+    #expect(world.firstHandler.peers[peer]?.closed == .unreachable(.portUnreachable))
+  }
+
+  /// Two moments without a network are not the end, either.
+  @Test func oldFaultsAreForgotten() throws {
+    var world = Self.world()
+    world.forth.isDown = true
+    _ = try world.first.connect(to: StreamWorld.secondAddress)
+    for _ in 0..<2 {
+      _ = world.run(for: .milliseconds(1))
+      Self.refuseAll(&world, to: StreamWorld.secondAddress, .noRoute)
+      _ = world.run(for: .seconds(5))
+    }
+    #expect(world.firstHandler.closedCount == 0)
+    world.forth.isDown = false
+    #expect(world.run(for: .seconds(9)) { $0.firstHandler.peers.count == 1 })
+  }
+
+  /// A dial that has a minute goes on asking, with no more slots than any other.
+  @Test func aLongDialGoesOnAsking() throws {
+    var world = Self.world()
+    world.forth.isDown = true
+    let peer = try world.first.connect(to: [Self.deadIPv6, StreamWorld.secondAddress], timeout: .seconds(60))
+    _ = world.run(for: .seconds(40))
+    #expect(world.firstHandler.closedCount == 0 && world.first.statistics.peers <= 24)
+    world.forth.isDown = false
+    #expect(world.run(for: .seconds(9)) { $0.firstHandler.peers.count == 1 })
+    _ = world.run(for: .seconds(20))
+    #expect(world.first.statistics(of: peer) != nil && world.firstHandler.closedCount == 0)
+  }
+
+  @Test func manyAddressesTakeFewSlots() throws {
+    var world = Self.world()
+    world.forth.isDown = true
+    let list = (1...8).map { Address(ipv4: 0x0A00_0100 + UInt32($0), port: 7) }
+    _ = try world.first.connect(to: list)
+    _ = world.run(for: .seconds(15))
+    #expect(world.first.statistics.peers <= 24 && world.firstHandler.closedCount == 0)
+    _ = world.run(for: .seconds(3))
+    #expect(world.firstHandler.closedCount == 1 && world.first.statistics.peers == 0)
+  }
+
   /// A moment without a route is not the end.
   @Test func oneFaultEndsNothing() throws {
     var world = Self.world()
@@ -118,17 +185,17 @@ import Testing
     for _ in 0..<5 {
       _ = world.run(for: .milliseconds(15))
       for id in Self.attempts(world) {
-        world.first.dialRefused(id: id ^ 1 << 40, to: StreamWorld.secondAddress, .portUnreachable)
-        world.first.dialRefused(id: id, to: Self.elsewhere, .portUnreachable)
+        world.first.dialRefused(id: id ^ 1 << 40, to: StreamWorld.secondAddress, .portUnreachable, by: .network)
+        world.first.dialRefused(id: id, to: Self.elsewhere, .portUnreachable, by: .network)
       }
-      world.first.dialRefused(id: 0, to: StreamWorld.secondAddress, .tooLarge)
+      world.first.dialRefused(id: 0, to: StreamWorld.secondAddress, .tooLarge, by: .network)
     }
     _ = world.run(for: .milliseconds(50))
     #expect(world.firstHandler.peers.count == 1)
     for slot in Slot.all(world.first.peers.slots) {
       for id in [world.first.peers.rows[slot].connectionID, world.first.peers.rows[slot].remoteID] {
         for _ in 0..<3 {
-          world.first.dialRefused(id: id, to: StreamWorld.secondAddress, .portUnreachable)
+          world.first.dialRefused(id: id, to: StreamWorld.secondAddress, .portUnreachable, by: .network)
           _ = world.run(for: .milliseconds(100))
         }
       }
