@@ -33,6 +33,7 @@ public struct Engine: ~Copyable {
   /// Cookies of others for dials to come.
   var rememberedCookies = RememberedCookies()
   var closeOfResting = CloseOfResting()
+  var departure = Departure()
   /// For handshake payloads.
   var scratch = Arena(byteCount: Datagram.maximumLength)
 
@@ -80,10 +81,10 @@ public struct Engine: ~Copyable {
   /// When `expire` has something to do next; `.never` when nothing waits.
   package var nextDeadline: Instant { schedule.nextDeadline }
   /// Peers that `transmit` has a look at, at most.
-  package var readyCount: Int { schedule.ready.count + closeOfResting.slots.count }
+  package var readyCount: Int { schedule.ready.count + closeOfResting.slots.count + departure.slots.count }
   /// Whether `transmit` has something to do now.
   package var hasReadyPeers: Bool {
-    !schedule.ready.isEmpty || listener.hasAnswers || !closeOfResting.slots.isEmpty
+    !schedule.ready.isEmpty || listener.hasAnswers || !closeOfResting.slots.isEmpty || !departure.slots.isEmpty
   }
 
   /// The reactor could not send all that there was to send: its socket is full, or its share of the turn is used up.

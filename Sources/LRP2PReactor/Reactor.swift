@@ -228,6 +228,7 @@ public struct Reactor: ~Copyable {
     // Kept, should what follows throw.
     if wake.isSignalled { isSignalled = true }
     let now = clock.now()
+    if wake.hasAddressChanges, let gone = backend.departed() { engine.leave(gone) }
     if wake.isReadable {
       try Self.receive(
         &backend, &engine, &incoming, process, now: now, limit: receiveBatchesPerTurn, handler: &handler)

@@ -13,6 +13,7 @@ package struct SelectedBackend: Backend, ~Copyable {
   package private(set) var receiveDeadline = Instant.never
   /// Why io_uring was asked for and is not used.
   package let refusal: SystemError?
+  private var watch: AddressWatch?
   // Behind those who point into it.
   private let locals = LocalAddressTable()
 
@@ -41,6 +42,7 @@ package struct SelectedBackend: Backend, ~Copyable {
     var refusal: SystemError?
     let socket = sockets.main
     let answers = sockets.answers
+    watch = socket.localAddress.isUnspecified ? AddressWatch() : nil
     switch consume answers {
     case .some(let answers): self.answers = AnswerSender(answers, locals: locals.addresses)
     case .none: self.answers = nil
@@ -55,6 +57,7 @@ package struct SelectedBackend: Backend, ~Copyable {
         epoll = nil
         isUring = true
         self.refusal = nil
+        if let raw = watch?.raw { uring!.watch(addresses: raw) }
         return
       } catch {
         refusal = error
@@ -66,6 +69,7 @@ package struct SelectedBackend: Backend, ~Copyable {
     uring = nil
     isUring = false
     self.refusal = refusal
+    if let raw = watch?.raw { epoll!.watch(addresses: raw) }
   }
 
   /// Why io_uring cannot be had here; nil when it can.
@@ -141,6 +145,9 @@ package struct SelectedBackend: Backend, ~Copyable {
 
   /// Where datagrams have come to, if the socket is bound to all addresses.
   package var localAddresses: LocalAddresses { locals.addresses }
+
+  /// What a wait has told of: own addresses that are gone, if there is something to be done about them.
+  mutating func departed() -> LocalSet? { watch?.read(locals.addresses) ?? nil }
 
   package func count(into statistics: inout ReactorStatistics) {
     locals.addresses.count(into: &statistics)

@@ -9,6 +9,7 @@ enum UringToken {
   static var descriptors: UInt64 { first + 2 }
   static var room: UInt64 { first + 3 }
   static var timer: UInt64 { first + 4 }
+  static var addresses: UInt64 { first + 5 }
 }
 
 /// Completion by io_uring: a request that keeps receiving into the places of the incoming batch, and sends that are
@@ -27,16 +28,19 @@ package struct UringBackend: Backend, ~Copyable {
   /// count as readiness until that thread has done it.
   private let readiness: FileDescriptor
   private var descriptors: Int32?
+  private var addresses: Int32?
   // Which requests are under way.
   private var isAwaitingSignal = false
   private var isAwaitingDescriptors = false
   private var isAwaitingRoom = false
   private var isAwaitingTimer = false
+  private var isAwaitingAddresses = false
   /// One of them was refused.
   private var isPollRefused = false
   // What came that no `wait` has told of yet.
   private var isSignalled = false
   private var hasDescriptors = false
+  private var hasAddressChanges = false
   private let sendMessages: Int
   /// Rings in a row that were refused as another thread's.
   private var moves = 0
@@ -74,8 +78,8 @@ package struct UringBackend: Backend, ~Copyable {
   private static func makeRing(for socket: borrowing UDPSocket, places: Int, sendMessages: Int) throws(SystemError)
     -> CompletionRing
   {
-    // Beside the sends: receiving and four polls. Each completes once, and receiving once more for each place.
-    let submissions = RingSender.window(messages: sendMessages) + 5
+    // Beside the sends: receiving and five polls. Each completes once, and receiving once more for each place.
+    let submissions = RingSender.window(messages: sendMessages) + 6
     return try CompletionRing(for: socket, submissions: submissions, completions: 2 * submissions + places)
   }
 
@@ -105,9 +109,10 @@ package struct UringBackend: Backend, ~Copyable {
     reap()
     let wake = Wake(
       isReadable: receiver.hasArrivals, isSignalled: isSignalled, hasDescriptors: hasDescriptors,
-      isInterrupted: result == -EINTR)
+      hasAddressChanges: hasAddressChanges, isInterrupted: result == -EINTR)
     isSignalled = false
     hasDescriptors = false
+    hasAddressChanges = false
     return wake
   }
 
@@ -184,6 +189,10 @@ package struct UringBackend: Backend, ~Copyable {
       isAwaitingTimer = true
       ring.awaitReadable(timer.descriptor, isRepeated: true, token: UringToken.timer)
     }
+    if let addresses, !isAwaitingAddresses {
+      isAwaitingAddresses = true
+      ring.awaitReadable(addresses, isRepeated: true, token: UringToken.addresses)
+    }
     if sendState.isUntilWritable, !isAwaitingRoom {
       isAwaitingRoom = true
       ring.awaitRoom(token: UringToken.room)
@@ -191,7 +200,7 @@ package struct UringBackend: Backend, ~Copyable {
   }
 
   /// Whether a wait has something to tell already.
-  private var isAwake: Bool { receiver.hasArrivals || isSignalled || hasDescriptors }
+  private var isAwake: Bool { receiver.hasArrivals || isSignalled || hasDescriptors || hasAddressChanges }
 
   private mutating func reap() {
     let count = ring.completionCount
@@ -222,6 +231,9 @@ package struct UringBackend: Backend, ~Copyable {
       case UringToken.timer:
         isAwaitingTimer = completion.isContinued
         timer.hasGoneOff()
+      case UringToken.addresses:
+        isAwaitingAddresses = completion.isContinued
+        if completion.result > 0 { hasAddressChanges = true }
       default:
         sender.complete(Int(completion.token), completion.result)
       }
@@ -256,6 +268,7 @@ package struct UringBackend: Backend, ~Copyable {
     try receiver.attach(to: fresh)
     sender.forget()
     (isAwaitingSignal, isAwaitingDescriptors, isAwaitingRoom, isAwaitingTimer) = (false, false, false, false)
+    isAwaitingAddresses = false
     ring = fresh
     return true
   }
@@ -274,6 +287,12 @@ package struct UringBackend: Backend, ~Copyable {
   private func watchReadiness(_ operation: Int32) {
     let events = EPOLLIN.rawValue | (sendState.isUntilWritable ? EPOLLOUT.rawValue : 0)
     _ = lrp2p_epoll_control(readiness.raw, operation, socket.descriptor.raw, events, 0)
+  }
+
+  /// Ends waits also when this descriptor has news.
+  mutating func watch(addresses raw: Int32) {
+    addresses = raw
+    _ = lrp2p_epoll_control(readiness.raw, EPOLL_CTL_ADD, raw, EPOLLIN.rawValue | EPOLLET.rawValue, 0)
   }
 
   /// Ends waits also when `descriptors`, an epoll, has something ready.
