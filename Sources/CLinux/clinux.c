@@ -1,2 +1,3 @@
 #include "clinux.h"
 #include "clinux_messages.h"
+#include "clinux_routes.h"

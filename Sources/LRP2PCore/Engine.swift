@@ -37,6 +37,7 @@ public struct Engine: ~Copyable {
   /// Attempts that have no answer.
   var attemptsUnderWay = 0
   var closeOfResting = CloseOfResting()
+  var departure = Departure()
   /// For handshake payloads.
   var scratch = Arena(byteCount: Datagram.maximumLength)
 
@@ -84,10 +85,10 @@ public struct Engine: ~Copyable {
   /// When `expire` has something to do next; `.never` when nothing waits.
   package var nextDeadline: Instant { schedule.nextDeadline }
   /// Peers that `transmit` has a look at, at most.
-  package var readyCount: Int { schedule.ready.count + closeOfResting.slots.count }
+  package var readyCount: Int { schedule.ready.count + closeOfResting.slots.count + departure.slots.count }
   /// Whether `transmit` has something to do now.
   package var hasReadyPeers: Bool {
-    !schedule.ready.isEmpty || listener.hasAnswers || !closeOfResting.slots.isEmpty
+    !schedule.ready.isEmpty || listener.hasAnswers || !closeOfResting.slots.isEmpty || !departure.slots.isEmpty
   }
 
   /// Whether a dial is under way, of which the network may have something to say (`dialRefused`).

@@ -8,10 +8,12 @@ package struct Wake: BitwiseCopyable {
   package var isSignalled = false
   /// Descriptors of the user are ready.
   package var hasDescriptors = false
+  /// Own addresses may have come or gone.
+  package var hasAddressChanges = false
   /// The kernel ended it for a signal, or for work that it had for the thread: what is left of a closed io_uring does that, too.
   package var isInterrupted = false
 
-  package var hasEvent: Bool { isReadable || isSignalled || hasDescriptors }
+  package var hasEvent: Bool { isReadable || isSignalled || hasDescriptors || hasAddressChanges }
 }
 
 /// What moves batches between the kernel and the reactor. A backend delivers and takes *completed* batches, so that

@@ -8,6 +8,7 @@ package struct EpollBackend: Backend, ~Copyable {
   private static var signalToken: UInt32 { 1 }
   private static var descriptorsToken: UInt32 { 2 }
   private static var timerToken: UInt32 { 3 }
+  private static var addressesToken: UInt32 { 4 }
 
   package let socket: UDPSocket
   private let epoll: FileDescriptor
@@ -68,7 +69,7 @@ package struct EpollBackend: Backend, ~Copyable {
     }
     failures.succeeded()
     _ = try check(result, "wait for events")
-    let (socketEvents, signalEvents, descriptorsEvents, timerEvents) = events.token
+    let (socketEvents, signalEvents, descriptorsEvents, timerEvents, addressesEvents) = events.token
     if timerEvents != 0 { timer.hasGoneOff() }
     if sendState.isUntilWritable, socketEvents & EPOLLOUT.rawValue != 0 {
       sendState = .open
@@ -78,7 +79,7 @@ package struct EpollBackend: Backend, ~Copyable {
     let readable = EPOLLIN.rawValue | EPOLLERR.rawValue | EPOLLHUP.rawValue
     return Wake(
       isReadable: socketEvents & readable != 0, isSignalled: signalEvents != 0,
-      hasDescriptors: descriptorsEvents != 0)
+      hasDescriptors: descriptorsEvents != 0, hasAddressChanges: addressesEvents != 0)
   }
 
   package mutating func hear(_ isOn: Bool) {
@@ -102,6 +103,11 @@ package struct EpollBackend: Backend, ~Copyable {
       lrp2p_epoll_control(
         epoll.raw, EPOLL_CTL_ADD, descriptors.descriptor, EPOLLIN.rawValue, Self.descriptorsToken),
       "add descriptors to epoll")
+  }
+
+  /// Ends waits also when this descriptor has news; for edges, as reading it may fail.
+  func watch(addresses raw: Int32) {
+    _ = lrp2p_epoll_control(epoll.raw, EPOLL_CTL_ADD, raw, EPOLLIN.rawValue | EPOLLET.rawValue, Self.addressesToken)
   }
 
   package mutating func receive(into batch: inout DatagramBatch) throws(SystemError) -> Bool {

@@ -45,8 +45,7 @@ package struct LocalAddresses: BitwiseCopyable {
   package func number(of control: lrp2p_control) -> UInt8 {
     guard control.has_destination, let table = unsafe table else { return 0 }
     let address = control.destination
-    // Of link-local addresses one host can have the same at several interfaces.
-    let scope = address.high >> 54 == 0x3FA ? control.interface : 0
+    let scope = Self.scope(of: address, control.interface)
     let bucket = Self.bucket(address)
     let number = unsafe table.pointee.recent[bucket]
     let entry = unsafe table.pointee.entries[Int(number)]
@@ -82,6 +81,21 @@ package struct LocalAddresses: BitwiseCopyable {
     unsafe table.pointee.entries[number].isRefused = false
     unsafe table.pointee.recent[bucket] = UInt8(number)
     return UInt8(number)
+  }
+
+  /// The number of an address that something has come to; 0 of any other.
+  func known(_ address: lrp2p_address, interface: UInt32) -> UInt8 {
+    guard let table = unsafe table else { return 0 }
+    let scope = Self.scope(of: address, interface)
+    for number in 1..<256 {
+      if unsafe table.pointee.entries[number].isFor(address, scope) { return UInt8(number) }
+    }
+    return 0
+  }
+
+  /// Of link-local addresses one host can have the same at several interfaces.
+  private static func scope(of address: lrp2p_address, _ interface: UInt32) -> UInt32 {
+    address.high >> 54 == 0x3FA ? interface : 0
   }
 
   /// Not what is sent to many: 224.0.0.0 and above, ff00::/8.

@@ -231,6 +231,7 @@ public struct Reactor: ~Copyable {
     // Kept, should what follows throw.
     if wake.isSignalled { isSignalled = true }
     let now = clock.now()
+    if wake.hasAddressChanges, let gone = backend.departed() { engine.leave(gone) }
     if backend.isHearing {
       engine.pass(to: now)
       backend.reportFaults(to: &engine)

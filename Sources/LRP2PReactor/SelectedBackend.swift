@@ -13,6 +13,7 @@ package struct SelectedBackend: Backend, ~Copyable {
   package private(set) var receiveDeadline = Instant.never
   /// Why io_uring was asked for and is not used.
   package let refusal: SystemError?
+  private var watch: AddressWatch?
   // After those that point into it.
   private let locals = LocalAddressTable()
   /// Whether the network's errors come: while a dial is under way, and no longer.
@@ -45,6 +46,7 @@ package struct SelectedBackend: Backend, ~Copyable {
     var refusal: SystemError?
     let socket = sockets.main
     let answers = sockets.answers
+    watch = socket.localAddress.isUnspecified ? AddressWatch() : nil
     switch consume answers {
     case .some(let answers): self.answers = AnswerSender(answers, locals: locals.addresses)
     case .none: self.answers = nil
@@ -59,6 +61,7 @@ package struct SelectedBackend: Backend, ~Copyable {
         epoll = nil
         isUring = true
         self.refusal = nil
+        if let raw = watch?.raw { uring!.watch(addresses: raw) }
         return
       } catch {
         refusal = error
@@ -70,6 +73,7 @@ package struct SelectedBackend: Backend, ~Copyable {
     uring = nil
     isUring = false
     self.refusal = refusal
+    if let raw = watch?.raw { epoll!.watch(addresses: raw) }
   }
 
   /// Why io_uring cannot be had here; nil when it can.
@@ -185,6 +189,9 @@ package struct SelectedBackend: Backend, ~Copyable {
 
   /// Where datagrams have come to, if the socket is bound to all addresses.
   package var localAddresses: LocalAddresses { locals.addresses }
+
+  /// What a wait has told of: own addresses that are gone, if there is something to be done about them.
+  mutating func departed() -> LocalSet? { watch?.read(locals.addresses) ?? nil }
 
   package func count(into statistics: inout ReactorStatistics) {
     locals.addresses.count(into: &statistics)

@@ -10,6 +10,7 @@ enum UringToken {
   static var room: UInt64 { first + 3 }
   static var timer: UInt64 { first + 4 }
   static var errors: UInt64 { first + 5 }
+  static var addresses: UInt64 { first + 6 }
 }
 
 /// Completion by io_uring: a request that keeps receiving into the places of the incoming batch, and sends that are
@@ -28,6 +29,7 @@ package struct UringBackend: Backend, ~Copyable {
   /// count as readiness until that thread has done it.
   private let readiness: FileDescriptor
   private var descriptors: Int32?
+  private var addresses: Int32?
   // Which requests are under way.
   private var isAwaitingSignal = false
   private var isAwaitingDescriptors = false
@@ -36,11 +38,13 @@ package struct UringBackend: Backend, ~Copyable {
   private var isAwaitingErrors = false
   /// Another socket whose errors end a wait; -1 for none.
   private var errorDescriptor: Int32 = -1
+  private var isAwaitingAddresses = false
   /// One of them was refused.
   private var isPollRefused = false
   // What came that no `wait` has told of yet.
   private var isSignalled = false
   private var hasDescriptors = false
+  private var hasAddressChanges = false
   private let sendMessages: Int
   /// Rings in a row that were refused as another thread's.
   private var moves = 0
@@ -109,9 +113,10 @@ package struct UringBackend: Backend, ~Copyable {
     reap()
     let wake = Wake(
       isReadable: receiver.hasArrivals, isSignalled: isSignalled, hasDescriptors: hasDescriptors,
-      isInterrupted: result == -EINTR)
+      hasAddressChanges: hasAddressChanges, isInterrupted: result == -EINTR)
     isSignalled = false
     hasDescriptors = false
+    hasAddressChanges = false
     return wake
   }
 
@@ -211,6 +216,10 @@ package struct UringBackend: Backend, ~Copyable {
       isAwaitingErrors = true
       ring.awaitReadable(errorDescriptor, isRepeated: false, token: UringToken.errors)
     }
+    if let addresses, !isAwaitingAddresses {
+      isAwaitingAddresses = true
+      ring.awaitReadable(addresses, isRepeated: true, token: UringToken.addresses)
+    }
     if sendState.isUntilWritable, !isAwaitingRoom {
       isAwaitingRoom = true
       ring.awaitRoom(token: UringToken.room)
@@ -218,7 +227,7 @@ package struct UringBackend: Backend, ~Copyable {
   }
 
   /// Whether a wait has something to tell already.
-  private var isAwake: Bool { receiver.hasArrivals || isSignalled || hasDescriptors }
+  private var isAwake: Bool { receiver.hasArrivals || isSignalled || hasDescriptors || hasAddressChanges }
 
   private mutating func reap() {
     let count = ring.completionCount
@@ -252,6 +261,9 @@ package struct UringBackend: Backend, ~Copyable {
       case UringToken.timer:
         isAwaitingTimer = completion.isContinued
         timer.hasGoneOff()
+      case UringToken.addresses:
+        isAwaitingAddresses = completion.isContinued
+        if completion.result > 0 { hasAddressChanges = true }
       default:
         sender.complete(Int(completion.token), completion.result)
       }
@@ -287,6 +299,7 @@ package struct UringBackend: Backend, ~Copyable {
     sender.forget()
     (isAwaitingSignal, isAwaitingDescriptors, isAwaitingRoom, isAwaitingTimer) = (false, false, false, false)
     isAwaitingErrors = false
+    isAwaitingAddresses = false
     ring = fresh
     return true
   }
@@ -305,6 +318,12 @@ package struct UringBackend: Backend, ~Copyable {
   private func watchReadiness(_ operation: Int32) {
     let events = EPOLLIN.rawValue | (sendState.isUntilWritable ? EPOLLOUT.rawValue : 0)
     _ = lrp2p_epoll_control(readiness.raw, operation, socket.descriptor.raw, events, 0)
+  }
+
+  /// Ends waits also when this descriptor has news.
+  mutating func watch(addresses raw: Int32) {
+    addresses = raw
+    _ = lrp2p_epoll_control(readiness.raw, EPOLL_CTL_ADD, raw, EPOLLIN.rawValue | EPOLLET.rawValue, 0)
   }
 
   /// Ends waits also when `descriptors`, an epoll, has something ready.

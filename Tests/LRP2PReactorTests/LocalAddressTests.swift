@@ -250,4 +250,38 @@ import Testing
     #expect(locals.number(of: Self.control(Self.host(5, 0))) == local && locals.source(for: peer) == local)
     extendLifetime(table)
   }
+
+  // MARK: What the kernel tells of addresses
+
+  private static func change(_ type: Int, family: Int32, _ parts: [(type: Int, bytes: [UInt8])])
+    -> lrp2p_address_change?
+  {
+    var message: [UInt8] = [UInt8(family), 24, 0, 0, 7, 0, 0, 0]
+    for part in parts {
+      message += [UInt8(4 + part.bytes.count), 0, UInt8(part.type), 0] + part.bytes
+      while message.count % 4 != 0 { message.append(0) }
+    }
+    let header = [UInt8(16 + message.count), 0, 0, 0, UInt8(type), 0, 0, 0] + [UInt8](repeating: 0, count: 8)
+    var change = lrp2p_address_change()
+    let isOne = unsafe (header + message).withUnsafeBytes {
+      unsafe lrp2p_addresses_parse($0.baseAddress!.assumingMemoryBound(to: nlmsghdr.self), &change)
+    }
+    return isOne ? change : nil
+  }
+
+  @Test func theKernelsMessagesAreRead() throws {
+    let (address, local) = (1, 2)
+    let gone = try #require(Self.change(RTM_DELADDR, family: AF_INET, [(address, [10, 0, 0, 1])]))
+    #expect(Address(gone.address) == Address(ipv4: 0x0A00_0001, port: 0) && !gone.is_there && gone.interface == 7)
+    // The other end's stands beside the own one.
+    let there = try #require(
+      Self.change(RTM_NEWADDR, family: AF_INET, [(address, [10, 0, 0, 1]), (local, [10, 0, 0, 2])]))
+    #expect(Address(there.address) == Address(ipv4: 0x0A00_0002, port: 0) && there.is_there)
+    let six: [UInt8] = [0xFD, 0x34] + [UInt8](repeating: 0, count: 13) + [3]
+    let change = try #require(Self.change(RTM_NEWADDR, family: AF_INET6, [(8, [0, 0, 0, 0]), (address, six)]))
+    #expect(Address(change.address) == Address(high: 0xFD34 << 48, low: 3, port: 0))
+    #expect(Self.change(RTM_NEWADDR, family: AF_INET, [(address, six)]) == nil)
+    #expect(Self.change(RTM_NEWADDR, family: AF_INET6, []) == nil)
+    #expect(Self.change(RTM_NEWLINK, family: AF_INET, [(address, [10, 0, 0, 1])]) == nil)
+  }
 }

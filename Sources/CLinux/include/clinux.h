@@ -132,7 +132,7 @@ static inline void lrp2p_sleep(uint64_t nanoseconds) {
 
 static inline int lrp2p_epoll_create(void) { return lrp2p_result(epoll_create1(EPOLL_CLOEXEC)); }
 
-/// `operation` is EPOLL_CTL_ADD, _MOD or _DEL. The token is what `lrp2p_epoll_wait_either` (0 to 3) sorts events by and
+/// `operation` is EPOLL_CTL_ADD, _MOD or _DEL. The token is what `lrp2p_epoll_wait_either` (0 to 4) sorts events by and
 /// `lrp2p_epoll_ready` reports.
 static inline int lrp2p_epoll_control(int epoll, int operation, int fd, uint32_t events, uint32_t token) {
   struct epoll_event event = {.events = events, .data = {.u64 = token}};
@@ -140,7 +140,7 @@ static inline int lrp2p_epoll_control(int epoll, int operation, int fd, uint32_t
 }
 
 /// What `lrp2p_epoll_wait_either` has found, by token.
-typedef struct { uint32_t token[4]; } lrp2p_epoll_events;
+typedef struct { uint32_t token[5]; } lrp2p_epoll_events;
 
 /// `epoll_pwait2`, with a timeout in nanoseconds (UINT64_MAX: for ever).
 static inline int lrp2p_epoll_wait_fine(int epoll, struct epoll_event *events, int capacity, uint64_t timeout) {
@@ -171,15 +171,16 @@ static inline int lrp2p_epoll_wait_coarse(int epoll, struct epoll_event *events,
 /// Where the one system call is missing or refused (`epoll_pwait2` before Linux 5.11, either behind a filter) the other is
 /// tried; `is_coarse` remembers that only milliseconds are left.
 static inline int lrp2p_epoll_wait_either(int epoll, uint64_t timeout, lrp2p_epoll_events *found, bool *is_coarse) {
-  struct epoll_event events[4];
+  enum { most = 6 };
+  struct epoll_event events[most];
   // A poll needs no timer, and is a third faster without.
   bool fine = timeout != 0 && !*is_coarse;
-  int count = fine ? lrp2p_epoll_wait_fine(epoll, events, 4, timeout) : lrp2p_epoll_wait_coarse(epoll, events, 4, timeout);
+  int count = fine ? lrp2p_epoll_wait_fine(epoll, events, most, timeout) : lrp2p_epoll_wait_coarse(epoll, events, most, timeout);
   if (count < 0 && count != -EINTR) {
-    count = fine ? lrp2p_epoll_wait_coarse(epoll, events, 4, timeout) : lrp2p_epoll_wait_fine(epoll, events, 4, timeout);
+    count = fine ? lrp2p_epoll_wait_coarse(epoll, events, most, timeout) : lrp2p_epoll_wait_fine(epoll, events, most, timeout);
     if (fine && (count >= 0 || count == -EINTR)) *is_coarse = true;
   }
-  *found = (lrp2p_epoll_events){{0, 0, 0, 0}};
+  *found = (lrp2p_epoll_events){{0, 0, 0, 0, 0}};
   for (int i = 0; i < count; i++) found->token[events[i].data.u64] |= events[i].events;
   return count;
 }

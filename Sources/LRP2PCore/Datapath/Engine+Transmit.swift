@@ -19,6 +19,7 @@ extension Engine {
     if !listener.cookieReplies.isEmpty { sendCookieReplies(into: &batch) }
     if !listener.resets.isEmpty { sendResets(into: &batch) }
     if !closeOfResting.slots.isEmpty { closeResting() }
+    if !departure.slots.isEmpty { leaveSome() }
     // Peers that get ready meanwhile have their turn in the next call.
     var turns = schedule.ready.count
     while turns > 0, batch.count < batch.messages.count, let turn = schedule.nextReady(&peers) {

@@ -29,6 +29,9 @@ import Testing
     var heard: [UInt8] { (1...255).filter { world.second.isHeard(at: $0) } }
     var diallerHeard: [UInt8] { (1...255).filter { world.first.isHeard(at: $0) } }
 
+    /// Whether the listener has nothing to send.
+    var isQuiet: Bool { !world.second.hasReadyPeers }
+
     mutating func fromDialler() -> [Sent] { Self.compose(&world.first, &dialler, now) }
     mutating func fromListener() -> [Sent] { Self.compose(&world.second, &listener, now) }
 
@@ -220,5 +223,51 @@ import Testing
     #expect(Address(high: 0, low: 0, port: 7).dialled == Address(high: 0, low: 1, port: 7))
     #expect(Address(ipv4: 0, port: 7).dialled == Address(ipv4: 0x7F00_0001, port: 7))
     #expect(Address(ipv4: 1, port: 7).dialled == Address(ipv4: 1, port: 7))
+  }
+
+  // MARK: An address that is gone
+
+  /// Who is heard there shows the peer another one, also from rest; nobody else says anything.
+  @Test func whoIsHeardAtAnAddressThatIsGoneSaysSo() throws {
+    for isResting in [false, true] {
+      var hosts = try Hosts()
+      _ = try hosts.open(at: 3)
+      hosts.now += isResting ? .seconds(5) : .milliseconds(300)
+      hosts.world.second.expire(now: hosts.now, handler: &hosts.listener)
+      _ = hosts.fromListener()
+      #expect(hosts.world.second.peers.flows.inUse == (isResting ? 0 : 1))
+      var gone = LocalSet()
+      gone.insert(4)
+      hosts.world.second.leave(gone)
+      let others = hosts.fromListener()
+      #expect(others.isEmpty && hosts.isQuiet)
+      gone.insert(3)
+      hosts.world.second.leave(gone)
+      #expect(hosts.isQuiet == false)
+      let ping = hosts.fromListener()
+      #expect(ping.map(\.local) == [3] && ping.map(\.address) == [StreamWorld.firstAddress])
+      #expect(hosts.isQuiet == true)
+      // Who has dialled, too.
+      gone = LocalSet()
+      gone.insert(9)
+      hosts.world.first.leave(gone)
+      let dialled = hosts.fromDialler()
+      #expect(dialled.map(\.local) == [0])
+    }
+  }
+
+  @Test func setsOfNumbersHoldEachOfThem() {
+    var set = LocalSet()
+    #expect(set.isEmpty)
+    for local in UInt8.min...UInt8.max {
+      #expect(!set.contains(local))
+      set.insert(local)
+      #expect(set.contains(local) && !set.isEmpty)
+    }
+    for local in UInt8.min...UInt8.max {
+      set.remove(local)
+      #expect(!set.contains(local))
+    }
+    #expect(set.isEmpty)
   }
 }

@@ -1,0 +1,52 @@
+// Own addresses that are gone. Who is heard at one is sent a PING: it leaves from another, so that the peer learns of that, also where it
+// alone sends.
+
+/// Numbers of own addresses (`Address.local`).
+package struct LocalSet: BitwiseCopyable {
+  private var words = InlineArray<4, UInt64>(repeating: 0)
+
+  package init() {}
+
+  package var isEmpty: Bool { words[0] | words[1] | words[2] | words[3] == 0 }
+
+  package func contains(_ local: UInt8) -> Bool { words[Int(local >> 6)] >> UInt64(local & 63) & 1 != 0 }
+  package mutating func insert(_ local: UInt8) { words[Int(local >> 6)] |= 1 << UInt64(local & 63) }
+  package mutating func remove(_ local: UInt8) { words[Int(local >> 6)] &= ~(1 << UInt64(local & 63)) }
+}
+
+/// What is still to be done about it: a few connections at a time, so that a million at rest do not need their flows all at once.
+struct Departure {
+  var locals = LocalSet()
+  /// The slots that it has not come to, by their indices.
+  var slots = 0..<0
+}
+
+extension Engine {
+  /// These of the reactor's addresses are gone, or what is sent in their stead has a way now.
+  package mutating func leave(_ gone: LocalSet) {
+    for local in UInt8(1)...255 where gone.contains(local) && isHeard(at: local) {
+      if departure.slots.isEmpty { departure.locals = LocalSet() }
+      departure.locals.insert(local)
+      departure.slots = 0..<peers.slots
+    }
+  }
+
+  private static var mostReady: Int { 256 }
+  private static var mostLookedAt: Int { 1 << 16 }
+
+  /// Has some of those concerned send a PING.
+  mutating func leaveSome() {
+    var looked = 0
+    while let index = departure.slots.first, schedule.ready.count < Self.mostReady, looked < Self.mostLookedAt {
+      departure.slots = index + 1..<departure.slots.upperBound
+      looked += 1
+      let slot = Slot(index)
+      // Version 0's peers stay where they are.
+      guard peers.rows[slot].phase == .established, departure.locals.contains(peers.rows[slot].address.local),
+        speaksVersion1(slot), !isResting(slot) || wakes(slot)
+      else { continue }
+      peers.flows[slot].owesPing = true
+      makeReady(slot)
+    }
+  }
+}
