@@ -190,7 +190,7 @@ package struct SelectedBackend: Backend, ~Copyable {
   /// Where datagrams have come to, if the socket is bound to all addresses.
   package var localAddresses: LocalAddresses { locals.addresses }
 
-  /// What a wait has told of: own addresses that are gone, if there is something to be done about them.
+  /// What a wait has reported: own addresses that are gone, if there is something to be done about them.
   mutating func departed() -> LocalSet? { watch?.read(locals.addresses) ?? nil }
 
   package func count(into statistics: inout ReactorStatistics) {
