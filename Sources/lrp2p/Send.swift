@@ -33,7 +33,7 @@ struct Send: ParsableCommand {
   var compare = false
 
   @Option(help: "What the files' digests are: blake3, or blake2b (as `b2sum -l 256` prints, and slower).")
-  var digest = DigestKind.blake3
+  var digest = DigestChoice.blake3
 
   @OptionGroup var progress: ProgressOptions
 
@@ -49,7 +49,7 @@ struct Send: ParsableCommand {
     Signals.watch(reactor.remote)
     let report = TransferReport(asJSON: socket.json, isOne: true)
     var handler = FileSender(
-      sources, digest: digest, receiver: address, remote: reactor.remote, report: report,
+      sources, digest: digest.kind, receiver: address, remote: reactor.remote, report: report,
       progress: progress.line(asJSON: socket.json))
     let connection = try dial.connect(&reactor.engine, to: targets, pinned: pinned)
     do throws(SystemError) {
@@ -91,12 +91,16 @@ struct Send: ParsableCommand {
 
 extension SourceList.Links: ExpressibleByArgument {}
 
-extension DigestKind: ExpressibleByArgument {
-  public init?(argument: String) {
-    guard let kind = Self.allCases.first(where: { "\($0)" == argument || $0.name == argument }) else { return nil }
+/// What `--digest` takes. (The parser would show the number of a `DigestKind`.)
+enum DigestChoice: String, CaseIterable, ExpressibleByArgument {
+  case blake3, blake2b
+
+  init?(argument: String) {
+    guard let kind = Self.allCases.first(where: { argument == $0.rawValue || argument == $0.kind.name }) else {
+      return nil
+    }
     self = kind
   }
 
-  public static var allValueStrings: [String] { allCases.map { "\($0)" } }
-  public var defaultValueDescription: String { "\(self)" }
+  var kind: DigestKind { self == .blake3 ? .blake3 : .blake2b }
 }

@@ -414,4 +414,25 @@ private struct Checked: ~Copyable {
     #expect(first == again && flowing == flowingAgain && flowing != first)
     table.release(slot)
   }
+
+  /// Own addresses are counted by who is heard at them, and only the side that was dialled answers from its own.
+  @Test func ownAddressesAreCounted() throws {
+    var table = PeerTable(maximum: 4, seed: 1, configuration: EngineConfiguration())
+    let slot = try #require(table.allocate())
+    var address = Address(ipv4: 1, port: 2)
+    address.local = 7
+    table.place(slot, at: address)
+    let placed = [table.isHeard(at: 7), table.isHeard(at: 8)]
+    #expect(placed == [true, false])
+    table.hear(slot, at: 8)
+    let moved = [table.isHeard(at: 7), table.isHeard(at: 8)]
+    #expect(moved == [false, true])
+    var row = table.rows[slot]
+    #expect(row.destination.local == 0 && row.destination == address)
+    row.isIncoming = true
+    #expect(row.destination.local == 8)
+    table.place(slot, at: .none)
+    let isHeard = table.isHeard(at: 8)
+    #expect(!isHeard)
+  }
 }
