@@ -406,7 +406,8 @@ package struct BBR: BitwiseCopyable {
     if minimumRoundTrip != .max {
       let least = Double(minimumWindow) * 1e9 / Double(max(minimumRoundTrip, 1))
       rate = max(rate, Self.clamp(least))
-      if inFlight(1) < 2 * minimumWindow { rate = min(rate, Self.clamp(2 * least * crowdGain)) }
+      // Only with losses: what is held at a few packets a round trip never finds out that the path carries more.
+      if crowdGain < 1, inFlight(1) < 2 * minimumWindow { rate = min(rate, Self.clamp(2 * least * crowdGain)) }
     }
     if isFullBandwidthReached || rate > pacingRate { pacingRate = max(rate, segment) }
   }

@@ -149,6 +149,16 @@ private struct BBRPath: ~Copyable {
     #expect(path.delivered - before > 2 * 5_000_000 / 10 * 9, "\(path.delivered - before)")
   }
 
+  /// A path that has held a few packets a round trip, and becomes wider, is filled.
+  @Test func aThinPathThatBecomesWiderIsFilled() {
+    var path = BBRPath(bytesPerSecond: 150_000, roundTrip: .milliseconds(40))
+    path.run(for: .seconds(10))
+    path.rate = 5_000_000
+    path.run(for: .seconds(20))
+    let bandwidth = path.bbr.bandwidth
+    #expect(bandwidth > 4_000_000, "\(bandwidth)")
+  }
+
   /// Of a path that holds few packets of each flow, and loses many, each takes less; of one that holds many it keeps its pace.
   @Test func aCrowdSharesTheLoss() {
     var paces: [Double] = []
