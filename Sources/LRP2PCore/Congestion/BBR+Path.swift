@@ -19,7 +19,7 @@ extension BBR {
   }
 
   /// The path carries less than half of what it did, and a queue grows: its bandwidth is what it delivers, although a maximum of
-  /// seconds ago is not forgotten yet. At once as a bound, and when that has lasted for a round trip as what is known of the path.
+  /// seconds ago is not forgotten yet. After 10 ms as a bound, and when that has lasted for a round trip as what is known of the path.
   /// Only with more in flight than the path holds: a sender that holds itself back delivers less too, and would believe it again and
   /// again where the round trip has become longer without a queue.
   mutating func checkFall(_ ack: AckSample, _ rate: DeliveryRate.Sample) {
@@ -33,8 +33,9 @@ extension BBR {
     }
     if slowSince == .never { slowSince = ack.now }
     slowPeak = max(slowPeak, rate.bytesPerSecond)
+    guard ack.now - slowSince > Self.shortestFall else { return }
     shortTermBandwidth = min(shortTermBandwidth, slowPeak)
-    if ack.now - slowSince > max(minimumRoundTrip, Self.shortestFall) {
+    if ack.now - slowSince > minimumRoundTrip {
       bandwidths = (slowPeak, 0)
       shortTermBandwidth = .max
       slowSince = .never
@@ -67,7 +68,7 @@ extension BBR {
   private static var leastBetweenProbes: Nanoseconds { .seconds(2) }
   private static var shortestHold: Nanoseconds { .milliseconds(20) }
 
-  /// A host that was busy, and not the path, explains what is over sooner.
+  /// A host that was busy, and not the path, explains what is over sooner. A bound would stay until the next probe.
   private static var shortestFall: Nanoseconds { .milliseconds(10) }
 
   mutating func learnLossShare(_ rate: DeliveryRate.Sample) {

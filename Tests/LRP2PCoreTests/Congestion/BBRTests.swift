@@ -149,6 +149,19 @@ private struct BBRPath: ~Copyable {
     #expect(path.delivered - before > 2 * 5_000_000 / 10 * 9, "\(path.delivered - before)")
   }
 
+  /// A host that is busy for some milliseconds makes a queue, as between two processes on one machine. It is no slower path, and a
+  /// bound would stay until the next probe.
+  @Test(arguments: [2, 3, 5] as [UInt64]) func aBusyMomentIsNoSlowerPath(milliseconds: UInt64) {
+    var path = BBRPath(bytesPerSecond: 400_000_000, roundTrip: .microseconds(140))
+    path.run(for: .milliseconds(500))
+    path.rate = 60_000_000
+    path.run(for: .milliseconds(milliseconds))
+    path.rate = 400_000_000
+    path.run(for: .milliseconds(1))
+    let (window, pace) = (path.bbr.window, path.bbr.pacingRate)
+    #expect(window > path.product && pace > 300_000_000, "\(window), \(pace)")
+  }
+
   /// A path that has held a few packets a round trip, and becomes wider, is filled.
   @Test func aThinPathThatBecomesWiderIsFilled() {
     var path = BBRPath(bytesPerSecond: 150_000, roundTrip: .milliseconds(40))
