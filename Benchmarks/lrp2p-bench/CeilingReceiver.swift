@@ -30,7 +30,7 @@ struct CeilingReceiver: ~Copyable {
   static func run(_ job: Job, at address: Address, announce: (Address) -> Void) throws -> Measurement {
     var receiver = try CeilingReceiver(job, at: address)
     announce(receiver.socket.backend.localAddress)
-    let deadline = job.patience == .never ? .never : currentInstant() &+ job.patience
+    let deadline = job.longestWait == .never ? .never : currentInstant() &+ job.longestWait
     var meter = Meter(length: job.length)
     while !meter.isDone {
       try receiver.step()

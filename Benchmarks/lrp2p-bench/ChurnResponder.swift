@@ -88,7 +88,7 @@ enum ChurnResponder {
     var reactor = try Reactor(configuration: configuration, identity: Identity(), bind: address)
     var sink = ChurnSink(maximumPeers: configuration.engine.maximumPeers)
     announce(reactor.localAddress)
-    let deadline = job.patience == .never ? .never : currentInstant() &+ job.patience
+    let deadline = job.longestWait == .never ? .never : currentInstant() &+ job.longestWait
     while sink.connected == 0 {
       try reactor.turn(&sink, timeout: .milliseconds(100))
       if currentInstant() > deadline { throw Failure("nobody connected") }

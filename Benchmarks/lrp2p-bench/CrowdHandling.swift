@@ -94,7 +94,7 @@ struct CrowdPresence {
 
 extension EngineLoop where Socket == CrowdBackend {
   /// Beyond it a peer that has not answered is asked again: a PING is not repeated by itself.
-  private static var patience: Nanoseconds { .seconds(2) }
+  private static var longestWait: Nanoseconds { .seconds(2) }
 
   /// Dials until `count` peers are there, and each has answered a PING.
   mutating func populate<H: CrowdHandler>(
@@ -116,7 +116,7 @@ extension EngineLoop where Socket == CrowdBackend {
       if handler.presence.answered > lastAnswered {
         lastAnswered = handler.presence.answered
         progress = now
-      } else if now &- progress > Self.patience {
+      } else if now &- progress > Self.longestWait {
         for peer in handler.presence.peers where !handler.presence.hasAnswered(peer) {
           engine.ping(peer, token: CrowdSignal.firstPing)
         }

@@ -51,10 +51,10 @@ enum EchoServer {
     var ends = try bind(job, at: address)
     announce(ends.reactor.localAddress)
     var responder = EchoResponder()
-    var patience = job.patience
+    var longestWait = job.longestWait
     for _ in 0..<EchoPlan.sizes.count * EchoPlan.alternations {
-      if !job.baselinesOnly { try serve(&ends.reactor, &responder, patience: patience) }
-      patience = EchoPlan.silence
+      if !job.baselinesOnly { try serve(&ends.reactor, &responder, longestWait: longestWait) }
+      longestWait = EchoPlan.silence
       try serve(&ends.raw)
     }
     return Measurement()
@@ -82,10 +82,10 @@ enum EchoServer {
 
   /// Answers one connection until it is over.
   private static func serve(
-    _ reactor: inout Reactor, _ responder: inout EchoResponder, patience: Nanoseconds
+    _ reactor: inout Reactor, _ responder: inout EchoResponder, longestWait: Nanoseconds
   ) throws {
     responder.reset()
-    let deadline = patience == .never ? .never : currentInstant() &+ patience
+    let deadline = longestWait == .never ? .never : currentInstant() &+ longestWait
     while !responder.isClosed {
       try reactor.turn(&responder, timeout: .milliseconds(100))
       if responder.hasOverflown { throw Failure("the client does not acknowledge what it receives") }

@@ -60,10 +60,10 @@ struct FanoutCommand: ParsableCommand {
     var group = ProcessGroup(
       deadline: currentInstant() &+ 2 * job.length &+ 2 * job.preparation &+ ProcessGroup.slack)
     let address = try group.startListening("responder", WorkerCommand.arguments(job, listen: .loopback))
-    let aside = try group.startListening(
+    let thirdParty = try group.startListening(
       "second responder", WorkerCommand.arguments(job.fanoutBaseline, listen: .loopback))
     var crowd = job
-    crowd.aside = aside
+    crowd.thirdParty = thirdParty
     try group.start("crowd", WorkerCommand.arguments(crowd, connect: address))
     let results = try group.collect()
     let (large, small, asked) = (results[0][0], results[1][0], results[2][0])

@@ -76,10 +76,10 @@ private struct FanoutSide: ~Copyable {
     var slice = crowd.counters.difference(since: before)
     slice[.elapsedNanoseconds] = currentInstant() &- start
     result.merge(slice)
-    let patience = currentInstant() &+ .seconds(10)
+    let deadline = currentInstant() &+ .seconds(10)
     while caller.outstanding > 0 {
       try turn()
-      if currentInstant() > patience { throw Failure("\(caller.outstanding) requests are not answered") }
+      if currentInstant() > deadline { throw Failure("\(caller.outstanding) requests are not answered") }
     }
     let end = currentInstant() &+ Self.rest
     while currentInstant() < end { try turn() }
@@ -104,8 +104,8 @@ private struct FanoutSide: ~Copyable {
 enum FanoutCrowd {
   static func run(_ job: Job, to address: Address) throws -> [Measurement] {
     var large = try FanoutSide(job, to: address)
-    guard let aside = job.aside else { throw Failure("fanout: where is the second responder?") }
-    var small = try FanoutSide(job.fanoutBaseline, to: aside)
+    guard let thirdParty = job.thirdParty else { throw Failure("fanout: where is the second responder?") }
+    var small = try FanoutSide(job.fanoutBaseline, to: thirdParty)
     try large.populate()
     try small.populate()
     try large.begin()

@@ -92,13 +92,13 @@ struct FloodCommand: ParsableCommand {
     var job = job
     job.start = currentInstant() &+ FloodPlan.preparation
     job.isBare = phase == .bare
-    job.isAstray = phase == .astray
+    job.isUnread = phase == .astray
     var group = ProcessGroup(deadline: job.floodEnd &+ ProcessGroup.slack)
     let address = try group.startListening("flooded process", WorkerCommand.arguments(job, listen: .loopback))
     var flood = job
     flood.kind = .flooder
     let captures = try group.startListening("flooder", WorkerCommand.arguments(flood, connect: address))
-    if job.flood == .replay { job.aside = captures }
+    if job.flood == .replay { job.thirdParty = captures }
     try group.start("load", WorkerCommand.arguments(job, connect: address))
     let results = try group.collect()
     return (results[0][0], results[2][0], results[1][0])

@@ -103,7 +103,7 @@ enum FloodLoad {
       try loop.turn(&caller, timeout: .milliseconds(10))
       if currentInstant() > job.start { throw Failure("the load's connections are not made in time") }
     }
-    if let aside = job.aside { try capture(&loop, &caller, for: aside, until: job.start) }
+    if let thirdParty = job.thirdParty { try capture(&loop, &caller, for: thirdParty, until: job.start) }
     while currentInstant() < job.measuredStart { try loop.turn(&caller, timeout: .milliseconds(10)) }
     return try measure(job, &loop, &caller, address)
   }

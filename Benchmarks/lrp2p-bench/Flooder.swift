@@ -37,7 +37,7 @@ struct Flooder: ~Copyable {
     var raw = try RawUDP(bind: .loopback, spin: false)
     // A flood that goes astray ends in this socket, which nobody reads.
     let decoy = try UDPSocket(bind: .loopback, configuration: ReactorConfiguration())
-    var flooder = try Flooder(kind, to: job.isAstray ? decoy.localAddress : address)
+    var flooder = try Flooder(kind, to: job.isUnread ? decoy.localAddress : address)
     announce(raw.localAddress)
     while let (count, _) = try raw.receive(until: job.start) { flooder.capture(raw.buffer.bytes(0, count)) }
     if kind == .replay, flooder.captures.isEmpty { throw Failure("nothing was captured to replay") }

@@ -11,7 +11,7 @@ enum HandshakeResponder {
       configuration: job.crowdConfiguration(isResponder: true), identity: Identity(), bind: address)
     var sink = PresenceSink()
     announce(reactor.localAddress)
-    let deadline = job.patience == .never ? .never : currentInstant() &+ job.patience
+    let deadline = job.longestWait == .never ? .never : currentInstant() &+ job.longestWait
     while sink.connected == 0 {
       try reactor.turn(&sink, timeout: .milliseconds(100))
       if currentInstant() > deadline { throw Failure("nobody connected") }

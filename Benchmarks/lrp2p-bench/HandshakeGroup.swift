@@ -41,7 +41,7 @@ enum HandshakeGroup {
     try Ends.pin(to: Int32(index) % max(bench_processors(), 1))
     var reactor = try Reactor(identity: identity, group: group, index: index)
     var sink = PresenceSink()
-    let deadline = job.patience == .never ? .never : currentInstant() &+ job.patience
+    let deadline = job.longestWait == .never ? .never : currentInstant() &+ job.longestWait
     var start = Instant.never
     while start == .never {
       try reactor.turn(&sink, timeout: .milliseconds(5))

@@ -9,7 +9,7 @@ enum IdleResponder {
       configuration: job.crowdConfiguration(isResponder: true), identity: Identity(), bind: address)
     var sink = PresenceSink()
     announce(reactor.localAddress)
-    let deadline = job.patience == .never ? .never : job.populationDeadline
+    let deadline = job.longestWait == .never ? .never : job.populationDeadline
     // The control line is there before anything is measured, and with it all that the first connection brings up.
     var result = Measurement()
     while sink.line.signals == 0 {

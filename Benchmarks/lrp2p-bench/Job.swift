@@ -87,13 +87,13 @@ struct Job {
   /// The flooded end looks at the source address only and drops whoever is not the load.
   var isBare = false
   /// A flood goes into a socket that nobody reads.
-  var isAstray = false
+  var isUnread = false
   /// When a flood begins, on the clock that all processes of a machine share.
   var start: Instant = 0
   /// A third party: the second responder of a fan-out, or whoever takes captured datagrams.
-  var aside: Address?
+  var thirdParty: Address?
   /// How long the listening end waits for the other.
-  var patience: Nanoseconds = .seconds(10)
+  var longestWait: Nanoseconds = .seconds(10)
 
   var length: Nanoseconds { .seconds(UInt64(seconds)) }
 

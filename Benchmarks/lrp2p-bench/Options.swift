@@ -124,7 +124,7 @@ enum Runner {
       return ProcessPair.Results(connecting: try Ends.connect(job, to: address))
     case .listening(let address):
       var job = job
-      job.patience = .never
+      job.longestWait = .never
       var bound = address
       let measurements = try Ends.listen(job, at: address) {
         bound = $0

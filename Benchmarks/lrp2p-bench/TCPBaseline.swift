@@ -50,9 +50,9 @@ enum TCPBaseline {
     var local = lrp2p_address()
     try check(unsafe lrp2p_local_address(listener.raw, &local), "read local address")
     announce(Address(local))
-    let patience = min(job.patience, .seconds(1 << 30))
+    let longestWait = min(job.longestWait, .seconds(1 << 30))
     let socket = FileDescriptor(
-      owning: Int32(try check(bench_tcp_accept(listener.raw, patience), "accept a TCP connection")))
+      owning: Int32(try check(bench_tcp_accept(listener.raw, longestWait), "accept a TCP connection")))
     let arena = Arena(byteCount: bufferLength)
     let pattern = Pattern(number: 0)
     var delivered: UInt64 = 0

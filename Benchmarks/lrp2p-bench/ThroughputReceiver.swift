@@ -70,7 +70,7 @@ enum ThroughputReceiver {
     var reactor = try Reactor(configuration: job.configuration, identity: Identity(), bind: address)
     var sink = StreamSink(job)
     announce(reactor.localAddress)
-    try awaitFirstByte(&reactor, &sink, patience: job.patience)
+    try awaitFirstByte(&reactor, &sink, longestWait: job.longestWait)
     try checkAEAD(&reactor, &sink, job.aead)
 
     var meter = Meter(length: job.length)
@@ -97,8 +97,10 @@ enum ThroughputReceiver {
     return result
   }
 
-  private static func awaitFirstByte(_ reactor: inout Reactor, _ sink: inout StreamSink, patience: Nanoseconds) throws {
-    let deadline = patience == .never ? .never : currentInstant() &+ patience
+  private static func awaitFirstByte(_ reactor: inout Reactor, _ sink: inout StreamSink, longestWait: Nanoseconds)
+    throws
+  {
+    let deadline = longestWait == .never ? .never : currentInstant() &+ longestWait
     while sink.delivered == 0 {
       try reactor.turn(&sink, timeout: .milliseconds(100))
       if sink.closed > 0 { throw Failure("the connection ended before it brought anything: \(sink.lastReason.text)") }

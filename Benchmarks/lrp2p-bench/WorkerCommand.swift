@@ -27,9 +27,9 @@ struct WorkerCommand: ParsableCommand {
   @Option var filter = Toggle.off
   @Option var flood: FloodKind?
   @Flag var isBare = false
-  @Flag var isAstray = false
+  @Flag var isUnread = false
   @Option var start: Instant = 0
-  @Option var aside: String?
+  @Option var thirdParty: String?
   @Option var listen: String?
   @Option var connect: String?
   @Option var parent: Int32
@@ -53,8 +53,8 @@ struct WorkerCommand: ParsableCommand {
     if let hugePages = job.hugePages { arguments += ["--huge-pages", hugePages.rawValue] }
     if let flood = job.flood { arguments += ["--flood", flood.rawValue] }
     if job.isBare { arguments.append("--is-bare") }
-    if job.isAstray { arguments.append("--is-astray") }
-    if let aside = job.aside { arguments += ["--aside", "\(aside)"] }
+    if job.isUnread { arguments.append("--is-unread") }
+    if let thirdParty = job.thirdParty { arguments += ["--third-party", "\(thirdParty)"] }
     if let listen { arguments += ["--listen", "\(listen)"] }
     if let connect { arguments += ["--connect", "\(connect)"] }
     return arguments
@@ -71,7 +71,7 @@ struct WorkerCommand: ParsableCommand {
         keepAlive: keepAlive, rate: rate, reactors: reactors, hugePages: hugePages, filter: filter,
         flood: flood,
         isBare: isBare,
-        isAstray: isAstray, start: start, aside: aside.flatMap { Address($0) })
+        isUnread: isUnread, start: start, thirdParty: thirdParty.flatMap { Address($0) })
       if let address = listen.flatMap({ Address($0) }) {
         ProcessGroup.report(try Ends.listen(job, at: address, announce: ProcessGroup.announce))
       } else if let address = connect.flatMap({ Address($0) }) {

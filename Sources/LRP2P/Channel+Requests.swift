@@ -173,7 +173,7 @@ extension Channel {
 
 extension ChannelState {
   /// This side closes: over at once for the user, CLOSE goes out with the reactor's next turn.
-  mutating func order(_ close: Close, _ due: inout Due, as error: TransportError? = nil) {
+  mutating func order(_ close: Close, _ due: inout DeferredActions, as error: TransportError? = nil) {
     guard over == nil else { return }
     self.close = close
     end(error ?? .closed(.local(code: close.code)), &due)

@@ -34,8 +34,8 @@ final class Channel: @unchecked Sendable {
   ///
   /// - Parameter releases: whether memory of borrowed writes is released here, in the call of a writer. Else the endpoint's
   ///   thread does it: whoever closes or cancels may hold a lock that a `release` takes.
-  func change<Result>(releases: Bool = false, _ body: (inout ChannelState, inout Due) -> Result) -> Result {
-    var due = Due()
+  func change<Result>(releases: Bool = false, _ body: (inout ChannelState, inout DeferredActions) -> Result) -> Result {
+    var due = DeferredActions()
     var isNew = false
     let result = state.withLock { state in
       let result = body(&state, &due)
@@ -56,7 +56,7 @@ final class Channel: @unchecked Sendable {
 
   /// Acts on what was noted.
   func serve(_ engine: inout Engine) {
-    var due = Due()
+    var due = DeferredActions()
     let orders = state.withLock { $0.takeOrders() }
     for release in orders.releases { due.release(release) }
     if let dial = orders.dial {
@@ -90,7 +90,7 @@ final class Channel: @unchecked Sendable {
   /// reader is woken for many at a time.
   func deliver(_ engine: inout Engine) {
     isMarked = false
-    var due = Due()
+    var due = DeferredActions()
     let needsService = state.withLock { state in
       state.answerReaders(&due)
       state.admitWriters(&due)
@@ -105,8 +105,8 @@ final class Channel: @unchecked Sendable {
   /// The engine knows of the connection no more.
   func ended(_ error: TransportError) {
     // First, so that whoever learns of the end finds its memory released: `closed` does not tell of it before.
-    var releases = Due()
-    var answers = Due()
+    var releases = DeferredActions()
+    var answers = DeferredActions()
     state.withLock { $0.refuse(error, releases: &releases, answers: &answers) }
     releases.run()
     state.withLock { $0.end(error, &answers) }
@@ -115,8 +115,8 @@ final class Channel: @unchecked Sendable {
 
   /// The connection is over, but the engine has more of it to read. Who waits for anything else is told.
   func draining(_ error: TransportError) {
-    var releases = Due()
-    var answers = Due()
+    var releases = DeferredActions()
+    var answers = DeferredActions()
     state.withLock { $0.refuse(error, releases: &releases, answers: &answers) }
     releases.run()
     state.withLock { $0.drain(error, &answers) }
@@ -125,7 +125,7 @@ final class Channel: @unchecked Sendable {
 
   /// The endpoint's thread is gone. What this connection held it has released, or is about to.
   func failed(_ error: TransportError) {
-    var due = Due()
+    var due = DeferredActions()
     state.withLock { $0.end(error, &due) }
     due.run()
   }
@@ -281,7 +281,7 @@ struct ChannelState {
   // MARK: End
 
   /// It is about to be over: nothing is taken any more, and nothing held.
-  mutating func refuse(_ error: TransportError, releases due: inout Due, answers: inout Due) {
+  mutating func refuse(_ error: TransportError, releases due: inout DeferredActions, answers: inout DeferredActions) {
     for release in releases { due.release(release) }
     releases = []
     if over == nil {
@@ -293,7 +293,7 @@ struct ChannelState {
   }
 
   /// Over but for what is still to be read.
-  mutating func drain(_ error: TransportError, _ due: inout Due) {
+  mutating func drain(_ error: TransportError, _ due: inout DeferredActions) {
     guard over == nil else { return }
     drained = error
     answerFlushes(&due)
@@ -303,14 +303,14 @@ struct ChannelState {
   /// Why nothing but reading goes on.
   var knownEnd: TransportError? { over ?? drained }
 
-  private mutating func answerWatchers(_ due: inout Due) {
+  private mutating func answerWatchers(_ due: inout DeferredActions) {
     guard let end = knownEnd else { return }
     for watcher in watchers { due.answer(watcher.waiter, Self.word(end)) }
     watchers = []
   }
 
   /// Over, whoever ended it. What was received stays to be read unless this side closed.
-  mutating func end(_ error: TransportError, _ due: inout Due) {
+  mutating func end(_ error: TransportError, _ due: inout DeferredActions) {
     guard over == nil else { return }
     over = error
     if case .closed(.local) = error { due.discard(inbound.takeAll()) }
@@ -382,7 +382,7 @@ struct ChannelState {
   /// Whether a read would get something that the peer has sent, its end included.
   var hasSomethingToRead: Bool { inbound.count > 0 || isEndOfStream }
 
-  mutating func answerReaders(_ due: inout Due) {
+  mutating func answerReaders(_ due: inout DeferredActions) {
     while let reader = readers.first, let answer = take(reader.limit) {
       readers.removeFirst()
       due.answer(reader.waiter, answer)
@@ -410,7 +410,7 @@ struct ChannelState {
   }
 
   /// Takes bytes of those who wait, in their order, as far as there is room.
-  mutating func admitWriters(_ due: inout Due) {
+  mutating func admitWriters(_ due: inout DeferredActions) {
     guard over == nil else { return }
     while let writer = writers.first {
       let left = writer.source.count - writer.accepted
@@ -436,20 +436,20 @@ struct ChannelState {
     }
   }
 
-  mutating func cancelWriter(_ ticket: UInt64, _ due: inout Due) {
+  mutating func cancelWriter(_ ticket: UInt64, _ due: inout DeferredActions) {
     guard let index = writers.firstIndex(where: { $0.ticket == ticket }) else { return }
     let writer = writers.remove(at: index)
     drop(writer, .cancelled(accepted: writer.accepted), &due)
     admitWriters(&due)
   }
 
-  private mutating func failWriters(_ error: TransportError, _ due: inout Due) {
+  private mutating func failWriters(_ error: TransportError, _ due: inout DeferredActions) {
     let failed = writers
     writers = []
     for writer in failed { drop(writer, error, &due) }
   }
 
-  private mutating func drop(_ writer: Writer, _ error: TransportError, _ due: inout Due) {
+  private mutating func drop(_ writer: Writer, _ error: TransportError, _ due: inout DeferredActions) {
     if writer.hasChunk {
       outbound.seal(&due)
     } else if let release = writer.source.release {
@@ -460,7 +460,7 @@ struct ChannelState {
     due.answer(writer.waiter, .failure(error))
   }
 
-  mutating func answerFlushes(_ due: inout Due) {
+  mutating func answerFlushes(_ due: inout DeferredActions) {
     if let end = knownEnd {
       for flusher in flushers {
         let isDone = end == .closed(.finished) || flusher.offset <= outbound.start

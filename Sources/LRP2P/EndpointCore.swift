@@ -100,7 +100,7 @@ final class EndpointCore: @unchecked Sendable {
   }
 
   func accept(ticket: UInt64, _ waiter: Waiter<Result<Channel, TransportError>>) {
-    var due = Due()
+    var due = DeferredActions()
     let accepted: Channel? = state.withLock { state in
       if Task.isCancelled {
         due.answer(waiter, .failure(.cancelled(accepted: 0)))
@@ -119,7 +119,7 @@ final class EndpointCore: @unchecked Sendable {
   }
 
   func cancelAccept(_ ticket: UInt64) {
-    var due = Due()
+    var due = DeferredActions()
     state.withLock { state in
       guard let index = state.acceptors.firstIndex(where: { $0.ticket == ticket }) else { return }
       due.answer(state.acceptors.remove(at: index).waiter, .failure(.cancelled(accepted: 0)))
@@ -130,7 +130,7 @@ final class EndpointCore: @unchecked Sendable {
   /// Begins to close; later calls only shorten the lingering. Who waits to accept is told at once, `waiter` when thread and
   /// descriptors are gone.
   func close(lingering: Nanoseconds, _ waiter: Waiter<Void>?) {
-    var due = Due()
+    var due = DeferredActions()
     state.withLock { state in
       if let waiter {
         if state.hasStopped { due.answer(waiter, ()) } else { state.closers.append(waiter) }
@@ -147,7 +147,7 @@ final class EndpointCore: @unchecked Sendable {
   }
 
   func figures(_ waiter: Waiter<EndpointStatistics?>) {
-    var due = Due()
+    var due = DeferredActions()
     state.withLock { state in
       if state.over != nil {
         due.answer(waiter, nil)
@@ -208,7 +208,7 @@ final class EndpointCore: @unchecked Sendable {
 
   private func closeChannels(_ engine: inout Engine, where condition: (ChannelState) -> Bool) {
     for case let channel? in channels {
-      var due = Due()
+      var due = DeferredActions()
       let isClosed = channel.state.withLock { state in
         guard condition(state) else { return false }
         state.order(ChannelState.Close(code: Endpoint.Code.endpointClosed, reason: ""), &due, as: .endpointClosed)
@@ -264,7 +264,7 @@ final class EndpointCore: @unchecked Sendable {
   /// A connection came in: for who waits, or for the backlog.
   /// - Returns: the code of CLOSE when there is no place for it.
   func offer(_ channel: Channel) -> UInt32? {
-    var due = Due()
+    var due = DeferredActions()
     var isAccepted = false
     let refusal: UInt32? = state.withLock { state in
       if state.closing != nil { return Endpoint.Code.endpointClosed }
@@ -342,7 +342,7 @@ final class EndpointCore: @unchecked Sendable {
   /// - Parameter reactor: its descriptors are closed before anyone is told.
   private func stop(_ reactor: consuming Reactor, _ over: TransportError) {
     drop(reactor)
-    var due = Due()
+    var due = DeferredActions()
     var left: [Channel] = []
     state.withLock { state in
       state.over = over

@@ -16,7 +16,7 @@ struct EndpointHandler: Handler {
       core.insert(channel, peer)
       if let code = core.offer(channel) { channel.close(code: code, reason: "") }
     } else if let channel = core.channel(of: peer) {
-      var due = Due()
+      var due = DeferredActions()
       channel.state.withLock { state in
         state.connected(figures)
         if let dialler = state.dialler { due.answer(dialler, .success(())) }
@@ -53,7 +53,7 @@ struct EndpointHandler: Handler {
 
   mutating func acknowledged(_ peer: Peer, upTo offset: UInt64, engine: inout Engine) {
     guard let channel = core.channel(of: peer) else { return }
-    var due = Due()
+    var due = DeferredActions()
     channel.state.withLock { $0.outbound.acknowledge(upTo: offset, &due) }
     core.mark(channel)
     due.run()

@@ -66,7 +66,7 @@ struct SendQueue {
   var count: Int { isReleased ? 0 : Int(end - start) }
 
   /// Appends all of a source.
-  mutating func append(_ source: WriteSource, _ due: inout Due) {
+  mutating func append(_ source: WriteSource, _ due: inout DeferredActions) {
     let count = source.count
     if count <= Self.short, !source.isBorrowed {
       appendShort(source.storage)
@@ -101,7 +101,7 @@ struct SendQueue {
   }
 
   /// No more bytes of the open chunk will follow.
-  mutating func seal(_ due: inout Due) {
+  mutating func seal(_ due: inout DeferredActions) {
     chunks[chunks.count - 1].isOpen = false
     releaseAcknowledged(&due)
   }
@@ -130,13 +130,13 @@ struct SendQueue {
   }
 
   /// The peer has everything below `offset`.
-  mutating func acknowledge(upTo offset: UInt64, _ due: inout Due) {
+  mutating func acknowledge(upTo offset: UInt64, _ due: inout DeferredActions) {
     start = max(start, min(offset, end))
     releaseAcknowledged(&due)
   }
 
   /// The connection is over: nothing will be asked for again. `start` goes on to tell what was acknowledged.
-  mutating func releaseAll(_ due: inout Due) {
+  mutating func releaseAll(_ due: inout DeferredActions) {
     let isMany = count >= 1 << 20
     isReleased = true
     for chunk in chunks[head...] {
@@ -147,7 +147,7 @@ struct SendQueue {
     head = 0
   }
 
-  private mutating func releaseAcknowledged(_ due: inout Due) {
+  private mutating func releaseAcknowledged(_ due: inout DeferredActions) {
     while head < chunks.count, chunks[head].end <= start, !chunks[head].isOpen {
       if let release = chunks[head].source.release { due.release(release) }
       due.discard(chunks[head].source.storage)

@@ -37,7 +37,7 @@ enum Attempt<Answer: Sendable> {
 typealias Release = @Sendable () -> Void
 
 /// What is to be done once all locks are released: callbacks of the user, answers to waiters, and memory to free.
-struct Due {
+struct DeferredActions {
   private var releases: [Release] = []
   private var actions: [() -> Void] = []
   private var garbage: Garbage?

@@ -12,10 +12,10 @@ extension Engine {
   /// Tells the user of a pool that is full, once, and once when it no longer is.
   @inline(__always)
   mutating func reportPool<H: Handler>(_ handler: inout H) {
-    if pool.hasRefused || pool.isReportedFull { judgePool(&handler) }
+    if pool.hasRefused || pool.isReportedFull { reportPoolChange(&handler) }
   }
 
-  private mutating func judgePool<H: Handler>(_ handler: inout H) {
+  private mutating func reportPoolChange<H: Handler>(_ handler: inout H) {
     let hasRefused = pool.hasRefused
     pool.hasRefused = false
     if hasRefused, !pool.isReportedFull {

@@ -85,10 +85,10 @@ public struct Engine: ~Copyable {
   /// When `expire` has something to do next; `.never` when nothing waits.
   package var nextDeadline: Instant { schedule.nextDeadline }
   /// Peers that `transmit` has a look at, at most.
-  package var readyCount: Int { schedule.ready.count + closeOfResting.slots.count + departure.slots.count }
+  package var readyCount: Int { schedule.ready.count + closeOfResting.walk.count + departure.walk.count }
   /// Whether `transmit` has something to do now.
   package var hasReadyPeers: Bool {
-    !schedule.ready.isEmpty || listener.hasAnswers || !closeOfResting.slots.isEmpty || !departure.slots.isEmpty
+    !schedule.ready.isEmpty || listener.hasAnswers || !closeOfResting.walk.isOver || !departure.isOver
   }
 
   /// Whether a dial is under way, of which the network may have something to say (`dialRefused`).

@@ -7,8 +7,6 @@ import LRP2PCore
 /// socket, or messages of it are lost, that is found out by silence.
 struct AddressWatch: ~Copyable {
   private let descriptor: FileDescriptor
-  /// The numbers of those that are gone, and have not come back.
-  private var gone = LocalSet()
 
   init?() {
     let raw = lrp2p_addresses_open()
@@ -19,12 +17,12 @@ struct AddressWatch: ~Copyable {
   /// Readable when `read` has something to do.
   var raw: Int32 { descriptor.raw }
 
-  private static var mostMessages: Int { 256 }
+  private static var mostMessages: Int { 4096 }
 
   /// Takes what the kernel reports.
   /// - Returns: what is gone, when there has been a change that concerns it: one more has gone, or one has come, from which what is
   ///   sent may leave from now on.
-  mutating func read(_ locals: LocalAddresses) -> LocalSet? {
+  func read(_ locals: LocalAddresses) -> LocalSet? {
     var changes = InlineArray<8, lrp2p_address_change>(repeating: lrp2p_address_change())
     var isNews = false
     for _ in 0..<Self.mostMessages {
@@ -40,17 +38,13 @@ struct AddressWatch: ~Copyable {
       }
       for index in 0..<Int(count) where note(changes[index], locals) { isNews = true }
     }
+    let gone = locals.refused
     return isNews && !gone.isEmpty ? gone : nil
   }
 
-  private mutating func note(_ change: lrp2p_address_change, _ locals: LocalAddresses) -> Bool {
+  private func note(_ change: lrp2p_address_change, _ locals: LocalAddresses) -> Bool {
     let number = locals.known(change.address, interface: change.interface)
-    if change.is_there {
-      gone.remove(number)
-      return true
-    }
-    guard number != 0 else { return false }
-    gone.insert(number)
-    return true
+    locals.withdraw(number, isGone: !change.is_there)
+    return change.is_there || number != 0
   }
 }

@@ -44,12 +44,9 @@ extension UDPSocket {
 
   /// Has the network's errors come (IP_RECVERR), or not.
   ///
-  /// While they do, any call of the socket may answer with the errno of somebody else's datagram. Afterwards there is none left over.
+  /// While they do, any call of the socket may answer with the errno of somebody else's datagram. Afterwards there is none left over:
+  /// the kernel empties its queue with the option.
   package func hear(_ isOn: Bool) {
-    if !isOn {
-      var heard = lrp2p_heard()
-      for _ in 0..<Self.mostHeard where unsafe lrp2p_next_heard(descriptor.raw, &heard) >= 0 {}
-    }
     _ = lrp2p_hear(descriptor.raw, isOn)
     if !isOn { lrp2p_clear_error(descriptor.raw) }
   }

@@ -70,7 +70,7 @@ package struct EpollBackend: Backend, ~Copyable {
     failures.succeeded()
     _ = try check(result, "wait for events")
     let (socketEvents, signalEvents, descriptorsEvents, timerEvents, addressesEvents) = events.token
-    if timerEvents != 0 { timer.hasGoneOff() }
+    if timerEvents != 0 { timer.didExpire() }
     if sendState.isUntilWritable, socketEvents & EPOLLOUT.rawValue != 0 {
       sendState = .open
       try watch()

@@ -66,7 +66,10 @@ package struct LocalAddresses: BitwiseCopyable {
     var number = 0
     for index in 1..<256 {
       let entry = unsafe table.pointee.entries[index]
-      if entry.isFor(address, scope) { number = index }
+      if entry.isFor(address, scope) {
+        number = index
+        break
+      }
       if free == 0, entry.high | entry.low == 0 { free = index }
     }
     if number == 0 {
@@ -126,6 +129,20 @@ package struct LocalAddresses: BitwiseCopyable {
     guard let table = unsafe table else { return }
     unsafe table.pointee.refused &+= 1
     unsafe table.pointee.entries[Int(number)].isRefused = true
+  }
+
+  /// The kernel reports that an address has gone, or come back.
+  func withdraw(_ number: UInt8, isGone: Bool) {
+    guard number != 0, let table = unsafe table else { return }
+    unsafe table.pointee.entries[Int(number)].isRefused = isGone
+  }
+
+  /// Those that nothing is sent from.
+  var refused: LocalSet {
+    var set = LocalSet()
+    guard let table = unsafe table else { return set }
+    for number in 1..<256 where unsafe table.pointee.entries[number].isRefused { set.insert(UInt8(number)) }
+    return set
   }
 
   /// Whether an address has found all 255 numbers taken.

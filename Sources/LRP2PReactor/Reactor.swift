@@ -224,7 +224,7 @@ public struct Reactor: ~Copyable {
     var deadline = Self.nextDeadline(backend, engine, isPending: outgoing.count > 0)
     if let timeout { deadline = min(deadline, instant(after: timeout)) }
     // A number must not become another address while a batch that waits names it.
-    if backend.localAddresses.lacksRoom, outgoing.count == 0 {
+    if backend.localAddresses.lacksRoom, outgoing.count == 0, !engine.hasReadyPeers {
       backend.localAddresses.makeRoom { engine.isHeard(at: $0) }
     }
     let wake = try spin.wait(until: deadline, on: &backend)
@@ -297,10 +297,10 @@ public struct Reactor: ~Copyable {
     guard backend.canSend(now: now) else { return }
     for _ in 0..<limit {
       // It may hold what a turn before could not send.
-      if batch.count == 0 { engine.compose(&batch, now: now, handler: &handler) }
+      if batch.count == 0 { engine.prepareTransmit(&batch, now: now, handler: &handler) }
       let isEmpty = batch.count == 0
       // Sent before those who have sent are judged: the other side waits for the datagrams, and nobody for that.
-      defer { engine.settle(&handler) }
+      defer { engine.finishTransmit(&handler) }
       if isEmpty { break }
       // The parent sends what a callback's child has a copy of, or something else under the same numbers.
       try process.check()

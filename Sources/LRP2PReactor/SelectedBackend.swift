@@ -191,7 +191,7 @@ package struct SelectedBackend: Backend, ~Copyable {
   package var localAddresses: LocalAddresses { locals.addresses }
 
   /// What a wait has reported: own addresses that are gone, if there is something to be done about them.
-  mutating func departed() -> LocalSet? { watch?.read(locals.addresses) ?? nil }
+  func departed() -> LocalSet? { watch?.read(locals.addresses) ?? nil }
 
   package func count(into statistics: inout ReactorStatistics) {
     locals.addresses.count(into: &statistics)

@@ -82,8 +82,8 @@ package struct UringBackend: Backend, ~Copyable {
   private static func makeRing(for socket: borrowing UDPSocket, places: Int, sendMessages: Int) throws(SystemError)
     -> CompletionRing
   {
-    // Beside the sends: receiving and five polls. Each completes once, and receiving once more for each place.
-    let submissions = RingSender.window(messages: sendMessages) + 6
+    // Beside the sends: receiving and six polls. Each completes once, and receiving once more for each place.
+    let submissions = RingSender.window(messages: sendMessages) + 7
     return try CompletionRing(for: socket, submissions: submissions, completions: 2 * submissions + places)
   }
 
@@ -260,7 +260,7 @@ package struct UringBackend: Backend, ~Copyable {
         isAwaitingErrors = false
       case UringToken.timer:
         isAwaitingTimer = completion.isContinued
-        timer.hasGoneOff()
+        timer.didExpire()
       case UringToken.addresses:
         isAwaitingAddresses = completion.isContinued
         if completion.result > 0 { hasAddressChanges = true }

@@ -47,5 +47,5 @@ package struct WaitTimer: ~Copyable {
   }
 
   /// To be called when the watched descriptor has become readable.
-  package mutating func hasGoneOff() { expiry = .never }
+  package mutating func didExpire() { expiry = .never }
 }

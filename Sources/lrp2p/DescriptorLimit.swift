@@ -8,7 +8,7 @@ enum DescriptorLimit {
     let files = __rlimit_resource_t(RLIMIT_NOFILE.rawValue)
     var limit = rlimit()
     guard unsafe getrlimit(files, &limit) == 0, limit.rlim_cur < limit.rlim_max else { return }
-    limit.rlim_cur = min(limit.rlim_max, 1 << 20)
+    limit.rlim_cur = max(limit.rlim_cur, min(limit.rlim_max, 1 << 20))
     _ = unsafe setrlimit(files, &limit)
   }
 }

@@ -17,7 +17,7 @@ import Testing
     // An earlier one: anew.
     #expect(timer.timeout(until: start + Self.hour - 1) == .never)
     #expect(timer.starts == 2 && timer.expiry == start + Self.hour - 1)
-    timer.hasGoneOff()
+    timer.didExpire()
     #expect(timer.timeout(until: .never) == .never)
     #expect(timer.starts == 2 && timer.expiry == .never)
     #expect(timer.timeout(until: start + Self.hour) == .never)

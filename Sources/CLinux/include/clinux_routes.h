@@ -62,7 +62,9 @@ static inline int lrp2p_addresses_read(int fd, struct lrp2p_address_change *chan
   // Not from the kernel.
   if (name.nl_pid != 0) return 0;
   int count = 0;
-  for (struct nlmsghdr *header = (struct nlmsghdr *)bytes; NLMSG_OK(header, (unsigned)left) && count < capacity;
+  struct nlmsghdr *header = (struct nlmsghdr *)bytes;
+  // `left` may end below 0, as a message's length is rounded up.
+  for (; left >= (int)sizeof *header && NLMSG_OK(header, (unsigned)left) && count < capacity;
        header = NLMSG_NEXT(header, left)) {
     if (lrp2p_addresses_parse(header, &changes[count])) count++;
   }

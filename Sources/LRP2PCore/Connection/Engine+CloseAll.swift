@@ -1,12 +1,10 @@
 // The end of all connections at once.
 
-/// What `closeAll` has still to do: connections at rest are woken a few at a time, so that a million of them do not need their
-/// flows all at once.
+/// What `closeAll` has still to do.
 struct CloseOfResting {
   var code: UInt32 = 0
   var reason = ""
-  /// The slots that it has not come to, by their indices.
-  var slots = 0..<0
+  var walk = SlotWalk()
 }
 
 extension Engine {
@@ -27,19 +25,16 @@ extension Engine {
       case .free, .halfOpen, .superseded, .closing, .lingering: break
       }
     }
-    closeOfResting = CloseOfResting(code: code, reason: reason, slots: 0..<peers.slots)
+    closeOfResting = CloseOfResting(code: code, reason: reason, walk: SlotWalk(over: peers.slots))
     return .done
   }
-
-  private static var mostReady: Int { 256 }
-  private static var mostLookedAt: Int { 1 << 16 }
 
   /// Wakes and closes some of the connections at rest.
   mutating func closeResting() {
     var looked = 0
-    while let index = closeOfResting.slots.first, schedule.ready.count < Self.mostReady, looked < Self.mostLookedAt {
-      closeOfResting.slots = index + 1..<closeOfResting.slots.upperBound
-      let slot = Slot(index)
+    while schedule.ready.count < SlotWalk.mostReady, looked < SlotWalk.mostLookedAt,
+      let slot = closeOfResting.walk.next()
+    {
       if isResting(slot) { close(slot, code: closeOfResting.code, reason: closeOfResting.reason) }
       looked += 1
     }

@@ -11,7 +11,7 @@ extension Engine {
     guard isResting(slot) else { return }
     peers.wake(slot, configuration: configuration, now: now)
     markDirty(slot)
-    if closeOfResting.slots.contains(slot.index) {
+    if closeOfResting.walk.contains(slot) {
       close(slot, code: closeOfResting.code, reason: closeOfResting.reason)
     }
   }

@@ -8,18 +8,18 @@
 extension Engine {
   /// Fills `batch` with what ready peers have to send; an empty batch means that nobody has anything.
   package mutating func transmit<H: Handler>(into batch: inout DatagramBatch, now: Instant, handler: inout H) {
-    compose(&batch, now: now, handler: &handler)
-    settle(&handler)
+    prepareTransmit(&batch, now: now, handler: &handler)
+    finishTransmit(&handler)
   }
 
-  /// Steps 1 to 4, after which the batch can leave. `settle` has to follow before anything else.
-  package mutating func compose<H: Handler>(_ batch: inout DatagramBatch, now: Instant, handler: inout H) {
+  /// Steps 1 to 4, after which the batch can leave. `finishTransmit` has to follow before anything else.
+  package mutating func prepareTransmit<H: Handler>(_ batch: inout DatagramBatch, now: Instant, handler: inout H) {
     self.now = max(self.now, now)
     batch.ecn = configuration.marksECN ? 2 : 0
     if !listener.cookieReplies.isEmpty { sendCookieReplies(into: &batch) }
     if !listener.resets.isEmpty { sendResets(into: &batch) }
-    if !closeOfResting.slots.isEmpty { closeResting() }
-    if !departure.slots.isEmpty { leaveSome() }
+    if !closeOfResting.walk.isOver { closeResting() }
+    if !departure.isOver { leaveSome() }
     // Peers that get ready meanwhile have their turn in the next call.
     var turns = schedule.ready.count
     while turns > 0, batch.count < batch.messages.count, let turn = schedule.nextReady(&peers) {
@@ -40,7 +40,7 @@ extension Engine {
   }
 
   /// Step 5: after the batch was sent, as the other side waits for it and nobody for this.
-  package mutating func settle<H: Handler>(_ handler: inout H) { settleDirty(&handler, hasSent: true) }
+  package mutating func finishTransmit<H: Handler>(_ handler: inout H) { settleDirty(&handler, hasSent: true) }
 
   /// - Returns: whether the peer has had all that it may send now.
   private mutating func send<H: Handler>(_ slot: Slot, into batch: inout DatagramBatch, _ handler: inout H) -> Bool {

@@ -27,7 +27,7 @@ extension SendWindow {
     /// Segments that the peer has refused for want of room: they wait for its window, and are no losses.
     package var refusedPackets = 0
     /// Of how many first sends it was asked whether they are lost.
-    package var judged = 0
+    package var examined = 0
   }
 
   /// An ACK that no honest peer sends.
@@ -68,20 +68,20 @@ extension SendWindow {
     let latest = sample <= .seconds(60) || sample / 4 <= lossDelay ? sample : 0
     let threshold = LossThreshold(largest: largest, now: now, delay: max(lossDelay, latest / 8 * 9))
     suspectCount = 0
-    let (described, describedCount) = judgeMissing(
+    let (described, describedCount) = detectLostMissing(
       AckRunReader(block: block, lastInOrder: lastInOrder), bytes, below: limit, threshold, &outcome)
     var end = next
     if tellsNewest {
       end = base
       for index in 0..<describedCount where end.precedes(described[index].upper) { end = described[index].upper }
-      judgeFirstSends(end, limit.precedes(next) ? limit : next, threshold, &outcome)
+      detectLostFirstSends(end, limit.precedes(next) ? limit : next, threshold, &outcome)
     }
     if isNewest { refuseFirstSends(from: limit, threshold, &outcome) }
     if resends.first != nil {
       let told = Told(
         described: described, describedCount: describedCount, missingFrom: end, refusedFrom: limit,
         refused: isNewest, packets: PacketVerdicts(block, bytes), isComplete: tellsNewest)
-      judgeResends(told, threshold, &outcome)
+      detectLostResends(told, threshold, &outcome)
     }
     return outcome
   }
@@ -89,7 +89,7 @@ extension SendWindow {
   /// The second pass: what an ACK describes as missing may be lost.
   /// - Returns: what each of its intervals covers.
   @inline(__always)
-  private mutating func judgeMissing(
+  private mutating func detectLostMissing(
     _ reader: AckRunReader, _ bytes: RawSpan, below limit: UInt32, _ threshold: LossThreshold, _ outcome: inout Outcome
   ) -> (InlineArray<8, SequenceRange>, Int) {
     var described = InlineArray<8, SequenceRange>(repeating: SequenceRange())
@@ -105,7 +105,7 @@ extension SendWindow {
       } else if describedCount > 0 {
         described[describedCount - 1].upper = end
       }
-      if !run.received { judgeFirstSends(run.first, limit.precedes(end) ? limit : end, threshold, &outcome) }
+      if !run.received { detectLostFirstSends(run.first, limit.precedes(end) ? limit : end, threshold, &outcome) }
     }
     return (described, describedCount)
   }

@@ -8,7 +8,7 @@ extension SendWindow {
   }
 
   /// Lost by packet threshold (3) or by time; otherwise when it will be by time. `nil`: sent after the largest.
-  func judge(_ entry: Sent, _ threshold: LossThreshold) -> (isLost: Bool, lossTime: Instant)? {
+  func verdict(on entry: Sent, _ threshold: LossThreshold) -> (isLost: Bool, lossTime: Instant)? {
     let behind = Int32(bitPattern: threshold.largest &- entry.lastPacketNumber)
     guard behind > 0 else { return nil }
     let age = age(entry, threshold.now)
@@ -16,7 +16,7 @@ extension SendWindow {
     return (false, threshold.now + (threshold.delay - age))
   }
 
-  mutating func judgeFirstSends(
+  mutating func detectLostFirstSends(
     _ lower: UInt32, _ upper: UInt32, _ threshold: LossThreshold, _ outcome: inout Outcome
   ) {
     var number = lower.precedes(base) ? base : lower
@@ -27,8 +27,8 @@ extension SendWindow {
     while passed < 64 {
       number = settled.first(false, from: number, to: upper)
       guard number.precedes(upper) else { return }
-      outcome.judged += 1
-      if let verdict = judge(self[number], threshold) {
+      outcome.examined += 1
+      if let verdict = verdict(on: self[number], threshold) {
         if verdict.isLost {
           settled.insert(number)
           lose(number, threshold.now, &outcome)
@@ -75,7 +75,7 @@ extension SendWindow {
   }
 
   /// In the order of sending: up to the first of which the ACK tells nothing, or that is too young to be lost.
-  mutating func judgeResends(_ told: Told, _ threshold: LossThreshold, _ outcome: inout Outcome) {
+  mutating func detectLostResends(_ told: Told, _ threshold: LossThreshold, _ outcome: inout Outcome) {
     while let head = resends.first {
       let entry = head.number.precedes(base) ? nil : self[head.number]
       guard let entry, !entry.isAcknowledged, !entry.isWaiting, entry.packetNumber == head.packetNumber else {
@@ -101,7 +101,7 @@ extension SendWindow {
           guard told.isComplete, isForgotten(entry, threshold) else { return }
         }
       }
-      guard let verdict = judge(entry, threshold) else { return }
+      guard let verdict = verdict(on: entry, threshold) else { return }
       guard verdict.isLost else {
         suspect(head.number, verdict.lossTime, &outcome)
         return

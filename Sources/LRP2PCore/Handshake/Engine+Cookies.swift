@@ -109,6 +109,6 @@ extension Engine {
     else { return }
     peers.handshakes[slot].isRefused = true
     peers.handshakes[firstAttempt].targets[index].cookieAttempts += 1
-    addAttempt(of: firstAttempt, to: index, length: peers.handshakes[slot].length)
+    addAttempt(of: firstAttempt, to: index, length: peers.handshakes[slot].length, isAskedFor: true)
   }
 }

@@ -6,7 +6,8 @@ extension Engine {
   /// Attempts to one address that time brings, besides a short one and one after a fault.
   static var mostTimedAttempts: Int { 5 }
   static var mostCookieAttempts: Int { 5 }
-  /// Attempts of one dial to all of its addresses. Each has a slot, and the slots are for connections.
+  /// Attempts of one dial to all of its addresses, but for the first one to each and those with a cookie. Each has a slot, and the
+  /// slots are for connections.
   private static var mostAttempts: Int { 24 }
   /// When a second attempt follows the first: nothing has answered for three times the round trip that is expected.
   private var firstRetry: Nanoseconds {
@@ -121,27 +122,32 @@ extension Engine {
     sendMessage1(slot)
   }
 
-  /// The attempt of a dial whose message 1 to an address can be repeated.
+  /// The attempt of a dial whose message 1 to an address can be repeated: the newest, as it is short.
   private func lastAttempt(of firstAttempt: Slot, to index: Int) -> Slot? {
     let target = peers.handshakes[firstAttempt].targets[index]
-    if peers.rows[firstAttempt].address == target.address { return firstAttempt }
-    guard target.count > 0, let slot = peers.slot(of: target.ids[target.count - 1]),
-      peers.rows[slot].phase == .dialling
-    else { return nil }
-    return slot
+    if target.count > 0, let slot = peers.slot(of: target.ids[target.count - 1]), peers.rows[slot].phase == .dialling {
+      return slot
+    }
+    return peers.rows[firstAttempt].address == target.address ? firstAttempt : nil
+  }
+
+  /// The attempts of a dial to those of its addresses that are not given up, with one for each that has had none.
+  private func attempts(of firstAttempt: Slot) -> Int {
+    peers.handshakes[firstAttempt].targets.reduce(1) { $0 + ($1.end != nil ? 0 : $1.timed == 0 ? 1 : $1.count) }
   }
 
   /// One more attempt of a dial, with a message 1 of `length` bytes.
+  /// - Parameter isAskedFor: by the responder, with a cookie.
   /// - Returns: false when there is no slot for it, or the address or the dial has had all.
   @discardableResult
-  mutating func addAttempt(of firstAttempt: Slot, to index: Int, length: Int) -> Bool {
+  mutating func addAttempt(of firstAttempt: Slot, to index: Int, length: Int, isAskedFor: Bool = false) -> Bool {
     let address = peers.handshakes[firstAttempt].targets[index].address
-    let attempts = peers.handshakes[firstAttempt].targets.reduce(1) { $0 + $1.count }
-    guard attempts < Self.mostAttempts, peers.handshakes[firstAttempt].targets[index].hasRoom,
+    let target = peers.handshakes[firstAttempt].targets[index]
+    guard target.hasRoom, target.timed == 0 || isAskedFor || attempts(of: firstAttempt) < Self.mostAttempts,
       let slot = allocate(.dial, address: address)
     else { return false }
     peers.rows[slot].remoteID = peers.rows[slot].connectionID
-    let cookie = peers.handshakes[firstAttempt].targets[index].cookie ?? rememberedCookies[address]
+    let cookie = target.cookie ?? rememberedCookies[address]
     writeMessage1(
       slot, pinned: peers.handshakes[firstAttempt].pinned, versions: peers.handshakes[firstAttempt].versions,
       token: peers.handshakes[firstAttempt].token, cookie: cookie, length: length)

@@ -5,8 +5,9 @@ extension Engine {
   private static var shortestDoubt: Nanoseconds { .milliseconds(500) }
   /// How long after a reported fault its address is tried again.
   private static var faultRetry: Nanoseconds { .milliseconds(100) }
-  /// After so long a fault is a new one: the attempts since then have met none.
-  private static var faultAge: Nanoseconds { .seconds(2) }
+  /// After so long a fault is a new one: the attempts since then have met none. A neighbour that does not answer is reported after
+  /// three seconds.
+  private static var faultAge: Nanoseconds { .seconds(4) }
 
   /// Makes the attempts that are due.
   /// - Returns: why the dial is over, if it is.
@@ -33,14 +34,16 @@ extension Engine {
 
   /// A message 2 has come that is well made but not wanted: anyone who has read message 1 can make one, under another key. So
   /// the dial does not end with it but a little later, should the true one not come meanwhile.
-  mutating func doubt(_ slot: Slot, _ reason: CloseReason) {
+  ///
+  /// - Parameter wait: how long the true one has; nil: twice as long as this one took.
+  mutating func doubt(_ slot: Slot, _ reason: CloseReason, for wait: Nanoseconds? = nil) {
     guard let (firstAttempt, index) = target(of: slot), peers.handshakes[firstAttempt].targets[index].doubt == nil
     else { return }
     peers.handshakes[firstAttempt].targets[index].doubt = reason
     // The path has carried the first one.
     peers.handshakes[firstAttempt].targets[index].shortAttempt = .never
     peers.handshakes[firstAttempt].targets[index].doubtEnds =
-      now + max(Self.shortestDoubt, 2 * (now - min(peers.handshakes[slot].sentAt, now)))
+      now + max(Self.shortestDoubt, wait ?? 2 * (now - min(peers.handshakes[slot].sentAt, now)))
     scheduleDial(firstAttempt)
   }
 
@@ -72,7 +75,8 @@ extension Engine {
     } else if peers.handshakes[slot].sentAt > faultAt {
       switch source {
       case .kernel: giveUp(firstAttempt, index, .unreachable(fault))
-      case .network: doubt(slot, .unreachable(fault))
+      // It says nothing of the round trip.
+      case .network: doubt(slot, .unreachable(fault), for: configuration.initialRoundTrip)
       }
     } else {
       return

@@ -39,7 +39,7 @@ extension Engine {
     _ datagram: RawSpan, id: UInt64, hash: UInt64, from address: Address, _ proof: AddressProof
   ) {
     let message = datagram.extracting(Self.headerLength..<datagram.byteCount)
-    guard let (parameters, aead) = judgeMessage1(message, of: datagram, from: address) else { return }
+    guard let (parameters, aead) = checkMessage1(message, of: datagram, from: address) else { return }
     var attemptHash: UInt64 = 0
     if parameters.hasAttemptToken {
       attemptHash = self.attemptHash(parameters.attemptToken, address)
@@ -68,7 +68,7 @@ extension Engine {
   }
 
   /// The payload is in the clear: whatever speaks against the message is found before any cryptography.
-  private mutating func judgeMessage1(
+  private mutating func checkMessage1(
     _ message: RawSpan, of datagram: RawSpan, from address: Address
   ) -> (HandshakeParameters, AEAD)? {
     let payload = message.extracting(NoiseHandshake.message1Overhead..<message.byteCount)

@@ -14,33 +14,32 @@ package struct LocalSet: BitwiseCopyable {
   package mutating func remove(_ local: UInt8) { words[Int(local >> 6)] &= ~(1 << UInt64(local & 63)) }
 }
 
-/// What is still to be done about it: a few connections at a time, so that a million at rest do not need their flows all at once.
+/// What is still to be done about it.
 struct Departure {
   var locals = LocalSet()
-  /// The slots that it has not come to, by their indices.
-  var slots = 0..<0
+  var walk = SlotWalk()
+  /// For the next walk, when this one is over: a report at every turn would have it begin for ever.
+  var following = LocalSet()
+
+  var isOver: Bool { walk.isOver && following.isEmpty }
 }
 
 extension Engine {
   /// These of the reactor's addresses are gone, or what is sent in their stead has a way now.
   package mutating func leave(_ gone: LocalSet) {
     for local in UInt8(1)...255 where gone.contains(local) && isHeard(at: local) {
-      if departure.slots.isEmpty { departure.locals = LocalSet() }
-      departure.locals.insert(local)
-      departure.slots = 0..<peers.slots
+      departure.following.insert(local)
     }
   }
 
-  private static var mostReady: Int { 256 }
-  private static var mostLookedAt: Int { 1 << 16 }
-
   /// Has some of those concerned send a PING.
   mutating func leaveSome() {
+    if departure.walk.isOver {
+      departure = Departure(locals: departure.following, walk: SlotWalk(over: peers.slots))
+    }
     var looked = 0
-    while let index = departure.slots.first, schedule.ready.count < Self.mostReady, looked < Self.mostLookedAt {
-      departure.slots = index + 1..<departure.slots.upperBound
+    while schedule.ready.count < SlotWalk.mostReady, looked < SlotWalk.mostLookedAt, let slot = departure.walk.next() {
       looked += 1
-      let slot = Slot(index)
       // Version 0's peers stay where they are.
       guard peers.rows[slot].phase == .established, departure.locals.contains(peers.rows[slot].address.local),
         speaksVersion1(slot), !isResting(slot) || wakes(slot)

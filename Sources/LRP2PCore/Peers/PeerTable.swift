@@ -13,9 +13,9 @@ package struct PeerTable: ~Copyable {
   package var handshakes: Slots<Slot, HandshakeRow>
   /// Connections with the original peer.
   package var originals: Slots<Slot, OriginalPeer>
-  package var initiators: ForeignTable
+  package var initiators: InitiatorTable
   /// Half-open handshakes of others by what all attempts of one dial have in common.
-  package var attempts: ForeignTable
+  package var attempts: InitiatorTable
   /// What peers have told for the case that they lose the connection.
   package private(set) var resetTokens: ResetTokens
   /// Half-open handshakes of others, by whether the address has shown that it receives.
@@ -43,8 +43,8 @@ package struct PeerTable: ~Copyable {
     remoteKeys = GrowingColumn(repeating: PublicKey(), count: count)
     handshakes = Slots(count: count)
     originals = Slots(count: count)
-    initiators = ForeignTable(seed: seed)
-    attempts = ForeignTable(seed: ~seed)
+    initiators = InitiatorTable(seed: seed)
+    attempts = InitiatorTable(seed: ~seed)
     resetTokens = ResetTokens(slots: count, seed: seed)
     unproved = HalfOpenList(seed: ~seed)
     proved = HalfOpenList(seed: seed)

@@ -312,7 +312,7 @@ import Testing
       tellsNewest: true, isNewest: true, now: .seconds(2))
     #expect(outcome.lostPackets == 0 && outcome.lossTime == .seconds(11))
     // What waits for the time threshold, and one for each of the other intervals.
-    #expect(outcome.judged == 64 + AckBlock.maximumIntervals - 1)
+    #expect(outcome.examined == 64 + AckBlock.maximumIntervals - 1)
   }
 
   /// A packet has arrived, and its segment was not kept: the packet number settles nothing, a later interval does.

@@ -156,6 +156,30 @@ import Testing
     #expect(world.first.statistics(of: peer) != nil && world.firstHandler.closedCount == 0)
   }
 
+  /// Its last attempts are repeated, and those are short.
+  @Test func aLongDialOverATunnelSucceeds() throws {
+    var world = Self.world(largest: 1280)
+    world.forth.isDown = true
+    _ = try world.first.connect(to: [StreamWorld.secondAddress], timeout: .seconds(60))
+    _ = world.run(for: .seconds(20))
+    world.forth.isDown = false
+    #expect(world.run(for: .seconds(20)) { $0.firstHandler.peers.count == 1 })
+  }
+
+  /// A neighbour that does not answer is reported every three seconds.
+  @Test func aDeadNeighbourEndsADial() throws {
+    var world = Self.world()
+    world.forth.isDown = true
+    let peer = try world.first.connect(to: StreamWorld.secondAddress)
+    for _ in 0..<2 {
+      _ = world.run(for: .milliseconds(3060))
+      #expect(world.firstHandler.closedCount == 0)
+      Self.refuseAll(&world, to: StreamWorld.secondAddress, .hostUnreachable, by: .network)
+    }
+    _ = world.run(for: .milliseconds(510))
+    #expect(world.firstHandler.peers[peer]?.closed == .unreachable(.hostUnreachable))
+  }
+
   @Test func manyAddressesTakeFewSlots() throws {
     var world = Self.world()
     world.forth.isDown = true

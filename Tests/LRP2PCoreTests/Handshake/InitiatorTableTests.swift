@@ -3,7 +3,7 @@ import Testing
 
 /// The table together with the rows it looks into, and a dictionary that knows the answer.
 private struct Checked: ~Copyable {
-  var table = ForeignTable(seed: 0x5eed)
+  var table = InitiatorTable(seed: 0x5eed)
   var rows: GrowingColumn<Slot, PeerRow>
   var slots: [Address: Slot] = [:]
   var hashes: [Slot: UInt64] = [:]
@@ -43,10 +43,10 @@ private struct Checked: ~Copyable {
   }
 }
 
-@Suite struct ForeignTableTests {
+@Suite struct InitiatorTableTests {
   /// All slots with one hash, whatever else stands in between.
   @Test func slotsWithOneHashAreFoundInTurn() {
-    var table = ForeignTable(seed: 1)
+    var table = InitiatorTable(seed: 1)
     // All at home in the same place of a table of up to 1024 entries.
     let hashes: [UInt64] = [0x0_0400, 0x1_0400, 0x2_0400]
     for slot in Slot.all(60) { table.insert(hashes[slot.index % 3], slot: slot) }
@@ -72,7 +72,7 @@ private struct Checked: ~Copyable {
     var random = TestRandom(seed: seed * 100 + hashBits)
     var checked = Checked(slots: 300)
     var wrong = 0
-    let seeded = ForeignTable(seed: 99)
+    let seeded = InitiatorTable(seed: 99)
     func hash(_ address: Address) -> UInt64 {
       let full = seeded.hash(Checked.id(address), address)
       return hashBits == 64 ? full : .max - (full & (1 << UInt64(hashBits) - 1))
@@ -101,7 +101,7 @@ private struct Checked: ~Copyable {
   /// Several initiators behind one address, and one that comes from another: told apart by both together.
   @Test func sameHashIsNotEnough() {
     var rows = GrowingColumn<Slot, PeerRow>(repeating: PeerRow(), count: 3)
-    var table = ForeignTable(seed: 1)
+    var table = InitiatorTable(seed: 1)
     for slot in Slot.all(3) {
       rows[slot].remoteID = slot.index == 2 ? 1 : UInt64(slot.index)
       rows[slot].address = slot.index == 2 ? address(2) : address(1)
@@ -121,9 +121,9 @@ private struct Checked: ~Copyable {
   }
 
   @Test func hashDependsOnEverything() {
-    let table = ForeignTable(seed: 1)
+    let table = InitiatorTable(seed: 1)
     let base = Address(high: 1, low: 2, scope: 3, port: 4)
-    var hashes: Set<UInt64> = [table.hash(5, base), ForeignTable(seed: 77).hash(5, base), table.hash(6, base)]
+    var hashes: Set<UInt64> = [table.hash(5, base), InitiatorTable(seed: 77).hash(5, base), table.hash(6, base)]
     for path in 0..<4 {
       var other = base
       switch path {

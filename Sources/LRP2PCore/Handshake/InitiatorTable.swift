@@ -1,6 +1,6 @@
 /// Finds the slot of a handshake datagram by the initiator's id and its address: open addressing with linear probing,
 /// hashed with a secret seed so that nobody can aim at one chain.
-package struct ForeignTable: ~Copyable {
+package struct InitiatorTable: ~Copyable {
   package struct Entry: BitwiseCopyable {
     var hash: UInt64 = 0
     var slot: Int32 = -1

@@ -1,0 +1,28 @@
+/// Slots that something is still to be done about, a few at a time: so that a million connections at rest do not need their flows all at
+/// once, and no turn takes long.
+struct SlotWalk {
+  /// Those that it has not come to, by their indices.
+  private var left = 0..<0
+
+  init() {}
+
+  init(over slots: Int) { left = 0..<slots }
+
+  var isOver: Bool { left.isEmpty }
+
+  var count: Int { left.count }
+
+  /// Whether it has still to come to this slot.
+  func contains(_ slot: Slot) -> Bool { left.contains(slot.index) }
+
+  mutating func next() -> Slot? {
+    guard let index = left.first else { return nil }
+    left = index + 1..<left.upperBound
+    return Slot(index)
+  }
+
+  /// Connections with something to send, beyond which a walk waits for the next turn.
+  static var mostReady: Int { 256 }
+  /// Slots that it comes to in one turn.
+  static var mostLookedAt: Int { 1 << 16 }
+}
