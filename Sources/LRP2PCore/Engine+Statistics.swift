@@ -33,6 +33,7 @@ extension Engine {
       bytesInFlight: flow.send.bytesInFlight, packetsInFlight: flow.send.packetsInFlight,
       bytesWaiting: flow.send.bytesWaiting, sendWindowPackets: flow.send.windowLeft,
       retransmissions: header.retransmissions, congestionMarksTold: header.highestCE,
+      ecn: row.version == 0 ? .off : flow.ecn.state,
       lastReceived: header.lastReceived, isReaderPaused: flow.receive.isPaused, isDraining: row.phase == .draining,
       packetsUnread: flow.receive.packetsUnread, gaps: flow.receive.earlyRuns,
       // What has been given back does not wait.

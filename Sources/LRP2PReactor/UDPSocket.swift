@@ -126,7 +126,7 @@ package struct UDPSocket: ~Copyable {
     _ = set(LRP2P_SOL_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE)
     _ = set(LRP2P_SOL_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_PROBE)
     // Peers that are reactors send ECT where we do, and what is not ECT is not marked; asking costs every datagram.
-    if configuration.engine.marksECN {
+    if configuration.engine.usesECN {
       _ = set(LRP2P_SOL_IP, IP_RECVTOS, 1)
       _ = set(LRP2P_SOL_IPV6, IPV6_RECVTCLASS, 1)
     }

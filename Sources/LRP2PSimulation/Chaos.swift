@@ -21,6 +21,8 @@ struct Chaos: ~Copyable {
   private var hostile: HostileHosts?
   /// In one world of eleven some leave a path that still carries datagrams, and somebody repeats what they send.
   private var switching: Switching?
+  /// What its links make of ECN marks.
+  private let marks: Link.Marks
   private let stormEnd: Instant
   private let start: Instant
 
@@ -28,6 +30,7 @@ struct Chaos: ~Copyable {
 
   init(seed: UInt64) {
     random = SeededRandom(seed: seed ^ 0xC4A0_5C4A_05C4_A05C)
+    marks = Self.marks(seed: seed)
     var configuration = EngineConfiguration()
     // Only clients change their address, so only they have to be heard of; in every fifth world nobody.
     let agrees = seed % 13 == 4
@@ -42,7 +45,7 @@ struct Chaos: ~Copyable {
     configuration.flowsAtLeisure = random.happens(0.5) ? 0 : 1024
     configuration.restAfter = .milliseconds(1) + random.below(.seconds(2))
     configuration.receiveWindow = random.happens(0.3) ? 4 + Int(random.below(500)) : 0xFF_FFFF
-    configuration.marksECN = random.happens(0.5)
+    configuration.usesECN = random.happens(0.5)
     // Clients draw theirs; the server's is what the recorded seeds were found with.
     configuration.ackRatio = 64
     configuration.maximumDatagram = random.happens(0.2) ? 1200 + Int(random.below(2000)) : 1400
@@ -77,8 +80,8 @@ struct Chaos: ~Copyable {
       handler.random = SeededRandom(seed: random.next())
       network.addHost(
         handler, at: Address(ipv4: 0x0A00_0100 + UInt32(client), port: 2000), configuration: configuration)
-      network.route(from: client, to: 0, over: network.addLink(Self.link(&random)))
-      network.route(from: 0, to: client, over: network.addLink(Self.link(&random)))
+      network.route(from: client, to: 0, over: network.addLink(Self.link(&random, marks)))
+      network.route(from: 0, to: client, over: network.addLink(Self.link(&random, marks)))
       for _ in 0..<connections { dials.append((client, start + random.below(.seconds(2)))) }
     }
     addHostile(seed: seed, configuration)
@@ -101,7 +104,12 @@ struct Chaos: ~Copyable {
     self.hostile = hostile
   }
 
-  private static func link(_ random: inout SeededRandom) -> Link {
+  /// Some worlds have a network that does not keep ECN marks; by the seed itself.
+  private static func marks(seed: UInt64) -> Link.Marks {
+    seed % 17 == 5 ? [.removed, .changed, .dropped][Int(seed / 17 % 3)] : .kept
+  }
+
+  private static func link(_ random: inout SeededRandom, _ marks: Link.Marks) -> Link {
     var link = Link()
     link.delay = random.happens(0.3) ? random.below(.milliseconds(150)) : random.below(.milliseconds(20))
     link.rate = random.happens(0.2) ? 0 : 4_000_000 << random.below(8)
@@ -114,6 +122,7 @@ struct Chaos: ~Copyable {
     if random.happens(0.5) { link.copyDelay = random.below(.seconds(1)) }
     if random.happens(0.3) { link.corruption = Double(random.below(10)) / 1000 }
     if random.happens(0.5) { link.ecnThreshold = link.buffer / 3 }
+    link.marks = marks
     return link
   }
 
@@ -228,7 +237,7 @@ struct Chaos: ~Copyable {
       network.onHost(client) { engine, handler in engine.setCongestion(handler.streams[index].peer, other) }
     case 8:
       count("path_changes")
-      let changed = Self.link(&random)
+      let changed = Self.link(&random, marks)
       network[link: link].delay = changed.delay
       network[link: link].rate = changed.rate
     default:
@@ -306,6 +315,9 @@ struct Chaos: ~Copyable {
       if !meetsHostile { windowsShrunk += statistics.windowsShrunk }
       refused += statistics.poolExhausted
       checks.require(statistics.isBalanced, "a datagram was neither accepted nor refused, or both: \(statistics)")
+      checks.require(
+        statistics.marksLost == 0 || marks != .kept || meetsHostile,
+        "ECN marks that no link has touched are called lost")
       unopened += statistics.authenticationFailures + statistics.keyUnavailable
       handshakes += statistics.handshakesStarted
       result.probeTimeouts += statistics.probeTimeouts

@@ -11,6 +11,15 @@ public struct Link: Sendable {
     case coDel
   }
 
+  /// What becomes of datagrams that are marked as ECN-capable.
+  public enum Marks: Sendable {
+    case kept
+    /// The marks are removed, or become ECT(1): misconfigured routers do either.
+    case removed, changed
+    /// The datagrams are dropped.
+    case dropped
+  }
+
   public var delay: Nanoseconds = .milliseconds(5)
   /// Added at random, up to this: it reorders.
   public var jitter: Nanoseconds = 0
@@ -33,6 +42,7 @@ public struct Link: Sendable {
   public var queue = Queue.dropTail
   /// Datagrams that wait behind so many bytes are marked, if their sender knows ECN.
   public var ecnThreshold = Int.max
+  public var marks = Marks.kept
   /// Longer datagrams vanish.
   public var largestDatagram = Int.max
   /// Nothing passes.
@@ -90,6 +100,8 @@ public struct LinkCounters: Sendable, BitwiseCopyable {
   public var copiedLate: UInt64 = 0
   public var corrupted: UInt64 = 0
   public var marked: UInt64 = 0
+  /// Dropped as they were ECN-capable.
+  public var markedDropped: UInt64 = 0
   public var tooLong: UInt64 = 0
   public var whileDown: UInt64 = 0
   /// Bytes that have left the link at its other end, in all.
@@ -98,7 +110,7 @@ public struct LinkCounters: Sendable, BitwiseCopyable {
   public init() {}
 
   /// Those that did not reach the other end, whatever became of them.
-  public var dropped: UInt64 { lost + lostInBursts + overflowed + policed + tooLong + whileDown }
+  public var dropped: UInt64 { lost + lostInBursts + overflowed + policed + tooLong + whileDown + markedDropped }
 
   /// How often each kind of fault has happened.
   public var faults: [String: UInt64] {
@@ -106,6 +118,7 @@ public struct LinkCounters: Sendable, BitwiseCopyable {
       "loss": lost, "burst_loss": lostInBursts, "queue_drop": overflowed, "policer_drop": policed,
       "reordering": reordered,
       "duplication": duplicated, "late_copy": copiedLate, "corruption": corrupted, "ecn_mark": marked,
+      "ecn_drop": markedDropped,
       "mtu_drop": tooLong, "blackout": whileDown,
     ]
   }

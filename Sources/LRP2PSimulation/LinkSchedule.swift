@@ -14,6 +14,7 @@ public enum LinkChange: Sendable {
   case buffer(Int)
   /// What leaves is lost; what waits is not kept back.
   case down(Bool)
+  case marks(Link.Marks)
   /// Nothing leaves, and nothing is lost that the queue has room for.
   case halted(Bool)
 
@@ -25,6 +26,7 @@ public enum LinkChange: Sendable {
     case .loss(let loss): link.loss = loss
     case .buffer(let bytes): link.buffer = bytes
     case .down(let isDown): link.isDown = isDown
+    case .marks(let marks): link.marks = marks
     case .halted(let isHalted): link.isHalted = isHalted
     }
   }

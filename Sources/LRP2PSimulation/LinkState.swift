@@ -34,6 +34,15 @@ package struct LinkState: ~Copyable {
 
   package mutating func plan(_ changes: [(at: Instant, change: LinkChange)]) { schedule.add(changes) }
 
+  /// The ECN bits of a datagram that has passed.
+  func ecn(_ bits: UInt8, isMarked: Bool) -> UInt8 {
+    switch link.marks {
+    case .kept, .dropped: isMarked ? 3 : bits
+    case .removed: 0
+    case .changed: bits == 0 ? 0 : 1
+    }
+  }
+
   /// Where a datagram ends.
   package enum Fate {
     case dropped
@@ -52,6 +61,10 @@ package struct LinkState: ~Copyable {
     }
     if bytes > link.largestDatagram {
       counters.tooLong += 1
+      return .dropped
+    }
+    if knowsECN, link.marks == .dropped {
+      counters.markedDropped += 1
       return .dropped
     }
     if let policer = link.policer, !passes(policer, bytes, now: now) {

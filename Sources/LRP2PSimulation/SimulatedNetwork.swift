@@ -334,7 +334,7 @@ public struct SimulatedNetwork<H: Handler>: ~Copyable {
       trace(arrival)
       if ledger != nil { note(offset, length, over: route, arrival: isCorrupted ? nil : arrival) }
       var flight = keep(offset: offset, length)
-      flight.ecn = isMarked ? 3 : ecn
+      flight.ecn = links[route].ecn(ecn, isMarked: isMarked)
       if watchesLateArrivals {
         flight.isToConnection = hosts[destination].has(id)
         // Where sealed datagrams have their packet number, which never becomes that large here, a key begins.

@@ -299,7 +299,7 @@ import Testing
   /// Who sends no ECT is not told of marks, which the kernel would write down for every datagram.
   @Test(arguments: [false, true]) func marksAreAskedForByWhoMarks(marks: Bool) throws {
     var configuration = ReactorConfiguration()
-    configuration.engine.marksECN = marks
+    configuration.engine.usesECN = marks
     let socket = try UDPSocket(bind: .loopback4(), configuration: configuration)
     var value: Int32 = -1
     #expect(unsafe lrp2p_get_option(socket.descriptor.raw, Int32(LRP2P_SOL_IP.rawValue), IP_RECVTOS, &value) >= 0)

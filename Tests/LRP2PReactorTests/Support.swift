@@ -40,7 +40,7 @@ struct Endpoint: ~Copyable {
     configuration.receiveMessages = 8
     configuration.sendMessages = 8
     // Has the sockets read what they are marked with.
-    configuration.engine.marksECN = true
+    configuration.engine.usesECN = true
     // Both before either is used: a noncopyable value is not initialised by halves.
     let sockets: PortSockets
     if answersApart {

@@ -7,9 +7,10 @@ package struct ConnectionHeader: BitwiseCopyable {
   package var idleTimeout: Nanoseconds = 0
   /// What the user knows the connection by, if not by its own id: the id of the dial's first attempt. 0 is its own.
   package var handle: UInt64 = 0
-  /// The largest packet number that the peer has told of, and its count of congestion marks.
+  /// The largest packet number that the peer has reported, and its counts of datagrams with CE, and with that or ECT(0).
   package var highestAcknowledged: UInt64 = 0
   package var highestCE: UInt64 = 0
+  package var highestMarked: UInt64 = 0
   package var retransmissions: UInt64 = 0
   package var authenticationFailures: UInt64 = 0
   /// What the peer has promised, and what it asked for.

@@ -34,7 +34,7 @@ extension Flow {
       rate.foundSpurious(bytes: UInt64(outcome.spuriousLosses * mtu.datagram))
       congestion.spurious(packets: outcome.spuriousLosses, now: now)
     }
-    if isNewest { countMarks(outcome, block, &header, now: now) }
+    if isNewest { countMarks(outcome, block, &header, next: next, now: now) }
     if outcome.acknowledgedPackets == 0 { rate.lost(bytes: outcome.lostBytes) }
     // The peer's room, not the path, is what holds the rate back: no sample of it counts as the path's.
     if outcome.refusedPackets > 0 { rate.limitedByApplication(bytesInFlight: send.bytesInFlight) }
@@ -60,11 +60,22 @@ extension Flow {
         largest: block.largestPacketNumber, next: next, rate: sample))
   }
 
-  /// The path has marked datagrams, as the peer tells (RFC 3168).
+  /// What the peer reports of marks (RFC 3168): whether the path keeps them, and whether it has met congestion.
+  @inline(__always)
   private mutating func countMarks(
+    _ outcome: SendWindow.Outcome, _ block: AckBlock, _ header: inout ConnectionHeader, next: UInt64, now: Instant
+  ) {
+    header.highestMarked = max(header.highestMarked, block.ect0 &+ block.ce)
+    guard
+      ecn.acknowledged(
+        reported: header.highestMarked, ect1: block.ect1, base: send.base, next: send.next, sent: next)
+    else { return }
+    if block.ce > header.highestCE { answerMarks(outcome, block, &header, now: now) }
+  }
+
+  private mutating func answerMarks(
     _ outcome: SendWindow.Outcome, _ block: AckBlock, _ header: inout ConnectionHeader, now: Instant
   ) {
-    guard block.ce > header.highestCE else { return }
     header.highestCE = block.ce
     let snapshot = outcome.hasNewest ? rate.snapshot(of: outcome.newestPacketNumber) : nil
     congestion.congestionExperienced(

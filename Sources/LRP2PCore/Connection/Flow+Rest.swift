@@ -28,6 +28,7 @@ extension Flow {
     row.deliveryRate = rate.bytesPerSecond
     row.pathHoldOffUntil = path.restingHoldOff
     row.congestion = congestion.algorithm
+    row.ecn = ecn.state
   }
 
   /// Whether it takes no more memory than at first.
@@ -71,6 +72,7 @@ extension Flow {
     restart(from: header.rest, configuration: configuration, seed: seed)
     toldAckDelay = header.peerMaximumAckDelay
     lastElicitingSent = header.lastSent
+    ecn = ECNValidation(header.rest.ecn, next: send.next, reported: header.highestMarked)
   }
 
   /// The same, but for what the header tells.

@@ -13,6 +13,7 @@ package struct Flow: ~Copyable {
   package var previousKey = PreviousKey()
   package var path = PathValidation()
   package var pathSwitch = PathSwitch()
+  package var ecn = ECNValidation()
   package var mtu: PathMTU
   /// Segments that arrive in pieces; `nil` until the first does.
   package var reassembly: Reassembly?
@@ -86,6 +87,7 @@ package struct Flow: ~Copyable {
     congestion = CongestionControl(
       configuration.congestion, segment: mtu.datagram, initialWindow: configuration.initialWindow, seed: seed)
     lastElicitingSent = now
+    if configuration.usesECN { ecn = ECNValidation(.testing, next: send.next, reported: 0) }
   }
 
   /// Takes over what the peer has said of itself in its authenticated payloads.

@@ -7,6 +7,7 @@ package struct RestingRow: BitwiseCopyable {
   // What a datagram is judged by before it is opened.
   package var replay = ReplayWindow.Rest()
   package var congestion = CongestionAlgorithm.bbr
+  package var ecn = ECNState.off
   package var send = SendWindow.Rest()
   package var receive = ReceiveWindow.Rest()
   package var roundTrip = RoundTripEstimate.Rest()

@@ -103,7 +103,7 @@ extension Engine {
         receiveMessage3(datagram, slot, from: message.address, &handler)
       } else {
         // Data that has overtaken message 3.
-        hold(datagram, slot, from: message.address)
+        hold(datagram, slot, message)
       }
     case .free, .superseded:
       counters.late &+= 1

@@ -26,8 +26,10 @@ extension Engine {
       end(slot, .protocolViolation, &handler)
       return
     }
+    let ecn = peers.flows[slot].ecn.state
     peers.flows[slot].acknowledged(
       outcome, block, &peers.headers[slot], next: peers.rows[slot].sendPacketNumber, now: now)
+    if peers.flows[slot].ecn.state != ecn, peers.flows[slot].ecn.state == .bleached { counters.marksLost &+= 1 }
     reportAcknowledged(slot, &handler)
     endIfFinished(slot, &handler)
   }

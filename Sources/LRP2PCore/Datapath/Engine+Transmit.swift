@@ -15,7 +15,7 @@ extension Engine {
   /// Steps 1 to 4, after which the batch can leave. `finishTransmit` has to follow before anything else.
   package mutating func prepareTransmit<H: Handler>(_ batch: inout DatagramBatch, now: Instant, handler: inout H) {
     self.now = max(self.now, now)
-    batch.ecn = configuration.marksECN ? 2 : 0
+    batch.ecn = 0
     if !listener.cookieReplies.isEmpty { sendCookieReplies(into: &batch) }
     if !listener.resets.isEmpty { sendResets(into: &batch) }
     if !closeOfResting.walk.isOver { closeResting() }
@@ -67,9 +67,14 @@ extension Engine {
       return true
     case .established:
       let before = peers.flows[slot].lastElicitingSent
-      let isDone =
-        sendData(slot, into: &batch, &handler) && sendAck(slot, into: &batch)
-        && (!peers.flows[slot].owesControl || sendPings(slot, into: &batch) && sendPath(slot, into: &batch))
+      // Data alone, whose loss is noticed: of ACKs nobody would learn that the path drops what is marked.
+      batch.ecn = peers.flows[slot].ecn.mark
+      var isDone = sendData(slot, into: &batch, &handler)
+      batch.ecn = 0
+      if isDone { isDone = sendAck(slot, into: &batch) }
+      if isDone, peers.flows[slot].owesControl {
+        isDone = sendPings(slot, into: &batch) && sendPath(slot, into: &batch)
+      }
       if peers.rows[slot].phase == .established {
         markDirty(slot)
         if before < now, peers.flows[slot].lastElicitingSent == now, awaitsConfirmation(slot) {

@@ -2,10 +2,12 @@
 // allocate: places for what is held, and a batch to open it in.
 
 extension Engine {
-  mutating func hold(_ datagram: RawSpan, _ slot: Slot, from address: Address) {
+  mutating func hold(_ datagram: RawSpan, _ slot: Slot, _ message: Message) {
+    let address = message.address
     guard address == peers.rows[slot].address, !peers.handshakes[slot].isTurnedAway,
       peers.handshakes[slot].held < HeldDatagrams.maximumPerHandshake,
-      listener.held.hold(datagram, connectionID: peers.rows[slot].connectionID, from: address, pool: &pool)
+      listener.held.hold(
+        datagram, connectionID: peers.rows[slot].connectionID, from: address, ecn: message.ecn, pool: &pool)
     else {
       counters.earlyDataRefused &+= 1
       return
@@ -47,6 +49,7 @@ extension Engine {
       }
       var message = Message()
       message.address = entry.address
+      message.ecn = entry.ecn
       message.offset = batch.count * batch.messageCapacity
       message.length = Int(entry.length)
       message.segmentSize = message.length

@@ -8,6 +8,7 @@ package struct HeldDatagrams: ~Copyable {
     package var address = Address.none
     package var cell: UInt32 = 0
     package var length: UInt32 = 0
+    package var ecn: UInt8 = 0
   }
 
   private var entries = Column(repeating: Entry(), count: 0)
@@ -23,7 +24,7 @@ package struct HeldDatagrams: ~Copyable {
 
   /// Keeps a copy; `false` when there is no room for one more.
   package mutating func hold(
-    _ datagram: RawSpan, connectionID: UInt64, from address: Address, pool: inout ReceivePool
+    _ datagram: RawSpan, connectionID: UInt64, from address: Address, ecn: UInt8 = 0, pool: inout ReceivePool
   ) -> Bool {
     guard bytes + pool.cellBytes <= Self.maximumBytes, datagram.byteCount <= pool.cellBytes,
       let cell = pool.store(datagram)
@@ -31,7 +32,7 @@ package struct HeldDatagrams: ~Copyable {
     bytes += pool.cellBytes
     if count == entries.count { entries.resize(to: max(16, 2 * count), filling: Entry()) }
     entries[count] = Entry(
-      connectionID: connectionID, address: address, cell: cell, length: UInt32(datagram.byteCount))
+      connectionID: connectionID, address: address, cell: cell, length: UInt32(datagram.byteCount), ecn: ecn)
     count += 1
     return true
   }

@@ -65,6 +65,10 @@ public struct EngineConfiguration: Sendable {
   /// The peer is asked to acknowledge every so many packets, or four times a round trip if that is earlier (at once on loss):
   /// 1 … 1024.
   public var ackRatio = 256
+  /// Data that connections send is marked as ECN-capable, ECT(0), and the kernel is asked how datagrams that come are marked (RFC 3168), so that
+  /// a queue that marks need not drop. A path or a peer that does not keep the marks is found out, and is sent none
+  /// (`ConnectionStatistics.ecn`). Both sides need it.
+  public var usesECN = false
   /// AEADs in order of preference; what the machine lacks is skipped. The initiator's order decides.
   public var aeads: [AEAD] = [.aes256GCM, .chacha20Poly1305]
   /// What this side speaks over its connections, in order of preference, which counts when it dials; empty says nothing of it. A listener
@@ -88,8 +92,6 @@ public struct EngineConfiguration: Sendable {
   package var flowsAtLeisure = 1024
   /// Flows of connections that rest or have ended whose memory is kept for the next that is needed, at most.
   package var flowsKept = 1024
-  /// Datagrams are sent as ECN-capable, ECT(0), and sockets are asked how those that come are marked.
-  package var marksECN = false
   /// The window before anything is known of the path; for simulations that leave the start out.
   package var initialReceiveWindow = 16_384
   /// Features that are named in the handshake, by bit; none is given out. For tests.

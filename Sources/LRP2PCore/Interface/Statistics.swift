@@ -114,6 +114,8 @@ public struct EngineStatistics: Sendable, BitwiseCopyable {
 
   // MARK: Loss and handshakes
 
+  /// Connections whose ECN marks were found not to be kept, by the path or by the peer.
+  public var marksLost: UInt64 = 0
   public var retransmissions: UInt64 = 0
   public var probeTimeouts: UInt64 = 0
   public var handshakesStarted: UInt64 = 0
@@ -195,6 +197,8 @@ public struct PeerStatistics: Sendable {
   public var retransmissions: UInt64
   /// Datagrams of ours that the peer has seen marked as having met congestion (ECN-CE), as it tells.
   public var congestionMarksTold: UInt64
+  /// Whether datagrams are marked as ECN-capable, and if not, why.
+  public var ecn: ECNState
 
   // MARK: Receiving
 

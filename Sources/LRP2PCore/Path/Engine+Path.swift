@@ -88,9 +88,16 @@ extension Engine {
     countMove(slot, from: old)
     counters.pathChanges &+= 1
     let isOtherHost = old.high != new.high || old.low != new.low || old.scope != new.scope
-    peers.flows[slot].moved(toOtherHost: isOtherHost, roundTrip: roundTrip, configuration: configuration, now: now)
-    makeReady(slot)
+    takePath(slot, toOtherHost: isOtherHost, roundTrip: roundTrip)
     handler.moved(peer(slot), to: new, engine: &self)
+  }
+
+  /// What is sent goes over another path from here on.
+  mutating func takePath(_ slot: Slot, toOtherHost isOtherHost: Bool, roundTrip: Nanoseconds) {
+    peers.flows[slot].moved(toOtherHost: isOtherHost, roundTrip: roundTrip, configuration: configuration, now: now)
+    peers.flows[slot].ecn.pathChanged(
+      next: peers.flows[slot].send.next, reported: peers.headers[slot].highestMarked)
+    makeReady(slot)
   }
 
   // MARK: Out

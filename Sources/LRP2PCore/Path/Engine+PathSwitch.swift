@@ -54,8 +54,7 @@ extension Engine {
       relocate(slot, to: target, roundTrip: roundTrip, &handler)
     } else if target == .none {
       // The peer is where it was, and our way there is another.
-      peers.flows[slot].moved(toOtherHost: true, roundTrip: roundTrip, configuration: configuration, now: now)
-      makeReady(slot)
+      takePath(slot, toOtherHost: true, roundTrip: roundTrip)
     }
     guard peers.rows[slot].phase == .established else { return }
     handler.pathSwitched(peer(slot), succeeded: true, engine: &self)

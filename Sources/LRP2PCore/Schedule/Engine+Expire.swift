@@ -103,6 +103,7 @@ extension Engine {
     let probes = peers.flows[slot].beginProbe(&peers.headers[slot])
     if peers.flows[slot].send.packetsInFlight > 0 {
       peers.flows[slot].probesOwed = probes
+      peers.flows[slot].ecn.probed(peers.flows[slot].ptoCount)
       // RFC 9002, 7.6: silence for three probe timeouts is persistent congestion.
       if peers.flows[slot].ptoCount == 3 { peers.flows[slot].congestion.persistentCongestion(now: now) }
       // Or a black hole, at each further one too: the search may have found the path longer in between.

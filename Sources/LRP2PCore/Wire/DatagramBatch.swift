@@ -134,6 +134,6 @@ extension DatagramBatch {
     let last = messages[count - 1]
     return last.group == group && length <= last.segmentSize && last.length + length <= messageCapacity
       && last.length < Self.maximumSegments * last.segmentSize && last.address == address
-      && last.address.local == address.local
+      && last.address.local == address.local && last.ecn == ecn
   }
 }

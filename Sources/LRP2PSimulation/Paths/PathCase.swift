@@ -27,6 +27,8 @@ package struct PathCase: Sendable {
   package var remembered: RememberedPath?
   /// What both sides would be told of the round trip, had engines a knob for that (`PathRun.expect`).
   package var initialRoundTrip: Nanoseconds?
+  /// Both sides mark what they send as ECN-capable.
+  package var usesECN = false
   /// The bars have been proposed, and not agreed on.
   package var isProposed = false
   /// The first is the one that the table shows.

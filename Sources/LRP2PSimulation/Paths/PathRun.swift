@@ -61,6 +61,7 @@ struct PathRun: ~Copyable {
     configuration.congestion = congestion
     // Nobody looks at the rest.
     configuration.storedPayloadBytes = 64
+    configuration.usesECN = path.usesECN
     if let roundTrip = path.initialRoundTrip { expect(roundTrip, &configuration) }
     return configuration
   }

@@ -4,7 +4,8 @@ extension PathCase {
   /// The table: 20 Mbit/s, 50 ms and a queue of one bandwidth-delay product where nothing else is said. What happens to a path
   /// happens both ways, but for its rate and its jitter, which are those of the way forth.
   package static var table: [PathCase] {
-    falls + fades + turns + shallowQueues + crowds + jitters + outages + [handover, remembered] + thinAndFar + proposed
+    falls + fades + turns + shallowQueues + crowds + jitters + outages + markings + [handover, remembered] + thinAndFar
+      + proposed
   }
 
   private static var geostationary: Nanoseconds { .milliseconds(600) }
@@ -100,6 +101,37 @@ extension PathCase {
         $0.forth.jitter = .milliseconds(jitter)
         if rate > 50 { $0.measured = .seconds(5)..<(.seconds(20)) }
       }
+    }
+  }
+
+  // MARK: ECN
+
+  private static var markings: [PathCase] {
+    [
+      PathCase(
+        "ecn-marks", "a queue of 1 BDP that marks from a quarter on",
+        bars: [PathBar(.goodput, 0.85), PathBar(.loss, 0.001)]
+      ) {
+        $0.usesECN = true
+        $0.forth.ecnThreshold = $0.forth.buffer / 4
+      },
+      marking("removed", "the path removes ECN marks", .removed),
+      marking("dropped", "the path drops what is ECN-capable", .dropped),
+      PathCase(
+        "ecn-drops-later", "the path drops what is ECN-capable from 10 s on", bars: [PathBar(.recovery, 3)]
+      ) {
+        $0.usesECN = true
+        $0.changes = { _ in [PathChange(at: .seconds(10), .both, .marks(.dropped))] }
+        $0.event = .seconds(10)
+        $0.measured = .seconds(10)..<(.seconds(25))
+      },
+    ]
+  }
+
+  private static func marking(_ name: String, _ summary: String, _ marks: Link.Marks) -> PathCase {
+    PathCase("ecn-\(name)", summary, bars: [PathBar(.goodput, 0.85)]) {
+      $0.usesECN = true
+      ($0.forth.marks, $0.back.marks) = (marks, marks)
     }
   }
 

@@ -140,7 +140,7 @@ import Testing
     link.rate = 10_000_000
     link.delay = .milliseconds(10)
     link.ecnThreshold = 3000
-    var world = try LifecycleTests.openWorld(link: link) { $0.marksECN = true }
+    var world = try LifecycleTests.openWorld(link: link) { $0.usesECN = true }
     let dialled = try LifecycleTests.only(world.firstHandler)
     let accepted = try LifecycleTests.only(world.secondHandler)
     world.secondHandler.bytesToSend = 0
