@@ -21,6 +21,26 @@ extension Reactor {
     wipeStack()
   }
 
+  /// Takes over a socket that is open and bound: one of a service manager (systemd's socket activation), or of a parent that may bind
+  /// ports which this process may not. Its options are set as for any other; with one socket alone, answers to strangers share its buffer.
+  ///
+  /// - Parameters:
+  ///   - identity: who this side is.
+  ///   - descriptor: of a UDP socket of IPv4 or IPv6 that is bound and not connected. It is the reactor's from this call on, which
+  ///     closes it also where it throws. 0 to 2 are refused, and left open.
+  /// - Throws: a configuration out of range or beyond this machine; not such a socket (`ReactorError.system` with ENOTSOCK, EPROTOTYPE,
+  ///   EAFNOSUPPORT, EADDRNOTAVAIL or EISCONN).
+  public init(configuration: ReactorConfiguration = .init(), identity: Identity, adopting descriptor: Int32)
+    throws(ReactorError)
+  {
+    let suite: any CipherSuite
+    do { suite = try CipherSuites.make(configuration.aeadProvider) } catch { throw .configuration(error) }
+    var key = identity.secretKey
+    defer { wipe(&key) }
+    try self.init(configuration: configuration, secretKey: key, suite: suite, adopting: descriptor)
+    wipeStack()
+  }
+
   /// One of several reactors on one port, each on a thread of its own.
   ///
   /// - Parameters:

@@ -9,6 +9,7 @@ struct MessageHeaders: ~Copyable {
   let count: Int
   private let family: Int32
   private let locals: LocalAddresses
+  private let trafficClass: UInt8
 
   /// - Parameter socket: the one that will send.
   init(count: Int, for socket: borrowing UDPSocket, locals: LocalAddresses) {
@@ -16,6 +17,7 @@ struct MessageHeaders: ~Copyable {
     unsafe self.ring = ring
     self.count = count
     family = socket.family
+    trafficClass = socket.trafficClass
     self.locals = locals
   }
 
@@ -36,7 +38,7 @@ struct MessageHeaders: ~Copyable {
       unsafe lrp2p_control_put_segment(ring, slot, UInt16(truncatingIfNeeded: segmentSize))
     }
     if row.ecn != 0 {
-      unsafe lrp2p_control_put_ecn(ring, slot, row.address.isIPv4, Int32(row.ecn & 3))
+      unsafe lrp2p_control_put_traffic_class(ring, slot, row.address.isIPv4, Int32(trafficClass | row.ecn & 3))
     }
     let source = locals.source(for: row.address)
     if source != 0 {

@@ -45,6 +45,18 @@ public struct Reactor: ~Copyable {
       configuration: configuration, secretKey: secretKey, suite: suite, sockets: sockets, ids: ConnectionIDs())
   }
 
+  /// - Parameter descriptor: a bound UDP socket, which is the reactor's from here on, closed also where no reactor is made.
+  package init(
+    configuration: ReactorConfiguration, secretKey: SecretKey, suite: any CipherSuite, adopting descriptor: Int32
+  ) throws(ReactorError) {
+    let socket: UDPSocket
+    do { socket = try UDPSocket(adopting: descriptor, configuration: configuration) } catch { throw .system(error) }
+    do { try configuration.validate() } catch { throw .configuration(error) }
+    try self.init(
+      configuration: configuration, secretKey: secretKey, suite: suite,
+      sockets: PortSockets(main: socket, answers: nil), ids: ConnectionIDs())
+  }
+
   /// - Parameter index: which of the group it is, 0 ..< `group.count`; each can be made once.
   package init(group: ReactorGroup, index: Int, secretKey: SecretKey, suite: any CipherSuite) throws(ReactorError) {
     try self.init(

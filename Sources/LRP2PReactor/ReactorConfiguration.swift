@@ -38,6 +38,15 @@ public struct ReactorConfiguration: Sendable {
   /// are neither for an id of ours nor the start of a handshake. What a flood of random datagrams, or of forged ids, then
   /// costs is the kernel's way to the socket.
   public var socketFilter = false
+  /// The network device that datagrams come from and leave by (SO_BINDTODEVICE), which may be a VRF; nil is any.
+  public var device: String? = nil
+  /// A mark of what is sent, for routing rules and firewalls (SO_MARK): 0 … 4,294,967,295; 0 is none. It needs CAP_NET_ADMIN.
+  public var socketMark = 0
+  /// The differentiated services code point of all that is sent (RFC 2474): 0 … 63. ECN marks stay beside it.
+  public var dscp = 0
+  /// Called with the descriptor of each socket before it is bound, to set options that have no field here. It runs where the reactor is
+  /// made. What it throws is thrown there. The descriptor is not to be closed or kept.
+  public var configureSocket: (@Sendable (_ descriptor: Int32) throws(SystemError) -> Void)? = nil
   /// Receive calls in one turn before timers and sending get their share: 1 … 1024.
   public var receiveBatchesPerTurn = 4
   /// Send calls in one turn before receiving gets its share: 1 … 1024.
@@ -67,6 +76,8 @@ public struct ReactorConfiguration: Sendable {
     try check("maximumSegments", maximumSegments, 1...64)
     try check("socketReceiveBuffer", socketReceiveBuffer, 4096...(1 << 30))
     try check("socketSendBuffer", socketSendBuffer, 4096...(1 << 30))
+    try check("socketMark", socketMark, 0...4_294_967_295)
+    try check("dscp", dscp, 0...63)
     try check("receiveBatchesPerTurn", receiveBatchesPerTurn, 1...1024)
     try check("sendBatchesPerTurn", sendBatchesPerTurn, 1...1024)
     try check("longestSpin", Int(clamping: longestSpin), 0...10_000_000)

@@ -15,6 +15,8 @@ package struct UDPSocket: ~Copyable {
   /// Whether the kernel has UDP_SEGMENT and UDP_GRO, and the configuration wants them.
   package let segmentationOffload: Bool
   package let receiveOffload: Bool
+  /// The byte beside ECN of what it sends (IP_TOS, IPV6_TCLASS).
+  package let trafficClass: UInt8
   /// Whether `attach(filter:)` has succeeded.
   package private(set) var isFiltered = false
 
@@ -34,16 +36,41 @@ package struct UDPSocket: ~Copyable {
   package init(
     bind address: Address, configuration: ReactorConfiguration, family: Int32 = AF_INET6, sharing: Sharing = .alone
   ) throws(SystemError) {
-    var opened = try Self.open(address, family: family, sharing)
+    var opened = try Self.open(address, configuration, family: family, sharing)
     // No IPv6 in the kernel, or none on any interface. An IPv6 address cannot be had without it.
     if opened.failure == EAFNOSUPPORT || opened.failure == EADDRNOTAVAIL, address.isIPv4 || address.isUnspecified {
-      opened = try Self.open(address, family: AF_INET, sharing)
+      opened = try Self.open(address, configuration, family: AF_INET, sharing)
     }
     if opened.failure != 0 { throw SystemError(code: opened.failure, operation: opened.operation) }
-    let descriptor = FileDescriptor(owning: opened.raw)
+    try self.init(
+      bound: FileDescriptor(owning: opened.raw), family: opened.family, configuration: configuration,
+      "read local address of \(address)")
+  }
+
+  /// A socket that somebody else has opened and bound: a service manager, or a parent that may bind what this process may not.
+  ///
+  /// - Parameter descriptor: this socket's from here on, closed also where it is refused.
+  /// - Throws: it is no socket (ENOTSOCK, EBADF), none of UDP (EPROTOTYPE, EAFNOSUPPORT), not bound (EADDRNOTAVAIL) or connected to
+  ///   one address (EISCONN).
+  package init(adopting descriptor: Int32, configuration: ReactorConfiguration) throws(SystemError) {
+    let operation = "take socket \(descriptor)"
+    // 0 to 2 are not for sockets, as everything prints there.
+    guard descriptor > 2 else { throw SystemError(code: EBADF, operation: operation) }
+    let owned = FileDescriptor(owning: descriptor)
+    let family = try check(lrp2p_adopt(owned.raw), operation)
+    try Self.require(owned.raw, configuration)
+    try self.init(bound: owned, family: family, configuration: configuration, operation)
+    if localAddress.port == 0 { throw SystemError(code: EADDRNOTAVAIL, operation: operation) }
+  }
+
+  private init(
+    bound descriptor: consuming FileDescriptor, family: Int32, configuration: ReactorConfiguration,
+    _ operation: @autoclosure () -> String
+  ) throws(SystemError) {
     var local = lrp2p_address()
-    _ = try check(unsafe lrp2p_local_address(descriptor.raw, &local), "read local address of \(address)")
-    self.family = opened.family
+    _ = try check(unsafe lrp2p_local_address(descriptor.raw, &local), operation())
+    self.family = family
+    trafficClass = UInt8(truncatingIfNeeded: configuration.dscp << 2)
     localAddress = Address(local)
     (segmentationOffload, receiveOffload) = Self.configure(descriptor.raw, configuration)
     if localAddress.isUnspecified { Self.askWhereDatagramsCome(descriptor.raw, family) }
@@ -66,7 +93,23 @@ package struct UDPSocket: ~Copyable {
     var operation = ""
   }
 
-  private static func open(_ address: Address, family: Int32, _ sharing: Sharing) throws(SystemError) -> Opened {
+  /// What the configuration asks of the kernel, which must not be left out.
+  private static func require(_ raw: Int32, _ configuration: ReactorConfiguration) throws(SystemError) {
+    if let device = configuration.device {
+      _ = try check(unsafe lrp2p_bind_to_device(raw, device), "bind a socket to device \(device)")
+    }
+    if configuration.socketMark != 0 {
+      let mark = Int32(truncatingIfNeeded: configuration.socketMark)
+      _ = try check(
+        lrp2p_set_option(raw, Int32(LRP2P_SOL_SOCKET.rawValue), SO_MARK, mark),
+        "mark a socket with \(configuration.socketMark)")
+    }
+    if let body = configuration.configureSocket { try body(raw) }
+  }
+
+  private static func open(
+    _ address: Address, _ configuration: ReactorConfiguration, family: Int32, _ sharing: Sharing
+  ) throws(SystemError) -> Opened {
     let raw = lrp2p_udp_socket(family)
     if raw == -EAFNOSUPPORT { return Opened(family: family, failure: -raw, operation: "open socket for \(address)") }
     let descriptor = FileDescriptor(owning: try check(raw, "open socket for \(address)"))
@@ -75,6 +118,7 @@ package struct UDPSocket: ~Copyable {
         lrp2p_set_option(descriptor.raw, Int32(LRP2P_SOL_IPV6.rawValue), IPV6_V6ONLY, 0),
         "set IPV6_V6ONLY for \(address)")
     }
+    try require(descriptor.raw, configuration)
     try share(descriptor.raw, sharing, address)
     let result = lrp2p_bind(descriptor.raw, family, address.native)
     if result < 0 { return Opened(family: family, failure: -result, operation: "bind \(address)") }
@@ -121,6 +165,10 @@ package struct UDPSocket: ~Copyable {
     let sendBuffer = Int32(configuration.socketSendBuffer)
     if !set(LRP2P_SOL_SOCKET, SO_SNDBUFFORCE, sendBuffer) { _ = set(LRP2P_SOL_SOCKET, SO_SNDBUF, sendBuffer) }
     _ = set(LRP2P_SOL_SOCKET, SO_RXQ_OVFL, 1)
+    if configuration.dscp != 0 {
+      _ = set(LRP2P_SOL_IP, IP_TOS, Int32(configuration.dscp << 2))
+      _ = set(LRP2P_SOL_IPV6, IPV6_TCLASS, Int32(configuration.dscp << 2))
+    }
     // Never fragment, and do not let forged ICMP messages shrink what the kernel lets us send (PROBE, not DO).
     // A dual-stack socket needs both families' options.
     _ = set(LRP2P_SOL_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE)

@@ -340,6 +340,27 @@ static inline int lrp2p_get_option(int fd, int level, int option, int *value) {
   return lrp2p_result(getsockopt(fd, level, option, value, &length));
 }
 
+/// Refuses what is no UDP socket, or is connected to one address; makes it non-blocking and closed on exec. Returns its family.
+static inline int lrp2p_adopt(int fd) {
+  int type = 0, protocol = 0, family = 0;
+  int result = lrp2p_get_option(fd, SOL_SOCKET, SO_TYPE, &type);
+  if (result >= 0) result = lrp2p_get_option(fd, SOL_SOCKET, SO_PROTOCOL, &protocol);
+  if (result >= 0) result = lrp2p_get_option(fd, SOL_SOCKET, SO_DOMAIN, &family);
+  if (result < 0) return result;
+  if (family != AF_INET && family != AF_INET6) return -EAFNOSUPPORT;
+  if (type != SOCK_DGRAM || protocol != IPPROTO_UDP) return -EPROTOTYPE;
+  struct sockaddr_storage name;
+  socklen_t length = sizeof name;
+  if (getpeername(fd, (struct sockaddr *)&name, &length) == 0) return -EISCONN;
+  int flags = fcntl(fd, F_GETFL);
+  if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) < 0) return -errno;
+  return family;
+}
+
+static inline int lrp2p_bind_to_device(int fd, const char *name) {
+  return lrp2p_result(setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, name, (socklen_t)strlen(name)));
+}
+
 /// Datagrams that the socket has lost so far, modulo 2^32: those its filter refused, and those its buffer had no room for.
 static inline int lrp2p_socket_drops(int fd, uint32_t *drops) {
   // SK_MEMINFO_DROPS of linux/sock_diag.h.

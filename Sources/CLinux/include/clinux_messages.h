@@ -165,9 +165,9 @@ static inline void lrp2p_control_put_segment(struct lrp2p_message_ring *ring, ui
   lrp2p_control_put(ring, i, SOL_UDP, UDP_SEGMENT, &size, sizeof size);
 }
 
-/// The ECN bits: IP_TOS for an IPv4 destination (a mapped one too), else IPV6_TCLASS.
-static inline void lrp2p_control_put_ecn(struct lrp2p_message_ring *ring, uint32_t i, bool v4, int ecn) {
-  lrp2p_control_put(ring, i, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_TOS : IPV6_TCLASS, &ecn, sizeof ecn);
+/// DSCP and the ECN bits: IP_TOS for an IPv4 destination (a mapped one too), else IPV6_TCLASS.
+static inline void lrp2p_control_put_traffic_class(struct lrp2p_message_ring *ring, uint32_t i, bool v4, int octet) {
+  lrp2p_control_put(ring, i, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_TOS : IPV6_TCLASS, &octet, sizeof octet);
 }
 
 /// The source address (port and scope are ignored) and, unless 0, the interface to send from. An IPv6 socket takes

@@ -16,7 +16,8 @@ import Testing
   @Test func nothingIsMarkedUnlessItIsWanted() {
     var validation = ECNValidation()
     #expect(validation.mark == 0)
-    #expect(Self.report(&validation, base: 5, reported: 5) == false)
+    var isBelieved = Self.report(&validation, base: 5, reported: 5)
+    #expect(isBelieved == false)
     validation.probed(2)
     validation.pathChanged(next: 9, reported: 9)
     #expect(validation.state == .off && validation.mark == 0)
@@ -26,25 +27,32 @@ import Testing
     var validation = Self.testing()
     #expect(validation.mark == 2)
     // Nothing that was marked is acknowledged yet.
-    #expect(Self.report(&validation, base: 100, reported: 7) == false && validation.state == .testing)
-    #expect(Self.report(&validation, base: 103, reported: 10) && validation.state == .capable)
-    #expect(Self.report(&validation, base: 150, reported: 90) && validation.mark == 2)
+    var isBelieved = Self.report(&validation, base: 100, reported: 7)
+    #expect(isBelieved == false && validation.state == .testing)
+    isBelieved = Self.report(&validation, base: 103, reported: 10)
+    #expect(isBelieved && validation.state == .capable)
+    isBelieved = Self.report(&validation, base: 150, reported: 90)
+    #expect(isBelieved && validation.mark == 2)
   }
 
   /// What left unmarked before the test is not asked for.
   @Test func earlierSegmentsDoNotCount() {
     var validation = Self.testing()
-    #expect(Self.report(&validation, base: 40, reported: 7) == false && validation.state == .testing)
-    #expect(Self.report(&validation, base: 101, reported: 8))
+    var isBelieved = Self.report(&validation, base: 40, reported: 7)
+    #expect(isBelieved == false && validation.state == .testing)
+    isBelieved = Self.report(&validation, base: 101, reported: 8)
+    #expect(isBelieved)
   }
 
   @Test(arguments: [(103, 9, 0), (103, 10, 1), (103, 1001, 0), (101, 0, 0)])
   func marksThatDoNotAddUpAreGivenUp(base: UInt32, reported: UInt64, ect1: UInt64) {
     var validation = Self.testing()
-    #expect(Self.report(&validation, base: base, reported: reported, ect1: ect1) == false)
+    var isBelieved = Self.report(&validation, base: base, reported: reported, ect1: ect1)
+    #expect(isBelieved == false)
     #expect(validation.state == .bleached && validation.mark == 0)
     // For this path for good.
-    #expect(Self.report(&validation, base: 110, reported: 500) == false)
+    isBelieved = Self.report(&validation, base: 110, reported: 500)
+    #expect(isBelieved == false)
     validation.pathChanged(next: 300, reported: 500)
     #expect(validation.state == .testing && validation.mark == 2)
   }
@@ -52,8 +60,10 @@ import Testing
   /// The peer goes on counting over the wrap of sequence numbers.
   @Test func sequenceNumbersWrap() {
     var validation = ECNValidation(.testing, next: 0xFFFF_FFF0, reported: 0)
-    #expect(validation.acknowledged(reported: 32, ect1: 0, base: 0x10, next: 0x20, sent: 99))
-    #expect(validation.acknowledged(reported: 31, ect1: 0, base: 0x10, next: 0x20, sent: 99) == false)
+    var isBelieved = validation.acknowledged(reported: 32, ect1: 0, base: 0x10, next: 0x20, sent: 99)
+    #expect(isBelieved)
+    isBelieved = validation.acknowledged(reported: 31, ect1: 0, base: 0x10, next: 0x20, sent: 99)
+    #expect(isBelieved == false)
   }
 
   @Test func whatVanishesFromTheBeginningIsNotMarked() {
@@ -70,11 +80,14 @@ import Testing
     _ = Self.report(&validation, base: 103, reported: 10)
     validation.probed(2)
     #expect(validation.state == .capable && validation.mark == 0)
-    #expect(Self.report(&validation, base: 104, reported: 10) == false)
+    var isBelieved = Self.report(&validation, base: 104, reported: 10)
+    #expect(isBelieved == false)
     #expect(validation.state == .testing && validation.mark == 2)
     // Only what left from then on counts.
-    #expect(Self.report(&validation, base: 200, reported: 10) == false && validation.state == .testing)
-    #expect(Self.report(&validation, base: 201, reported: 11) && validation.state == .capable)
+    isBelieved = Self.report(&validation, base: 200, reported: 10)
+    #expect(isBelieved == false && validation.state == .testing)
+    isBelieved = Self.report(&validation, base: 201, reported: 11)
+    #expect(isBelieved && validation.state == .capable)
     validation.probed(2)
     _ = Self.report(&validation, base: 202, reported: 11)
     validation.probed(2)
