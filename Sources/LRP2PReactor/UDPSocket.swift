@@ -53,14 +53,23 @@ package struct UDPSocket: ~Copyable {
   /// - Throws: it is no socket (ENOTSOCK, EBADF), none of UDP (EPROTOTYPE, EAFNOSUPPORT), not bound (EADDRNOTAVAIL) or connected to
   ///   one address (EISCONN).
   package init(adopting descriptor: Int32, configuration: ReactorConfiguration) throws(SystemError) {
-    let operation = "take socket \(descriptor)"
+    let adopted = try Self.adopt(descriptor, configuration)
+    try self.init(
+      bound: FileDescriptor(owning: adopted.raw), family: adopted.family, configuration: configuration,
+      "take socket \(descriptor)")
+  }
+
+  private static func adopt(_ raw: Int32, _ configuration: ReactorConfiguration) throws(SystemError) -> Opened {
+    let operation = "take socket \(raw)"
     // 0 to 2 are not for sockets, as everything prints there.
-    guard descriptor > 2 else { throw SystemError(code: EBADF, operation: operation) }
-    let owned = FileDescriptor(owning: descriptor)
-    let family = try check(lrp2p_adopt(owned.raw), operation)
-    try Self.require(owned.raw, configuration)
-    try self.init(bound: owned, family: family, configuration: configuration, operation)
-    if localAddress.port == 0 { throw SystemError(code: EADDRNOTAVAIL, operation: operation) }
+    guard raw > 2 else { throw SystemError(code: EBADF, operation: operation) }
+    let descriptor = FileDescriptor(owning: raw)
+    let family = try check(lrp2p_adopt(raw), operation)
+    var local = lrp2p_address()
+    _ = try check(unsafe lrp2p_local_address(raw, &local), operation)
+    if local.port == 0 { throw SystemError(code: EADDRNOTAVAIL, operation: operation) }
+    try require(raw, configuration)
+    return Opened(raw: descriptor.release(), family: family)
   }
 
   private init(

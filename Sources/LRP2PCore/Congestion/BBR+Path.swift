@@ -72,17 +72,18 @@ extension BBR {
   private static var shortestFall: Nanoseconds { .milliseconds(10) }
 
   mutating func learnLossShare(_ rate: DeliveryRate.Sample) {
-    guard rate.lost + rate.delivered > 0 else { return }
+    // What is lost while the path is filled for the first time says how full it was.
+    guard rate.lost + rate.delivered > 0, isProbingBandwidth else { return }
     lossShare += (Double(rate.lost) / Double(rate.lost + rate.delivered) - lossShare) / 16
   }
 
-  /// What a flow of which the path holds few packets keeps of its pace: all up to a loss of 5 %, an eighth at 10 %. So many flows may
+  /// What a flow of which the path holds few packets keeps of its pace: all up to a loss of 2 %, a sixth at 5 %. So many flows may
   /// share the path that it has no room for four packets of each, or for one; nothing but the loss tells them. TCP's rate falls in a
   /// like manner where so much is lost (RFC 5348, 3.1).
   var crowdGain: Double {
-    guard lossShare > 0.05 else { return 1 }
-    let excess = lossShare / 0.05
-    return 1 / (excess * excess * excess)
+    guard lossShare > 0.02 else { return 1 }
+    let excess = lossShare / 0.02
+    return 1 / (excess * excess)
   }
 
   /// What is lost while the pace is that of the path, and nothing queues, is not lost by congestion. Where the path holds few packets of
