@@ -59,8 +59,6 @@ struct PathRun: ~Copyable {
   private static func configuration(of path: PathCase, _ congestion: CongestionAlgorithm) -> EngineConfiguration {
     var configuration = EngineConfiguration()
     configuration.congestion = congestion
-    // Nobody looks at the rest.
-    configuration.storedPayloadBytes = 64
     configuration.usesECN = path.usesECN
     if let roundTrip = path.initialRoundTrip { expect(roundTrip, &configuration) }
     return configuration

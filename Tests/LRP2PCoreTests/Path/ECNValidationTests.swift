@@ -16,7 +16,7 @@ import Testing
   @Test func nothingIsMarkedUnlessItIsWanted() {
     var validation = ECNValidation()
     #expect(validation.mark == 0)
-    var isBelieved = Self.report(&validation, base: 5, reported: 5)
+    let isBelieved = Self.report(&validation, base: 5, reported: 5)
     #expect(isBelieved == false)
     validation.probed(2)
     validation.pathChanged(next: 9, reported: 9)
