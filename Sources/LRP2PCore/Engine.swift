@@ -5,7 +5,7 @@
 /// cannot be taken is answered by a value.
 /// Not thread-safe: it belongs to its reactor's thread.
 public struct Engine: ~Copyable {
-  /// The time of the current turn, on the reactor's monotonic clock.
+  /// The time of the current turn, on the reactor's monotonic clock, less the time that the engine was suspended (`suspend`).
   public internal(set) var now: Instant
   var counters = EngineStatistics()
 
@@ -83,12 +83,13 @@ public struct Engine: ~Copyable {
   // MARK: What the reactor asks
 
   /// When `expire` has something to do next; `.never` when nothing waits.
-  package var nextDeadline: Instant { schedule.nextDeadline }
+  package var nextDeadline: Instant { schedule.outage.real(schedule.nextDeadline) }
   /// Peers that `transmit` has a look at, at most.
   package var readyCount: Int { schedule.ready.count + closeOfResting.walk.count + departure.walk.count }
   /// Whether `transmit` has something to do now.
   package var hasReadyPeers: Bool {
-    !schedule.ready.isEmpty || listener.hasAnswers || !closeOfResting.walk.isOver || !departure.isOver
+    !isSuspended
+      && (!schedule.ready.isEmpty || listener.hasAnswers || !closeOfResting.walk.isOver || !departure.isOver)
   }
 
   /// Whether a dial is under way, of which the network may have something to say (`dialRefused`).

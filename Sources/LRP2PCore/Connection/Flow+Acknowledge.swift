@@ -52,7 +52,8 @@ extension Flow {
     rate.lost(bytes: outcome.lostBytes)
     let sample = rate.acknowledged(
       bytes: outcome.acknowledgedBytes, newest: outcome.hasNewest ? outcome.newestPacketNumber : nil,
-      minimumRoundTrip: roundTrip.hasSample ? roundTrip.minimum - roundTrip.minimum / 8 : 0, now: now)
+      minimumRoundTrip: roundTrip.hasSample
+        ? max(roundTrip.minimum - roundTrip.minimum / 8, roundTrip.smoothed * 3 / 4) : 0, now: now)
     congestion.acknowledged(
       AckSample(
         now: now, bytes: outcome.acknowledgedBytes, bytesInFlight: send.bytesInFlight,

@@ -8,7 +8,7 @@
 extension Engine {
   /// Takes a received batch: opens its datagrams in place and calls the handler with what they bring.
   package mutating func receive<H: Handler>(_ batch: inout DatagramBatch, now: Instant, handler: inout H) {
-    self.now = max(self.now, now)
+    advance(to: now)
     readAhead(batch)
     for index in 0..<batch.count {
       let message = batch.messages[index]

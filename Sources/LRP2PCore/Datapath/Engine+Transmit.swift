@@ -14,7 +14,8 @@ extension Engine {
 
   /// Steps 1 to 4, after which the batch can leave. `finishTransmit` has to follow before anything else.
   package mutating func prepareTransmit<H: Handler>(_ batch: inout DatagramBatch, now: Instant, handler: inout H) {
-    self.now = max(self.now, now)
+    advance(to: now)
+    if isSuspended { return }
     batch.ecn = 0
     if !listener.cookieReplies.isEmpty { sendCookieReplies(into: &batch) }
     if !listener.resets.isEmpty { sendResets(into: &batch) }

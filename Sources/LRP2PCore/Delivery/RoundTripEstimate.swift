@@ -84,9 +84,11 @@ package struct RoundTripEstimate: BitwiseCopyable {
   }
 
   /// Time threshold of loss detection: 9/8 of the larger of latest and smoothed RTT, at least 1 ms (RFC 9002, 6.1.2), and a quarter
-  /// more for each `step`, up to three round trips (RFC 8985, 6.2, has two: but samples are of those that come first).
+  /// more for each `step`, up to three round trips (RFC 8985, 6.2, has two: but samples are of those that come first). A step is a
+  /// millisecond at least: what some hosts and radios delay packets by is longer than a short path.
   /// The age of a packet is kept in 32 bits of microseconds.
   package func lossDelay(reorderingSteps steps: Int) -> Nanoseconds {
-    min(max(max(latest, smoothed) / 8 * UInt64(min(9 + 2 * steps, 24)), .milliseconds(1)), .seconds(1000))
+    let share = max(latest, smoothed) / 8 * UInt64(min(9 + 2 * steps, 24))
+    return min(max(share, .milliseconds(1 + UInt64(steps))), .seconds(1000))
   }
 }

@@ -2,11 +2,12 @@
 
 extension Engine {
   /// Tells the time when nothing is due.
-  package mutating func pass(to now: Instant) { self.now = max(self.now, now) }
+  package mutating func pass(to now: Instant) { advance(to: now) }
 
   /// Calls what is due at `now`.
   package mutating func expire<H: Handler>(now: Instant, handler: inout H) {
-    self.now = max(self.now, now)
+    advance(to: now)
+    if isSuspended { return }
     while let token = schedule.popExpiredTimer(now: self.now) { handler.timerFired(token: token, engine: &self) }
     while let slot = schedule.popExpiredFlow(now: self.now, &peers) {
       guard peers.rows[slot].phase == .established else {

@@ -13,6 +13,8 @@ struct Schedule: ~Copyable {
   /// By the flows' places.
   private(set) var flowWheel: TimerWheel<Int>
   private(set) var userTimers = UserTimers()
+  /// While it is on nothing of this happens.
+  var outage = Outage()
 
   init(slots: Int, now: Instant) {
     slotWheel = TimerWheel(rows: slots, now: now)
