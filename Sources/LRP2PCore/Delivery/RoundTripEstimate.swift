@@ -83,9 +83,9 @@ package struct RoundTripEstimate: BitwiseCopyable {
     return smoothed + max(4 * variation, .milliseconds(1)) + maximumAckDelay
   }
 
-  /// Time threshold of loss detection: 9/8 of the larger of latest and smoothed RTT, at least 1 ms (RFC 9002, 6.1.2), and a quarter
-  /// more for each `step`, up to three round trips (RFC 8985, 6.2, has two: but samples are of those that come first). A step is a
-  /// millisecond at least: what some hosts and radios delay packets by is longer than a short path.
+  /// Time threshold of loss detection: 9/8 of the larger of latest and smoothed RTT, at least 1 ms (RFC 9002, 6.1.2), and
+  /// a quarter more for each `step`, up to three round trips. RFC 8985, 6.2, has two, but samples are of those that come
+  /// first. A step is a millisecond at least: what hosts and radios delay packets by can be longer than a short path.
   /// The age of a packet is kept in 32 bits of microseconds.
   package func lossDelay(reorderingSteps steps: Int) -> Nanoseconds {
     let share = max(latest, smoothed) / 8 * UInt64(min(9 + 2 * steps, 24))

@@ -4,12 +4,12 @@ extension Engine {
   /// The longest that the engine can be suspended at once.
   private static var longestSuspension: Nanoseconds { .seconds(366 * 24 * 3600) }
 
-  /// Holds everything until a moment that is known: nothing is sent, `now` stands still, and with it all timers, those of the user
-  /// included. So no connection times out, nothing is taken for lost, and what was known of the paths is as good as before. Datagrams
-  /// that arrive are taken, and answered afterwards. The other side has to do the same, or it loses its patience.
+  /// Holds everything until a moment that is known. Nothing is sent, `now` stands still, and with it all timers, those of
+  /// the user included. So no connection times out, nothing is taken for lost, and what is known of the paths stays.
+  /// Datagrams that arrive are taken, and answered afterwards. The other side has to do the same.
   ///
-  /// - Parameter deadline: on the clock of `now` as if it went on, at most 366 days away. One that has passed ends the suspension with the
-  ///   next turn. A second call replaces the first.
+  /// - Parameter deadline: on the clock of `now` as if it did not stop, at most 366 days away. One that has passed ends
+  ///   the suspension with the next turn. A second call replaces the first.
   /// - Returns: `refused` for a deadline that is too far away.
   @discardableResult
   public mutating func suspend(until deadline: Instant) -> CommandResult {

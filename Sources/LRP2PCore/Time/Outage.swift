@@ -1,16 +1,16 @@
-/// A planned outage: a clock that stands still until it is over, and goes on from there.
+/// A planned outage: a clock that stands still until it is over, and continues from there.
 package struct Outage: BitwiseCopyable {
   /// How long the clock has stood still in all.
   private var stood: Nanoseconds = 0
   package private(set) var isOn = false
-  // On the clock that goes on.
+  // On the clock that does not stop.
   private var began: Instant = 0
   private var end: Instant = 0
   private var endsEarly = false
 
   package init() {}
 
-  /// What the clock shows when the one that goes on shows `real`.
+  /// What the clock shows when the one that does not stop shows `real`.
   package mutating func time(at real: Instant) -> Instant {
     guard isOn else { return real - min(stood, real) }
     guard endsEarly || real >= end else { return began - stood }

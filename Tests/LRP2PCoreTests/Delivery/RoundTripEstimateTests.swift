@@ -57,6 +57,9 @@ import Testing
       estimate.lossDelay(reorderingSteps: 0) == estimate.smoothed / 8 * 9 && estimate.smoothed > .milliseconds(70))
     estimate.update(sample: .milliseconds(160), acknowledgementDelay: 0)
     #expect(estimate.lossDelay(reorderingSteps: 0) == .milliseconds(180))
+    // Up to three round trips, and a millisecond for each step at least.
+    #expect(estimate.lossDelay(reorderingSteps: 8) == .milliseconds(480))
+    #expect(RoundTripEstimate(expected: 1).lossDelay(reorderingSteps: 8) == .milliseconds(9))
   }
 
   /// A clock that has not moved between sending and the ACK.
