@@ -78,7 +78,11 @@ import Testing
     let (client, server) = try await pair.connect()
     let closed = Task { try await client.closed() }
     let writing = Task { try await client.write(streamBytes(0..<100_000)) }
-    await until { server.isHoldingBack }
+    // Until nothing moves any more: what is in flight would else let the flush end.
+    await until {
+      let limit = await client.statistics()?.limitedBy
+      return server.isHoldingBack && limit == .receiveWindow
+    }
     let flushing = Task { try await client.flush() }
     flushing.cancel()
     closed.cancel()
