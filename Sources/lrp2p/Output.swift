@@ -47,7 +47,7 @@ enum Output {
   }
 
   static func hex(_ bytes: [UInt8]) -> String {
-    bytes.map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }.joined()
+    String(decoding: Printable.digits(bytes), as: UTF8.self)
   }
 
   /// A figure with three decimals.

@@ -50,6 +50,8 @@ package final class StoreFolder: Sendable {
 
   // MARK: Parts
 
+  static let identifierLength = 32
+
   /// What a part's name begins with: of what is offered, whoever offers it.
   static func identifier(_ offer: Offer) -> [UInt8] {
     var hash = StreamHash()
@@ -59,7 +61,7 @@ package final class StoreFolder: Sendable {
     bytes.append(bigEndian: UInt64(offer.nanoseconds), bytes: 4)
     bytes += offer.path
     unsafe hash.update(bytes.span.bytes)
-    return hash.finish()[..<16].flatMap { Array(Printable.hex(UInt32($0), digits: 2).utf8) }
+    return Printable.digits(hash.finish().prefix(identifierLength / 2))
   }
 
   private static func name(_ offer: Offer, owner: [UInt8], copy: Int) -> [UInt8] {
@@ -103,8 +105,8 @@ package final class StoreFolder: Sendable {
   }
 
   /// Whether there are other parts of this file.
-  func hasOthers(_ offer: Offer) -> Bool {
-    let file = Self.identifier(offer)
+  /// - Parameter file: its identifier.
+  func hasOthers(_ offer: Offer, _ file: [UInt8]) -> Bool {
     if rivals.has(file) { return true }
     guard offer.size >= Self.smallestKept, let folder = try? partsFolder(makes: false) else { return false }
     return ((try? Disk.names(folder)) ?? []).contains { $0.starts(with: file) }
@@ -155,6 +157,7 @@ package final class StoreFolder: Sendable {
       let name = Self.name(offer, owner: owner, copy: copy)
       do throws(DiskError) {
         let folder = try partsFolder(makes: true)
+        if let part = try newPart(name, in: folder) { return part }
         let file = try Disk.open(folder.descriptor, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK, mode: 0o600)
         // Somebody works on it, or has just put it into place: another name.
         let part = PartFile(file: file, folder: folder, name: name, length: 0)
@@ -169,6 +172,20 @@ package final class StoreFolder: Sendable {
       }
     }
     throw last
+  }
+
+  /// Where nothing has that name yet, as is usual: less has to be asked then.
+  private func newPart(_ name: [UInt8], in folder: OpenFile) throws(DiskError) -> PartFile? {
+    let file: OpenFile
+    do throws(DiskError) {
+      file = try Disk.open(folder.descriptor, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, mode: 0o600)
+    } catch {
+      if error.code == EEXIST { return nil }
+      throw error
+    }
+    // Whoever removes old parts may have seen it before it was locked.
+    guard Disk.lock(file), try Disk.status(of: file).st_nlink == 1 else { return nil }
+    return PartFile(file: file, folder: folder, name: name, length: 0)
   }
 
   private func partsFolder(makes: Bool) throws(DiskError) -> OpenFile {
@@ -226,6 +243,8 @@ package final class PartFile {
   let file: OpenFile
   private let folder: OpenFile
   let name: [UInt8]
+  /// `StoreFolder.identifier` of what it is a part of.
+  var identifier: [UInt8] { Array(name.prefix(StoreFolder.identifierLength)) }
   /// The connection that it is still to be taken from.
   var rival: Rivals.Named?
   /// Whether others are told of it.
