@@ -1,4 +1,7 @@
 #pragma once
+
+#include <sys/syscall.h>
+
 /// Has every later io_uring_setup of the calling thread fail with EPERM, as a container's filter does. Returns -errno.
 int system_call_filter_refuse_io_uring(void);
 /// Has every later sendto, sendmsg and sendmmsg of the calling thread fail with EAGAIN, as behind a full queue. Returns -errno.
