@@ -8,3 +8,5 @@ int system_call_filter_refuse_io_uring(void);
 int system_call_filter_refuse_sends(void);
 /// Has every later system call with number `call` of the calling thread fail with `error`. Returns -errno.
 int system_call_filter_refuse(int call, int error);
+/// The same for setsockopt and getsockopt (`call`) of one option only.
+int system_call_filter_refuse_option(int call, int level, int option, int error);
