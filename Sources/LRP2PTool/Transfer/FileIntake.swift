@@ -220,7 +220,10 @@ package final class FileIntake {
   }
 
   private func answer(_ index: UInt32, _ offer: Offer) throws(FileFailure) {
-    guard let there = try disk({ () throws(DiskError) in try statusOfNamed(offer.path) }) else {
+    // Where somebody has written into a folder that this connection has just made, it shows when the file gets its name.
+    guard !isInMadeFolder(offer.path),
+      let there = try disk({ () throws(DiskError) in try statusOfNamed(offer.path) })
+    else {
       try want(index, offer)
       return
     }
@@ -323,6 +326,11 @@ package final class FileIntake {
   }
 
   // MARK: What is here
+
+  private func isInMadeFolder(_ path: [UInt8]) -> Bool {
+    guard !madeFolders.isEmpty, let end = path.lastIndex(of: UInt8(ascii: "/")) else { return false }
+    return madeFolders.contains(Array(path[..<end]))
+  }
 
   private func statusOfNamed(_ path: [UInt8]) throws(DiskError) -> stat? {
     do throws(DiskError) {
