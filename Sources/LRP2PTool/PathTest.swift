@@ -22,7 +22,7 @@ package struct PathTest: Handler {
     var isOver = false
   }
 
-  /// Asked for as long as a peer can take them.
+  /// What this side takes, so that only the peer and the path bound it.
   package static var longestDatagram: Int { Datagram.maximumLength }
   /// Each address is dialled at most so long: a dead one does not hold up the rest.
   package static let addressTimeout: Nanoseconds = .seconds(4)
