@@ -46,7 +46,7 @@ let package = Package(
       name: "LRP2PReactorTests", dependencies: ["LRP2PReactor", "LRP2PCore", "CLinux", "CSystemCallFilter"],
       swiftSettings: settings),
     .testTarget(
-      name: "LRP2PToolTests", dependencies: ["LRP2PTool", "LRP2PSodium"], swiftSettings: settings),
+      name: "LRP2PToolTests", dependencies: ["LRP2PTool", "LRP2PSodium", "CSystemCallFilter"], swiftSettings: settings),
     .target(name: "CMemoryUse", path: "Tests/CMemoryUse"),
     .target(name: "CProcess", path: "Tests/CProcess"),
     .testTarget(

@@ -7,7 +7,7 @@
 #endif
 
 enum { chunk_start = 1, chunk_end = 2, parent = 4, root = 8 };
-enum { block_bytes = 64, chunk_bytes = 1024, most_chunks = 64 };
+enum { block_bytes = 64, chunk_bytes = 1024, most_chunks = 64, few_chunks = 8 };
 
 static const uint32_t initial[8] = {
     0x6A09E667, 0xBB67AE85, 0x3C6EF372, 0xA54FF53A, 0x510E527F, 0x9B05688C, 0x1F83D9AB, 0x5BE0CD19,
@@ -55,7 +55,13 @@ static void compress(uint32_t cv[8], const uint8_t *block, uint32_t length, uint
   v[13] = (uint32_t)(counter >> 32);
   v[14] = length;
   v[15] = flags;
-  for (int round = 0; round < 7; round++) ROUND(v, m, order[round]);
+  ROUND(v, m, order[0]);
+  ROUND(v, m, order[1]);
+  ROUND(v, m, order[2]);
+  ROUND(v, m, order[3]);
+  ROUND(v, m, order[4]);
+  ROUND(v, m, order[5]);
+  ROUND(v, m, order[6]);
   for (int index = 0; index < 8; index++) cv[index] = v[index] ^ v[index + 8];
 }
 
@@ -132,6 +138,8 @@ typedef void function(const uint8_t *, size_t, uint64_t, uint32_t, uint32_t, uin
 struct hasher {
   size_t lanes;
   function *hash;
+  // Eight at a time.
+  function *few;
 };
 
 static void hash_plain(
@@ -139,7 +147,7 @@ static void hash_plain(
   hash_8(in, blocks, counter, flags, first, last, out);
 }
 
-static const struct hasher plain = {8, hash_plain};
+static const struct hasher plain = {8, hash_plain, hash_plain};
 
 #if defined(__x86_64__)
 #include <cpuid.h>
@@ -200,8 +208,8 @@ __attribute__((target("avx512f"))) static void hash_avx512(
   hash_16(in, blocks, counter, flags, first, last, out);
 }
 
-static const struct hasher avx2 = {8, hash_avx2};
-static const struct hasher avx512 = {16, hash_avx512};
+static const struct hasher avx2 = {8, hash_avx2, hash_avx2};
+static const struct hasher avx512 = {16, hash_avx512, hash_avx2};
 
 static const struct hasher *best(void) {
   uint32_t a, b, c, d;
@@ -291,6 +299,22 @@ static void push(struct lrp2p_blake3 *state, uint32_t cv[8], uint64_t chunks) {
   memcpy(state->stack[state->depth++], cv, 32);
 }
 
+// Whole chunks of a small file, or of the end of a larger one, in the lanes of one call, some of which have nothing to do. At most eight.
+static void hash_few(struct lrp2p_blake3 *state, const uint8_t *in, size_t chunks) {
+  uint8_t padded[few_chunks * chunk_bytes], values[few_chunks * 32];
+  if (chunks < few_chunks) {
+    memcpy(padded, in, chunks * chunk_bytes);
+    memset(padded + chunks * chunk_bytes, 0, sizeof padded - chunks * chunk_bytes);
+    in = padded;
+  }
+  chosen()->few(in, chunk_bytes / block_bytes, state->chunks, 0, chunk_start, chunk_end, values);
+  for (size_t i = 0; i < chunks; i++) {
+    uint32_t cv[8];
+    memcpy(cv, values + 32 * i, 32);
+    push(state, cv, 1);
+  }
+}
+
 void lrp2p_blake3_begin(struct lrp2p_blake3 *state) { state->depth = state->buffered = 0, state->chunks = 0; }
 
 void lrp2p_blake3_update(struct lrp2p_blake3 *state, const void *bytes, size_t count) {
@@ -307,8 +331,16 @@ void lrp2p_blake3_update(struct lrp2p_blake3 *state, const void *bytes, size_t c
       // The largest whole subtree that begins here and is not the end.
       size_t chunks = most_chunks;
       while (chunks * chunk_bytes >= count || state->chunks % chunks) chunks /= 2;
-      hash_subtree(in, chunks, state->chunks, cv);
-      push(state, cv, chunks);
+      // Up to the next eighth, or to the end: two lanes at once are not faster than one chunk after the other.
+      const size_t whole = (count - 1) / chunk_bytes, room = few_chunks - state->chunks % few_chunks;
+      const size_t few = whole < room ? whole : room;
+      if (chunks < few_chunks && few > 2) {
+        chunks = few;
+        hash_few(state, in, chunks);
+      } else {
+        hash_subtree(in, chunks, state->chunks, cv);
+        push(state, cv, chunks);
+      }
       taken = chunks * chunk_bytes;
     } else {
       const size_t room = chunk_bytes - state->buffered;

@@ -16,6 +16,12 @@ extension Engine {
     return reading(slot) { statistics(slot, $0) }
   }
 
+  /// How far the search for the largest datagram of a connection's path is; `nil` when the handle is void.
+  package func pathSize(of peer: Peer) -> PathSize? {
+    guard let slot = known(peer) else { return nil }
+    return reading(slot) { PathSize(datagram: $0.mtu.datagram, limit: $0.mtu.maximum, isSearched: $0.mtu.isQuiet) }
+  }
+
   /// What a connection's flow says; of one at rest, the flow that waking it would make.
   func reading<Result>(_ slot: Slot, _ body: (borrowing Flow) -> Result) -> Result {
     guard isResting(slot) else { return body(peers.flows[slot]) }
@@ -50,5 +56,19 @@ extension Engine {
     let limit = flow.limit(hasTurn: row.isReady || row.isDirty, now: now)
     // What nothing in the protocol holds back has its turn at the end of the reactor's; unless the last did not get so far.
     return limit == .nothing && outbound.socketIsBehind ? .socket : limit
+  }
+}
+
+/// Bytes of the datagrams that a path carries.
+package struct PathSize: Sendable {
+  /// The largest that has arrived.
+  package var datagram = 0
+  /// What both ends take.
+  package var limit = 0
+  /// Whether the search is over, for now.
+  package var isSearched = false
+
+  package init(datagram: Int = 0, limit: Int = 0, isSearched: Bool = false) {
+    (self.datagram, self.limit, self.isSearched) = (datagram, limit, isSearched)
   }
 }

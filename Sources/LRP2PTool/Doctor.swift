@@ -23,6 +23,8 @@ package struct Doctor {
     package let advice: String
     /// Names with their units, and numbers.
     package var figures: [(name: String, value: UInt64)] = []
+    /// Further keys of the JSON object.
+    package var texts: [(name: String, value: String)] = []
   }
 
   private let configuration: ReactorConfiguration

@@ -19,10 +19,10 @@ enum Output {
   }
 
   /// Bytes for a terminal, as they are.
-  static func raw(_ text: String) { _ = write(text, to: STDERR_FILENO) }
+  static func raw(_ text: String) { say(text) }
 
   /// A line on standard error that is no error: standard output is somebody's stream.
-  static func note(_ text: String) { _ = write(text + "\n", to: STDERR_FILENO) }
+  static func note(_ text: String) { say(text + "\n") }
 
   /// One JSON object; values are already JSON.
   static func json(_ fields: [(String, String)]) {
@@ -30,7 +30,7 @@ enum Output {
   }
 
   static func error(_ text: String) {
-    _ = write("lrp2p: \(oneLine(text))\n", to: STDERR_FILENO)
+    say("lrp2p: \(oneLine(text))\n")
   }
 
   static func quoted(_ text: String) -> String {
@@ -47,7 +47,7 @@ enum Output {
   }
 
   static func hex(_ bytes: [UInt8]) -> String {
-    bytes.map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }.joined()
+    String(decoding: Printable.digits(bytes), as: UTF8.self)
   }
 
   /// A figure with three decimals.
@@ -62,6 +62,30 @@ enum Output {
 
   /// The time of day: `2026-11-30T23:59:36Z`.
   static func time() -> String { Moment.text(Int64(Glibc.time(nil))) }
+
+  /// What a pipe with room takes at once.
+  private static let pieceBytes = 4096
+  /// Milliseconds that a reader of standard error has.
+  private static let patience: Int32 = 1000
+  private static let isStuck = Locked(false)
+
+  /// On standard error, unless nobody reads it: a full pipe, or a terminal that was stopped, holds up no transfer. Once it has held up one
+  /// line for too long, later ones are dropped until there is room again.
+  private static func say(_ text: String) {
+    var bytes = Array(text.utf8)[...]
+    while !bytes.isEmpty {
+      var entry = pollfd(fd: STDERR_FILENO, events: Int16(POLLOUT), revents: 0)
+      let ready = unsafe poll(&entry, 1, isStuck.withLock { $0 } ? 0 : patience)
+      if ready < 0, errno == EINTR { continue }
+      isStuck.withLock { $0 = ready == 0 }
+      guard ready > 0 else { return }
+      let piece = bytes.prefix(pieceBytes)
+      let count = unsafe piece.withUnsafeBytes { unsafe Glibc.write(STDERR_FILENO, $0.baseAddress!, $0.count) }
+      if count < 0, errno == EINTR || errno == EAGAIN { continue }
+      guard count > 0 else { return }
+      bytes = bytes.dropFirst(count)
+    }
+  }
 
   /// - Returns: the errno of a write that failed, or 0.
   private static func write(_ text: String, to descriptor: Int32) -> Int32 {

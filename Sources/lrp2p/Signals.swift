@@ -9,7 +9,7 @@ struct Interrupted: Error {
 }
 
 /// INT, TERM and HUP, taken by a thread that does nothing else: the first wakes the reactor, whose command then ends in order; a second
-/// one ends the process at once.
+/// one ends the process at once. What the process was started to ignore, by nohup(1) or as a job of a script, stays ignored.
 enum Signals {
   private static let first = Locked<Int32>(0)
 
@@ -23,10 +23,7 @@ enum Signals {
   static func watch(_ remote: ReactorRemote) {
     var signals = sigset_t()
     unsafe sigemptyset(&signals)
-    unsafe sigaddset(&signals, SIGINT)
-    unsafe sigaddset(&signals, SIGTERM)
-    // nohup(1) has it ignored.
-    if !isIgnored(SIGHUP) { unsafe sigaddset(&signals, SIGHUP) }
+    for signal in [SIGINT, SIGTERM, SIGHUP] where !isIgnored(signal) { unsafe sigaddset(&signals, signal) }
     unsafe pthread_sigmask(SIG_BLOCK, &signals, nil)
     let watched = signals
     do throws(SystemError) { try Thread.start("lrp2p-signals") { take(watched, remote) } } catch {

@@ -46,3 +46,20 @@ int system_call_filter_refuse(int call, int error) {
   };
   return install(rules, sizeof rules / sizeof rules[0]);
 }
+
+// The lower halves of the arguments: they are ints.
+#define ARGUMENT(index) (offsetof(struct seccomp_data, args[index]) + (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__ ? 4 : 0))
+
+int system_call_filter_refuse_option(int call, int level, int option, int error) {
+  struct sock_filter rules[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)call, 0, 5),
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, ARGUMENT(1)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)level, 0, 3),
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, ARGUMENT(2)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)option, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ((unsigned)error & SECCOMP_RET_DATA)),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  return install(rules, sizeof rules / sizeof rules[0]);
+}

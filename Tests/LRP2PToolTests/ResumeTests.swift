@@ -70,7 +70,7 @@ import Testing
     let parts = try Disk.open(Disk.here, to.bytes(".lrp2p-parts"), O_RDONLY | O_DIRECTORY)
     let name = try Disk.names(parts)[0]
     let held = try Disk.open(parts.descriptor, name, O_RDWR)
-    #expect(Disk.lock(held))
+    #expect(Disk.lock(held) == .mine)
     let pair = try TransferPair([from.bytes("a")], into: to)
     try pair.run(upTo: 2_000_000)
     try Disk.unlock(held)
@@ -249,6 +249,34 @@ import Testing
     let (first, event, gaveUp) = try twice(lastHeard: .never, second: other)
     #expect(!gaveUp && event.isStored && event.resumed == 0 && to.read("a") == pattern(size, 2))
     #expect(try first.complete().map(\.failure) == [.exists])
+  }
+
+  /// His is stored; the other is silent, and has begun a file of other bytes.
+  @Test func whoHasAnotherFileEndsNobody() throws {
+    let other = try Scratch()
+    try other.write("a", pattern(size, 2))
+    let (_, event, gaveUp) = try twice(lastHeard: 0, second: other)
+    #expect(event.isStored && event.resumed == 0 && to.read("a") == pattern(size, 2))
+    #expect(!gaveUp && to.names == [".lrp2p-parts", "a"])
+  }
+
+  /// A connection whose part is the beginning of what is stored has nothing to add.
+  @Test func whoHasTheSameFileIsEnded() throws {
+    let store = try StoreFolder(to.path)
+    let first = TransferPair(try SourceList([from.bytes("a")]), into: store)
+    let second = TransferPair(try SourceList([from.bytes("a")]), into: store, owner: "bb")
+    try second.run(upTo: 100_000)
+    let hasGivenUp = Locked(false)
+    let intake = Unchecked(first.intake)
+    first.intake.rival = Rivals.Entry(
+      lastHeard: { 0 },
+      giveUp: {
+        hasGivenUp.withLock { $0 = true }
+        _ = intake.value?.abandon()
+      })
+    try first.run(upTo: 3_000_000)
+    let isStored = try second.complete().map(\.isStored)
+    #expect(isStored == [true] && hasGivenUp.withLock { $0 } && to.names == ["a"])
   }
 
   /// `@unchecked Sendable`: one thread has it.

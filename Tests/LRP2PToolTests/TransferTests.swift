@@ -61,6 +61,19 @@ import Testing
     #expect(again.count == 3 && again.allSatisfy { $0.outcome == .present })
   }
 
+  /// Nobody looks into a folder that has just been made, until a file gets its name.
+  @Test func whatSomebodyPutsIntoANewFolderStays() throws {
+    try from.makeFolder("d")
+    try from.write("d/a", pattern(2_000_000))
+    try from.write("d/b", [7])
+    let pair = try TransferPair([from.bytes("d")], into: to)
+    try pair.run(upTo: 1_000_000)
+    try to.write("d/a", [1, 2, 3])
+    try to.write("d/b", [7])
+    let events = try pair.complete().filter { $0.path.count == 3 }
+    #expect(Set(events.map(\.failure)) == [.exists, nil] && to.read("d/a") == [1, 2, 3] && to.read("d/b") == [7])
+  }
+
   @Test func linksByChoice() throws {
     try from.makeFolder("d")
     try from.write("target", [1])

@@ -16,7 +16,8 @@ package struct PathMTU: BitwiseCopyable {
 
   /// Bytes of a full datagram.
   package private(set) var datagram: Int
-  private let maximum: Int
+  /// What both ends take.
+  package let maximum: Int
   /// The largest size that has not failed.
   private var upper: Int
   /// The size that is being tried; 0 when none is.

@@ -97,6 +97,18 @@ package enum Printable {
     }
   }
 
+  /// Two hexadecimal digits for each byte, in ASCII.
+  package static func digits(_ bytes: some Collection<UInt8>) -> [UInt8] {
+    let digits = Array("0123456789abcdef".utf8)
+    var result: [UInt8] = []
+    result.reserveCapacity(2 * bytes.count)
+    for byte in bytes {
+      result.append(digits[Int(byte >> 4)])
+      result.append(digits[Int(byte & 15)])
+    }
+    return result
+  }
+
   package static func hex(_ value: UInt32, digits: Int) -> String {
     let text = String(value, radix: 16)
     return String(repeating: "0", count: max(0, digits - text.count)) + text

@@ -159,8 +159,21 @@ package enum Disk {
     if result < 0 { throw DiskError(-result) }
   }
 
-  /// Whether nobody else has locked it; unlocked by the end of the process or of the descriptor.
-  package static func lock(_ file: OpenFile) -> Bool { flock(file.descriptor, LOCK_EX | LOCK_NB) == 0 }
+  package enum Lock: Sendable {
+    /// Until the end of the process or of the descriptor.
+    case mine
+    case others
+    /// The file system knows no locks, or has none left.
+    case unknown
+  }
+
+  package static func lock(_ file: OpenFile) -> Lock {
+    while flock(file.descriptor, LOCK_EX | LOCK_NB) != 0 {
+      if errno == EINTR { continue }
+      return errno == EWOULDBLOCK ? .others : .unknown
+    }
+    return .mine
+  }
 
   package static func unlock(_ file: OpenFile) throws(DiskError) {
     guard flock(file.descriptor, LOCK_UN) == 0 else { throw DiskError(errno) }

@@ -52,7 +52,8 @@ package final class Rivals: Sendable {
   func has(_ file: [UInt8]) -> Bool { state.withLock { $0.files[file] != nil } }
 
   /// Somebody else who receives this file and is silent, or becomes so within a moment.
-  func silent(_ file: [UInt8], clock: () -> Instant) -> Named? {
+  /// - Parameter parts: not one of these.
+  func silent(_ file: [UInt8], except parts: Set<[UInt8]> = [], clock: () -> Instant) -> Named? {
     let isFree = state.withLock {
       if $0.files[file] == nil || $0.waiting >= Self.mostWaiting { return false }
       $0.waiting += 1
@@ -62,7 +63,7 @@ package final class Rivals: Sendable {
     defer { state.withLock { $0.waiting -= 1 } }
     let end = clock() &+ Self.silence + Self.silence / 4
     while true {
-      let others = state.withLock { $0.files[file] ?? [] }
+      let others = state.withLock { $0.files[file] ?? [] }.filter { !parts.contains($0.part) }
       let now = clock()
       if let silent = others.first(where: {
         let last = $0.entry.lastHeard()

@@ -16,6 +16,7 @@ package final class StoreFolder: Sendable {
   package let root: OpenFile
   let rivals = Rivals()
   private let parts = Locked<OpenFile?>(nil)
+  private let locks = PartLocks()
 
   package init(_ path: String) throws(DiskError) {
     root = try Disk.open(Disk.here, Array(path.utf8), O_RDONLY | O_DIRECTORY)
@@ -50,6 +51,8 @@ package final class StoreFolder: Sendable {
 
   // MARK: Parts
 
+  static let identifierLength = 32
+
   /// What a part's name begins with: of what is offered, whoever offers it.
   static func identifier(_ offer: Offer) -> [UInt8] {
     var hash = StreamHash()
@@ -59,7 +62,7 @@ package final class StoreFolder: Sendable {
     bytes.append(bigEndian: UInt64(offer.nanoseconds), bytes: 4)
     bytes += offer.path
     unsafe hash.update(bytes.span.bytes)
-    return hash.finish()[..<16].flatMap { Array(Printable.hex(UInt32($0), digits: 2).utf8) }
+    return Printable.digits(hash.finish().prefix(identifierLength / 2))
   }
 
   private static func name(_ offer: Offer, owner: [UInt8], copy: Int) -> [UInt8] {
@@ -99,36 +102,41 @@ package final class StoreFolder: Sendable {
   func takeOver(_ part: PartFile, clock: () -> Instant) -> Bool {
     guard let rival = part.rival else { return true }
     part.rival = nil
-    return rivals.takeOver(rival, { Disk.lock(part.file) }, clock: clock) && part.isNamed
+    let isFree = {
+      part.lock = self.locks.lock(part.file, part.name)
+      return part.lock != nil
+    }
+    return rivals.takeOver(rival, isFree, clock: clock) && part.isNamed
   }
 
   /// Whether there are other parts of this file.
-  func hasOthers(_ offer: Offer) -> Bool {
-    let file = Self.identifier(offer)
+  /// - Parameter file: its identifier.
+  func hasOthers(_ offer: Offer, _ file: [UInt8]) -> Bool {
     if rivals.has(file) { return true }
     guard offer.size >= Self.smallestKept, let folder = try? partsFolder(makes: false) else { return false }
     return ((try? Disk.names(folder)) ?? []).contains { $0.starts(with: file) }
   }
 
-  /// This file has got its name: who has sent the same and is silent gives way, and parts that hold nothing else are not needed any more.
+  /// This file has got its name. Parts that hold nothing but its beginning are not needed any more, and a connection that is silent
+  /// and has one of them gives way; one whose part holds other bytes does not.
   func removeOthers(_ offer: Offer, than stored: OpenFile, clock: () -> Instant) {
     let file = Self.identifier(offer)
     guard let folder = try? partsFolder(makes: false) else { return }
-    for _ in 0..<8 {
-      guard let rival = rivals.silent(file, clock: clock) else { break }
-      let isFree = {
-        guard let part = try? Disk.open(folder.descriptor, rival.part, O_RDWR | O_NOFOLLOW | O_NONBLOCK) else {
-          return true
-        }
-        return Disk.lock(part)
-      }
-      guard rivals.takeOver(rival, isFree, clock: clock) else { break }
+    var seen: Set<[UInt8]> = []
+    while seen.count < Self.mostRivals, let rival = rivals.silent(file, except: seen, clock: clock) {
+      seen.insert(rival.part)
+      guard let part = try? Disk.open(folder.descriptor, rival.part, O_RDWR | O_NOFOLLOW | O_NONBLOCK),
+        isBeginning(part, of: stored)
+      else { continue }
+      guard rivals.takeOver(rival, { self.locks.lock(part, rival.part) != nil }, clock: clock) else { break }
     }
     for name in (try? Disk.names(folder)) ?? [] where name.starts(with: file) {
       if let part = open(name, in: folder, upTo: offer.size), isBeginning(part.file, of: stored) { part.remove() }
     }
     removeEmptyParts()
   }
+
+  private static var mostRivals: Int { 8 }
 
   private func isBeginning(_ part: OpenFile, of whole: OpenFile) -> Bool {
     guard (try? Disk.seek(part, to: 0)) != nil, (try? Disk.seek(whole, to: 0)) != nil else { return false }
@@ -155,11 +163,13 @@ package final class StoreFolder: Sendable {
       let name = Self.name(offer, owner: owner, copy: copy)
       do throws(DiskError) {
         let folder = try partsFolder(makes: true)
+        if let part = try newPart(name, in: folder) { return part }
         let file = try Disk.open(folder.descriptor, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK, mode: 0o600)
         // Somebody works on it, or has just put it into place: another name.
         let part = PartFile(file: file, folder: folder, name: name, length: 0)
         let status = try Disk.status(of: file)
-        guard status.isFile, status.st_nlink == 1, Disk.lock(file), part.isNamed else { continue }
+        guard status.isFile, status.st_nlink == 1, let lock = locks.lock(file, name), part.isNamed else { continue }
+        part.lock = lock
         try Disk.setLength(file, 0)
         return part
       } catch {
@@ -169,6 +179,22 @@ package final class StoreFolder: Sendable {
       }
     }
     throw last
+  }
+
+  /// Where nothing has that name yet, as is usual: less has to be asked then.
+  private func newPart(_ name: [UInt8], in folder: OpenFile) throws(DiskError) -> PartFile? {
+    let file: OpenFile
+    do throws(DiskError) {
+      file = try Disk.open(folder.descriptor, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, mode: 0o600)
+    } catch {
+      if error.code == EEXIST { return nil }
+      throw error
+    }
+    // A cleaning up of old parts may have seen it before it was locked.
+    guard let lock = locks.lock(file, name), try Disk.status(of: file).st_nlink == 1 else { return nil }
+    let part = PartFile(file: file, folder: folder, name: name, length: 0)
+    part.lock = lock
+    return part
   }
 
   private func partsFolder(makes: Bool) throws(DiskError) -> OpenFile {
@@ -207,10 +233,12 @@ package final class StoreFolder: Sendable {
 
   /// A part that nobody works on, locked.
   private func unused(_ name: [UInt8], in folder: OpenFile) -> (part: PartFile, status: stat)? {
-    guard let file = try? Disk.open(folder.descriptor, name, O_RDWR | O_NOFOLLOW | O_NONBLOCK), Disk.lock(file),
+    guard let file = try? Disk.open(folder.descriptor, name, O_RDWR | O_NOFOLLOW | O_NONBLOCK),
+      let lock = locks.lock(file, name),
       let status = try? Disk.status(of: file), status.isFile, status.st_nlink == 1
     else { return nil }
     let part = PartFile(file: file, folder: folder, name: name, length: status.size)
+    part.lock = lock
     // It has not been given another name, or removed, before it was locked.
     return part.isNamed ? (part, status) : nil
   }
@@ -218,44 +246,5 @@ package final class StoreFolder: Sendable {
   /// Nothing is left behind once nothing is half done.
   package func removeEmptyParts() {
     if (try? Disk.remove(root.descriptor, Self.partsName, isFolder: true)) != nil { forgetParts() }
-  }
-}
-
-/// A file that is being received: open, locked, and without its name.
-package final class PartFile {
-  let file: OpenFile
-  private let folder: OpenFile
-  let name: [UInt8]
-  /// The connection that it is still to be taken from.
-  var rival: Rivals.Named?
-  /// Whether others are told of it.
-  var isAnnounced = false
-  /// Bytes of it that are there.
-  package internal(set) var length: UInt64
-
-  init(file: OpenFile, folder: OpenFile, name: [UInt8], length: UInt64) {
-    self.file = file
-    self.folder = folder
-    self.name = name
-    self.length = length
-  }
-
-  /// Whether it is what its name leads to.
-  var isNamed: Bool {
-    guard let own = try? Disk.status(of: file), let named = try? Disk.status(folder.descriptor, name) else {
-      return false
-    }
-    return own.st_ino == named.st_ino && own.st_dev == named.st_dev
-  }
-
-  package func remove() { try? Disk.remove(folder.descriptor, name) }
-
-  /// Gives it its name, in place of whatever has it, or only if nothing has.
-  func move(to target: OpenFile, _ name: [UInt8], replaces: Bool) throws(DiskError) {
-    if replaces {
-      try Disk.rename(folder.descriptor, self.name, target.descriptor, name)
-    } else {
-      try Disk.renameNew(folder.descriptor, self.name, target.descriptor, name)
-    }
   }
 }

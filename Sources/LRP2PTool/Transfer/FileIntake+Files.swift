@@ -191,14 +191,14 @@ extension FileIntake {
     // What has no size has nothing that makes it the same: every standard input is called alike.
     guard let rival, !part.isAnnounced, !offer.flags.contains(.open) else { return }
     part.isAnnounced = true
-    store.rivals.add(StoreFolder.identifier(offer), part: part.name, rival)
+    store.rivals.add(part.identifier, part: part.name, rival)
   }
 
   /// Nobody can any more.
   func disown(_ part: PartFile, _ offer: Offer) {
     guard part.isAnnounced else { return }
     part.isAnnounced = false
-    store.rivals.remove(StoreFolder.identifier(offer), part: part.name)
+    store.rivals.remove(part.identifier, part: part.name)
   }
 
   func finish(_ file: IncomingFile, _ digest: [UInt8]) {
@@ -309,14 +309,14 @@ extension FileIntake {
     let part = entry.file.part
     var name = PathName.last(of: path)
     do throws(DiskError) {
-      let folder = try parentForNew(path)
+      let folder = try parentForNew(path, changed)
       changed[folder.descriptor] = folder
       // Not before: a part that its owner may not write could not be gone on with, nor removed.
       try Disk.setMode(part.file, mode_t(UInt32(entry.file.offer.mode) & ~policy.mask))
       for number in 1...100 {
         do throws(DiskError) {
           try part.move(to: folder, name, replaces: policy.existing == .overwrite)
-          if number == 1 { contest(entry.file.offer) }
+          if number == 1 { contest(entry.file.offer, part.identifier) }
           return .stored(name: number == 1 ? [] : name)
         } catch {
           guard error.code == EEXIST else { throw error }
@@ -337,15 +337,17 @@ extension FileIntake {
     }
   }
 
-  func contest(_ offer: Offer) {
-    if contested.count < Self.mostContested, !offer.flags.contains(.open), store.hasOthers(offer) {
+  func contest(_ offer: Offer, _ identifier: [UInt8]) {
+    if contested.count < Self.mostContested, !offer.flags.contains(.open), store.hasOthers(offer, identifier) {
       contested.append(offer)
     }
   }
 
   /// Not one that is known but was removed meanwhile.
-  private func parentForNew(_ path: [UInt8]) throws(DiskError) -> OpenFile {
+  /// - Parameter changed: those that have just been looked at.
+  private func parentForNew(_ path: [UInt8], _ changed: [Int32: OpenFile]) throws(DiskError) -> OpenFile {
     let folder = try parent(of: path, makes: true)
+    if changed[folder.descriptor] === folder { return folder }
     if let status = try? Disk.status(of: folder), status.st_nlink == 0 {
       forgetParent()
       return try parent(of: path, makes: true)

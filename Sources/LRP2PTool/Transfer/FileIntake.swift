@@ -55,6 +55,9 @@ package final class FileIntake {
   var nextOffer: UInt32 { nextIndex }
   /// Announced; of what has no size, what has come.
   var offeredBytes: UInt64 = 0
+  /// Free on the disk when it was last asked, less what has been granted since; and for how many offers that holds.
+  private var knownFree: (bytes: UInt64, offers: Int)?
+  private static let offersBetweenLooks = 32
   /// Come since the free space was looked at.
   var unlooked: UInt64 = 0
   private var openBytes = 0
@@ -217,7 +220,10 @@ package final class FileIntake {
   }
 
   private func answer(_ index: UInt32, _ offer: Offer) throws(FileFailure) {
-    guard let there = try disk({ () throws(DiskError) in try statusOfNamed(offer.path) }) else {
+    // Where somebody has written into a folder that this connection has just made, it shows when the file gets its name.
+    guard !isInMadeFolder(offer.path),
+      let there = try disk({ () throws(DiskError) in try statusOfNamed(offer.path) })
+    else {
       try want(index, offer)
       return
     }
@@ -226,7 +232,7 @@ package final class FileIntake {
       && there.st_mtim.tv_nsec == Int(offer.nanoseconds) && !offer.flags.contains(.open)
     if isSame, !offer.flags.contains(.compares) {
       settle(index, offer, .present)
-      contest(offer)
+      contest(offer, StoreFolder.identifier(offer))
     } else if offer.flags.contains(.skips) || policy.existing == .skip {
       settle(index, offer, .present)
     } else if there.isFile, there.size == offer.size, !offer.flags.contains(.open), mayRead(offer.size) {
@@ -253,9 +259,7 @@ package final class FileIntake {
       offer.size >= StoreFolder.smallestKept && proving < Self.mostProving
       ? store.findPart(offer, owner: owner) ?? store.findSilent(offer, clock: clock) : nil
     let missing = offer.size - (part?.length ?? 0)
-    if !offer.flags.contains(.open), !offer.flags.contains(.sparse), let free = Disk.freeBytes(store.root),
-      free < missing || free - missing < policy.keepFree
-    {
+    if !offer.flags.contains(.open), !offer.flags.contains(.sparse), !hasRoom(for: missing) {
       throw FileFailure(.storage, DiskError(ENOSPC).description)
     }
     wantedBytes += offer.flags.contains(.open) ? 0 : offer.size
@@ -274,6 +278,19 @@ package final class FileIntake {
     try? hash(part.file, upTo: part.length, into: lane)
     if part.rival == nil { announce(part, offer) }
     open[index] = Open(offer: offer, stage: .proving(part, lane))
+  }
+
+  /// Of many small files the disk is asked now and then only.
+  private func hasRoom(for bytes: UInt64) -> Bool {
+    let kept = policy.keepFree.addingReportingOverflow(bytes)
+    if let room = knownFree, room.offers > 0, !kept.overflow, room.bytes >= kept.partialValue {
+      knownFree = (room.bytes - bytes, room.offers - 1)
+      return true
+    }
+    guard let free = Disk.freeBytes(store.root) else { return true }
+    guard free >= bytes, free - bytes >= policy.keepFree else { return false }
+    knownFree = (free - bytes, Self.offersBetweenLooks)
+    return true
   }
 
   private func takeProof(_ index: UInt32, _ digest: [UInt8]) throws(Malformed) {
@@ -309,6 +326,11 @@ package final class FileIntake {
   }
 
   // MARK: What is here
+
+  private func isInMadeFolder(_ path: [UInt8]) -> Bool {
+    guard !madeFolders.isEmpty, let end = path.lastIndex(of: UInt8(ascii: "/")) else { return false }
+    return madeFolders.contains(Array(path[..<end]))
+  }
 
   private func statusOfNamed(_ path: [UInt8]) throws(DiskError) -> stat? {
     do throws(DiskError) {
