@@ -56,7 +56,7 @@ struct CoreCommand: ParsableCommand {
 typealias CoreSuite = (any CipherSuite)?
 
 /// Sends without end and writes nothing.
-private struct CoreSource: Handler {
+private struct CoreSource: SendingHandler {
   private(set) var isConnected = false
   private(set) var isClosed = false
 
@@ -65,12 +65,11 @@ private struct CoreSource: Handler {
     engine.offer(peer, upTo: 1 << 60)
   }
   mutating func fill(_ peer: Peer, offset: UInt64, into bytes: inout MutableRawSpan) {}
-  mutating func received(_ peer: Peer, _ bytes: RawSpan, engine: inout Engine) {}
   mutating func closed(_ peer: Peer, reason: CloseReason, engine: inout Engine) { isClosed = true }
 }
 
 /// Counts what it gets.
-private struct CoreSink: Handler {
+private struct CoreSink: ReceivingHandler {
   private(set) var delivered: UInt64 = 0
 
   mutating func received(_ peer: Peer, _ bytes: RawSpan, engine: inout Engine) {

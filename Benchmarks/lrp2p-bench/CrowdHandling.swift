@@ -25,7 +25,7 @@ struct ControlLine {
 }
 
 /// A responder that counts who is there.
-struct PresenceSink: Handler {
+struct PresenceSink: ReceivingHandler {
   private(set) var line = ControlLine()
   private(set) var connected = 0
   /// Connections that have ended, the control line not counted.

@@ -1,7 +1,7 @@
 import LRP2PCore
 
 /// The handler of a crowd that is only there.
-struct PresenceCaller: CrowdHandler {
+struct PresenceCaller: CrowdHandler, ReceivingHandler {
   var presence = CrowdPresence()
   /// Whether each peer asks for an answer as soon as it is connected.
   let pings: Bool

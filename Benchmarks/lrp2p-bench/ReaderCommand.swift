@@ -148,7 +148,7 @@ struct StreamCheck {
 }
 
 /// Writes, and when everything is acknowledged closes or waits for the other side's end.
-struct WritingHandler: Handler {
+struct WritingHandler: SendingHandler {
   let bytes: UInt64
   let closes: Bool
   private(set) var acknowledged: UInt64 = 0
@@ -159,8 +159,6 @@ struct WritingHandler: Handler {
     self.bytes = bytes
     self.closes = closes
   }
-
-  mutating func received(_ peer: Peer, _ bytes: RawSpan, engine: inout Engine) {}
 
   mutating func fill(_ peer: Peer, offset: UInt64, into bytes: inout MutableRawSpan) {
     pattern.fill(offset: offset, into: &bytes)
@@ -175,7 +173,7 @@ struct WritingHandler: Handler {
 }
 
 /// Reads late, and no faster than it may.
-struct SlowHandler: Handler {
+struct SlowHandler: ReceivingHandler {
   let rate: UInt64
   let sleep: Nanoseconds
   private(set) var check = StreamCheck()

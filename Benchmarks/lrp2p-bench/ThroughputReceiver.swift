@@ -3,7 +3,7 @@ import LRP2PCore
 import LRP2PReactor
 
 /// Checks every byte of every stream, in order.
-struct StreamSink: Handler {
+struct StreamSink: ReceivingHandler {
   private struct Stream: BitwiseCopyable {
     var offset: UInt64 = 0
     var pattern = Pattern()

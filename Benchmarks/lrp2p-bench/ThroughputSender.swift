@@ -3,7 +3,7 @@ import LRP2PCore
 import LRP2PReactor
 
 /// Offers an endless stream on every connection and writes the bytes when they are asked for.
-struct StreamSource: Handler {
+struct StreamSource: SendingHandler {
   /// By slot.
   private var patterns: [Pattern]
   private let wanted: Int
@@ -32,8 +32,6 @@ struct StreamSource: Handler {
   mutating func fill(_ peer: Peer, offset: UInt64, into bytes: inout MutableRawSpan) {
     patterns[peer.slot.index].fill(offset: offset, into: &bytes)
   }
-
-  mutating func received(_ peer: Peer, _ bytes: RawSpan, engine: inout Engine) {}
 
   mutating func closed(_ peer: Peer, reason: CloseReason, engine: inout Engine) {
     closed += 1

@@ -1,4 +1,7 @@
-/// What the engine tells its user, and what it asks: one value per reactor, called on the reactor's thread only.
+/// What the engine reports to its user, and what it asks: one value per reactor, called on the reactor's thread only.
+///
+/// `received` and `fill` have no default, so a misspelt one does not compile. A handler that needs only one of them says so by its
+/// protocol: `ReceivingHandler` sends nothing, `SendingHandler` reads nothing. Everything else has a default that does nothing.
 ///
 /// Every callback may call the engine back (`offer`, `finish`, `close`, `pause`, `connect`, `setTimer`); the effects
 /// leave with the same turn, and what cannot be done is answered by a value. A span is valid during the call only. No callback may block.
@@ -66,7 +69,6 @@ extension Handler {
   }
   public mutating func connected(_ peer: Peer, incoming: Bool, engine: inout Engine) {}
   public mutating func finished(_ peer: Peer, engine: inout Engine) {}
-  public mutating func fill(_ peer: Peer, offset: UInt64, into bytes: inout MutableRawSpan) {}
   public mutating func acknowledged(_ peer: Peer, upTo offset: UInt64, engine: inout Engine) {}
   public mutating func draining(_ peer: Peer, reason: CloseReason, engine: inout Engine) {}
   public mutating func closed(_ peer: Peer, reason: CloseReason, engine: inout Engine) {}
@@ -75,4 +77,18 @@ extension Handler {
   public mutating func pong(_ peer: Peer, token: UInt16, engine: inout Engine) {}
   public mutating func receivePool(_ pressure: ReceivePoolPressure, engine: inout Engine) {}
   public mutating func timerFired(token: UInt64, engine: inout Engine) {}
+}
+
+/// A handler that only receives: it offers no bytes, so none are asked of it. Should it offer some all the same, zeros are sent.
+public protocol ReceivingHandler: Handler {}
+
+extension ReceivingHandler {
+  public mutating func fill(_ peer: Peer, offset: UInt64, into bytes: inout MutableRawSpan) { bytes.setZero() }
+}
+
+/// A handler that only sends, as a publisher does: what peers send is dropped, and their windows stay open.
+public protocol SendingHandler: Handler {}
+
+extension SendingHandler {
+  public mutating func received(_ peer: Peer, _ bytes: RawSpan, engine: inout Engine) {}
 }

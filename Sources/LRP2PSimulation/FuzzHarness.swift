@@ -236,7 +236,7 @@ package enum FuzzHarness {
 }
 
 /// Counts, and takes what comes.
-package struct FuzzHandler: Handler {
+package struct FuzzHandler: ReceivingHandler {
   package var peer: Peer?
   package var offered: UInt64 = 0
   package var isFinished = false

@@ -65,7 +65,7 @@ struct Ping: ParsableCommand {
 }
 
 /// Sends a PING each interval, and takes what has not come back by the next but one for lost.
-struct PingHandler: Handler {
+struct PingHandler: ReceivingHandler {
   private(set) var end: Result<Void, Failure>?
   private let name: String
   private let count: Int
