@@ -113,7 +113,7 @@ struct ReaderCommand: ParsableCommand {
   private func writeByCallbacks(to address: Address, _ key: PublicKey) throws {
     var reactor = try Reactor(
       configuration: configuration.reactor, identity: Identity(), bind: Address("127.0.0.1:0")!)
-    var handler = WritingHandler(bytes: bytes, closes: ending == .close)
+    var handler = CallbackWriter(bytes: bytes, closes: ending == .close)
     let peer = try reactor.engine.connect(to: address, pinned: key)
     reactor.engine.offer(peer, upTo: bytes)
     reactor.engine.finish(peer)
@@ -148,7 +148,7 @@ struct StreamCheck {
 }
 
 /// Writes, and when everything is acknowledged closes or waits for the other side's end.
-struct WritingHandler: SendingHandler {
+struct CallbackWriter: SendingHandler {
   let bytes: UInt64
   let closes: Bool
   private(set) var acknowledged: UInt64 = 0

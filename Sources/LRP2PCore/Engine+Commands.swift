@@ -42,14 +42,15 @@ extension Engine {
   // What these return tells whether the command was taken; only `done` has changed anything (`CommandResult`).
 
   /// Says that the own stream is known up to `offset` bytes: `Handler.fill` may be asked for all of it until it is
-  /// acknowledged. An offset below an earlier one changes nothing; one behind the end that `finish` has set is refused with
-  /// `finished`.
+  /// acknowledged. An offset below an earlier one changes nothing; one after the end that `finish` has set is refused with
+  /// `finished`, and one after bytes of `write` that are not acknowledged with `refused`.
   @discardableResult
   public mutating func offer(_ peer: Peer, upTo offset: UInt64) -> CommandResult {
     guard let slot = awake(peer) else { return .ended }
     if peers.flows[slot].send.finRequested {
       return offset > peers.flows[slot].send.offered ? .finished : .done
     }
+    guard mayOffer(slot, upTo: offset) else { return .refused }
     peers.flows[slot].send.offer(upTo: offset)
     makeReady(slot)
     return .done

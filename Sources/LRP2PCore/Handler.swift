@@ -1,7 +1,8 @@
 /// What the engine reports to its user, and what it asks: one value per reactor, called on the reactor's thread only.
 ///
 /// `received` and `fill` have no default, so a misspelt one does not compile. A handler that needs only one of them says so by its
-/// protocol: `ReceivingHandler` sends nothing, `SendingHandler` reads nothing. Everything else has a default that does nothing.
+/// protocol: `ReceivingHandler` sends nothing, `WritingHandler` keeps no bytes of its own, `SendingHandler` reads nothing. Everything
+/// else has a default that does nothing.
 ///
 /// Every callback may call the engine back (`offer`, `finish`, `close`, `pause`, `connect`, `setTimer`); the effects
 /// leave with the same turn, and what cannot be done is answered by a value. A span is valid during the call only. No callback may block.
@@ -32,6 +33,10 @@ public protocol Handler {
 
   /// The peer has everything below `offset`; those bytes are never asked for again.
   mutating func acknowledged(_ peer: Peer, upTo offset: UInt64, engine: inout Engine)
+
+  /// A connection whose last `Engine.write` was answered with `full` has room again: for 16 KiB at least, and half of what it
+  /// may hold. Called once for each such answer, or for several, and not if the connection ends before.
+  mutating func writable(_ peer: Peer, engine: inout Engine)
 
   /// The connection is over, for `reason`, and its reader has not had all that was acknowledged. Nothing can be sent any more, and
   /// nothing will be acknowledged; `received` and `finished` follow as the reader goes on, and `closed` behind them. Called once
@@ -70,6 +75,7 @@ extension Handler {
   public mutating func connected(_ peer: Peer, incoming: Bool, engine: inout Engine) {}
   public mutating func finished(_ peer: Peer, engine: inout Engine) {}
   public mutating func acknowledged(_ peer: Peer, upTo offset: UInt64, engine: inout Engine) {}
+  public mutating func writable(_ peer: Peer, engine: inout Engine) {}
   public mutating func draining(_ peer: Peer, reason: CloseReason, engine: inout Engine) {}
   public mutating func closed(_ peer: Peer, reason: CloseReason, engine: inout Engine) {}
   public mutating func moved(_ peer: Peer, to address: Address, engine: inout Engine) {}
@@ -83,6 +89,14 @@ extension Handler {
 public protocol ReceivingHandler: Handler {}
 
 extension ReceivingHandler {
+  public mutating func fill(_ peer: Peer, offset: UInt64, into bytes: inout MutableRawSpan) { bytes.setZero() }
+}
+
+/// A handler that sends by `Engine.write` only: the engine keeps the bytes, so none are asked of it. Should it offer some all the same,
+/// zeros are sent.
+public protocol WritingHandler: Handler {}
+
+extension WritingHandler {
   public mutating func fill(_ peer: Peer, offset: UInt64, into bytes: inout MutableRawSpan) { bytes.setZero() }
 }
 

@@ -115,6 +115,8 @@ public struct EngineStatistics: Sendable, BitwiseCopyable {
   // MARK: Loss and handshakes
 
   public var retransmissions: UInt64 = 0
+  /// Calls of `Engine.write` that did not take all bytes, as the connection's send buffer or that of all was full.
+  public var writesCut: UInt64 = 0
   public var probeTimeouts: UInt64 = 0
   public var handshakesStarted: UInt64 = 0
   public var handshakesCompleted: UInt64 = 0
