@@ -60,7 +60,7 @@ private struct CoreSource: SendingHandler {
   private(set) var isConnected = false
   private(set) var isClosed = false
 
-  mutating func connected(_ peer: Peer, incoming: Bool, engine: inout Engine) {
+  mutating func connected(_ peer: Peer, _ info: PeerInfo, engine: inout Engine) {
     isConnected = true
     engine.offer(peer, upTo: 1 << 60)
   }

@@ -32,7 +32,7 @@ struct PresenceSink: ReceivingHandler {
   private(set) var closed = 0
   private(set) var lastReason: CloseReason?
 
-  mutating func connected(_ peer: Peer, incoming: Bool, engine: inout Engine) {
+  mutating func connected(_ peer: Peer, _ info: PeerInfo, engine: inout Engine) {
     connected += 1
     line.connected(peer)
   }

@@ -10,7 +10,7 @@ struct PresenceCaller: CrowdHandler, ReceivingHandler {
 
   init(pings: Bool) { self.pings = pings }
 
-  mutating func connected(_ peer: Peer, incoming: Bool, engine: inout Engine) {
+  mutating func connected(_ peer: Peer, _ info: PeerInfo, engine: inout Engine) {
     presence.connected(peer)
     if pings || presence.established == 1 { engine.ping(peer, token: CrowdSignal.firstPing) }
   }

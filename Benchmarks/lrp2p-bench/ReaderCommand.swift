@@ -187,7 +187,7 @@ struct SlowHandler: ReceivingHandler {
     self.sleep = sleep
   }
 
-  mutating func connected(_ peer: Peer, incoming: Bool, engine: inout Engine) {
+  mutating func connected(_ peer: Peer, _ info: PeerInfo, engine: inout Engine) {
     self.peer = peer
     begin = engine.now + sleep
     if sleep > 0 { pause(until: begin, &engine) }

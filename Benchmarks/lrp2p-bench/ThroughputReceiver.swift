@@ -25,7 +25,7 @@ struct StreamSink: ReceivingHandler {
     seen = Array(repeating: false, count: job.connections)
   }
 
-  mutating func connected(_ peer: Peer, incoming: Bool, engine: inout Engine) {
+  mutating func connected(_ peer: Peer, _ info: PeerInfo, engine: inout Engine) {
     connected += 1
     streams[peer.slot.index] = Stream()
     if firstPeer == nil { firstPeer = peer }

@@ -24,7 +24,7 @@ struct StreamSource: SendingHandler {
   /// Gives a connection its stream: number `number` of `wanted`.
   mutating func assign(_ peer: Peer, number: Int) { patterns[peer.slot.index] = Pattern(number: number) }
 
-  mutating func connected(_ peer: Peer, incoming: Bool, engine: inout Engine) {
+  mutating func connected(_ peer: Peer, _ info: PeerInfo, engine: inout Engine) {
     connected += 1
     engine.offer(peer, upTo: Self.endless)
   }

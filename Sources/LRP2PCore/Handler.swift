@@ -16,8 +16,9 @@ public protocol Handler {
   /// original peer, nor by one that says nothing. Whatever they are, they are the stranger's: nothing is known of them but who has sent them.
   mutating func accepts(key: PublicKey, from address: Address, payload: RawSpan) -> Bool
 
-  /// The handshake is done; data may be offered. `incoming` tells an accepted connection from a dialled one.
-  mutating func connected(_ peer: Peer, incoming: Bool, engine: inout Engine)
+  /// The handshake is done; data may be offered. `info` has the peer's key and address, the application
+  /// protocol, and which side has dialled.
+  mutating func connected(_ peer: Peer, _ info: PeerInfo, engine: inout Engine)
 
   /// The next bytes of the peer's stream, in order, each exactly once.
   mutating func received(_ peer: Peer, _ bytes: RawSpan, engine: inout Engine)
@@ -72,7 +73,7 @@ extension Handler {
   public mutating func accepts(key: PublicKey, from address: Address, payload: RawSpan) -> Bool {
     accepts(key: key, from: address)
   }
-  public mutating func connected(_ peer: Peer, incoming: Bool, engine: inout Engine) {}
+  public mutating func connected(_ peer: Peer, _ info: PeerInfo, engine: inout Engine) {}
   public mutating func finished(_ peer: Peer, engine: inout Engine) {}
   public mutating func acknowledged(_ peer: Peer, upTo offset: UInt64, engine: inout Engine) {}
   public mutating func writable(_ peer: Peer, engine: inout Engine) {}

@@ -245,7 +245,7 @@ package struct FuzzHandler: ReceivingHandler {
 
   package init() {}
 
-  package mutating func connected(_ peer: Peer, incoming: Bool, engine: inout Engine) {
+  package mutating func connected(_ peer: Peer, _ info: PeerInfo, engine: inout Engine) {
     if self.peer == nil { self.peer = peer }
     opens += 1
   }

@@ -100,13 +100,12 @@ struct PingHandler: ReceivingHandler {
     dialled = currentInstant()
   }
 
-  mutating func connected(_ peer: Peer, incoming: Bool, engine: inout Engine) {
+  mutating func connected(_ peer: Peer, _ info: PeerInfo, engine: inout Engine) {
     let microseconds = Double(currentInstant() - dialled) / 1000
     if asJSON {
       Output.json([("handshake_us", Output.decimal(microseconds))])
     } else {
-      let key = engine.statistics(of: peer).map { "\($0.key)" } ?? ""
-      Output.line("\(name) key \(key): handshake \(Output.decimal(microseconds / 1000)) ms")
+      Output.line("\(name) key \(info.key): handshake \(Output.decimal(microseconds / 1000)) ms")
     }
     send(peer, &engine)
   }

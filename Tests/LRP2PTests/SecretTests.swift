@@ -42,7 +42,7 @@ private func secret(of identity: Identity) -> Masked { Masked(identity.secretKey
 private struct UnreadingHandler: ReceivingHandler {
   var connections = 0
 
-  mutating func connected(_ peer: Peer, incoming: Bool, engine: inout Engine) { connections += 1 }
+  mutating func connected(_ peer: Peer, _ info: PeerInfo, engine: inout Engine) { connections += 1 }
   mutating func received(_ peer: Peer, _ bytes: RawSpan, engine: inout Engine) {}
 }
 

@@ -19,7 +19,7 @@ import Testing
     /// Behind how many bytes it stops reading.
     var pausesAt: UInt64 = .max
 
-    mutating func connected(_ peer: Peer, incoming: Bool, engine: inout Engine) {
+    mutating func connected(_ peer: Peer, _ info: PeerInfo, engine: inout Engine) {
       self.peer = peer
       if toWrite > 0 { writeOn(peer, &engine) }
     }
