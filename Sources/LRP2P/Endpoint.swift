@@ -101,7 +101,7 @@ public final class Endpoint: Sendable {
     let channel = Channel(
       core: core,
       dial: ChannelState.Dial(
-        addresses: addresses, pinned: pinned, versions: versions, timeout: timeout?.nanoseconds))
+        addresses: addresses, pinned: pinned, versions: versions, timeout: timeout.map { Nanoseconds($0) }))
     let result = await suspend {
       channel.dial($0)
     } onCancel: {
@@ -120,7 +120,7 @@ public final class Endpoint: Sendable {
     let core = core
     if core.isForked { return }
     await suspend {
-      core.close(lingering: lingering.nanoseconds, $0)
+      core.close(lingering: Nanoseconds(lingering), $0)
     } onCancel: {
     }
   }
@@ -161,15 +161,5 @@ private final class Handover: @unchecked Sendable {
   func run() {
     guard let reactor = reactor.take() else { return }
     core.run(reactor)
-  }
-}
-
-extension Duration {
-  /// Nothing for what is negative, and the most there is for what is too long.
-  var nanoseconds: Nanoseconds {
-    let (seconds, attoseconds) = components
-    if seconds < 0 || attoseconds < 0 { return 0 }
-    let (product, overflow) = UInt64(seconds).multipliedReportingOverflow(by: 1_000_000_000)
-    return overflow ? .max : product &+ UInt64(attoseconds / 1_000_000_000)
   }
 }

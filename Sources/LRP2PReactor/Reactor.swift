@@ -165,7 +165,7 @@ public struct Reactor: ~Copyable {
   ///
   /// - Parameter timeout: the longest it may take, in nanoseconds, where the socket is full.
   /// - Throws: as `turn`.
-  public mutating func drain<H: Handler>(_ handler: inout H, timeout: Nanoseconds = 5_000_000_000) throws(SystemError) {
+  public mutating func drain<H: Handler>(_ handler: inout H, timeout: Nanoseconds = .seconds(5)) throws(SystemError) {
     let end = currentInstant() &+ timeout
     var left = drainingTurns
     while left > 0, let wait = drainingWait(until: end) {
@@ -175,7 +175,7 @@ public struct Reactor: ~Copyable {
   }
 
   /// The same with a handler that serves descriptors, too.
-  public mutating func drain<H: DescriptorHandler>(_ handler: inout H, timeout: Nanoseconds = 5_000_000_000)
+  public mutating func drain<H: DescriptorHandler>(_ handler: inout H, timeout: Nanoseconds = .seconds(5))
     throws(SystemError)
   {
     let end = currentInstant() &+ timeout
