@@ -11,11 +11,11 @@ public final class Endpoint: Sendable {
   public enum Code {
     /// The other side's program let go of its `Connection` without `close` and without `finish`, or the peer did not end its
     /// direction within half a minute of that.
-    public static let abandoned: UInt32 = 0xFFFF_FF10
+    public static let abandoned = CloseCode.abandoned
     /// The other side's endpoint was closed.
-    public static let endpointClosed: UInt32 = 0xFFFF_FF11
+    public static let endpointClosed = CloseCode.endpointClosed
     /// The other side does not accept fast enough.
-    public static let backlogFull: UInt32 = 0xFFFF_FF12
+    public static let backlogFull = CloseCode.backlogFull
   }
 
   /// Where the socket is bound, the port filled in.

@@ -84,7 +84,7 @@ struct Receive: ParsableCommand {
       try reactor.turn(&handler, timeout: 20_000_000)
       handler.serve(&reactor.engine)
     } while handler.isBusy && currentInstant() < end
-    try reactor.drain(&handler, timeout: .seconds(1))
+    try reactor.flush(&handler, timeout: .seconds(1))
     handler.store.removeEmptyParts()
   }
 }
