@@ -36,7 +36,8 @@ public protocol Handler {
   mutating func acknowledged(_ peer: Peer, upTo offset: UInt64, engine: inout Engine)
 
   /// A connection whose last `Engine.write` was answered with `full` has room again: for 16 KiB at least, and half of what it
-  /// may hold. Called once for each such answer, or for several, and not if the connection ends before.
+  /// may hold. Called once for each such answer, or for several. It is called, too, where the connection has ended and its reader has
+  /// not had everything (`draining`), so that one that has paused resumes; a write is answered with `ended` then.
   mutating func writable(_ peer: Peer, engine: inout Engine)
 
   /// The connection is over, for `reason`, and its reader has not had all that was acknowledged. Nothing can be sent any more, and

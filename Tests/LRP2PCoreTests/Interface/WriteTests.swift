@@ -61,12 +61,14 @@ import Testing
     mutating func closed(_ peer: Peer, reason: CloseReason, engine: inout Engine) { closed.append(reason) }
   }
 
-  private func world(_ first: Writer, _ second: Writer, loss: Double = 0, pool: Int = 1 << 20, peer: Int = 1 << 16)
-    -> World<Writer>
-  {
+  private func world(
+    _ first: Writer, _ second: Writer, loss: Double = 0, pool: Int = 1 << 20, peer: Int = 1 << 16,
+    unread: Int = 128 << 20
+  ) -> World<Writer> {
     var configuration = EngineConfiguration()
     configuration.writePoolBytes = pool
     configuration.writePeerBytes = peer
+    configuration.receivePeerBytes = unread
     var link = Link()
     (link.rate, link.delay, link.loss) = (20_000_000, .milliseconds(10), loss)
     return World(seed: 5, configuration: configuration, link: link, firstHandler: first, secondHandler: second)
@@ -138,6 +140,30 @@ import Testing
       #expect(held(world.first) == [0, 0] && held(world.second) == [0, 0])
     }
     #expect(world.firstHandler.wrong + world.secondHandler.wrong == 0)
+  }
+
+  /// A reader that waits for room resumes when the connection has ended, and need not wait to be given up.
+  @Test func whoWaitsIsCalledAtTheEnd() throws {
+    var world = world(Writer(), Writer(echoes: true), unread: 1 << 18)
+    let peer = try world.first.connect(to: World<Writer>.secondAddress)
+    world.firstHandler.pausesAt = 1
+    #expect(world.run(for: .seconds(1)) { $0.secondHandler.peer != nil })
+    let total: UInt64 = 3_000_000
+    world.firstHandler.toWrite = total
+    world.network.onHost(0) { engine, handler in handler.writeOn(peer, &engine) }
+    // Its echo is stuck, as the other side does not read.
+    #expect(
+      world.run(for: .seconds(20)) { $0.secondHandler.fulls > 0 && $0.secondHandler.writables < $0.secondHandler.fulls }
+    )
+    _ = world.run(for: .seconds(10))
+    #expect(world.secondHandler.fulls > world.secondHandler.writables && world.secondHandler.received < total)
+    world.first.close(peer, code: 3)
+    let closed = world.now
+    #expect(world.run(for: .seconds(60)) { $0.secondHandler.closed.count == 1 })
+    #expect(world.now - closed < .seconds(1))
+    #expect(world.secondHandler.closed == [.remote(code: 3, reason: "")])
+    #expect(world.secondHandler.writables == world.secondHandler.fulls)
+    #expect(held(world.second) == [0, 0])
   }
 
   /// What one connection holds keeps another waiting, which is called as soon as that is over.
