@@ -41,7 +41,7 @@ struct ChurnSink: Handler {
 
   init(maximumPeers: Int) { streams = Array(repeating: Stream(), count: maximumPeers) }
 
-  mutating func connected(_ peer: Peer, incoming: Bool, engine: inout Engine) {
+  mutating func connected(_ peer: Peer, _ info: PeerInfo, engine: inout Engine) {
     connected += 1
     streams[peer.slot.index] = Stream(peer: peer.connectionID)
   }

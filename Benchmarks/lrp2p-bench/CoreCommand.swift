@@ -56,21 +56,20 @@ struct CoreCommand: ParsableCommand {
 typealias CoreSuite = (any CipherSuite)?
 
 /// Sends without end and writes nothing.
-private struct CoreSource: Handler {
+private struct CoreSource: SendingHandler {
   private(set) var isConnected = false
   private(set) var isClosed = false
 
-  mutating func connected(_ peer: Peer, incoming: Bool, engine: inout Engine) {
+  mutating func connected(_ peer: Peer, _ info: PeerInfo, engine: inout Engine) {
     isConnected = true
     engine.offer(peer, upTo: 1 << 60)
   }
   mutating func fill(_ peer: Peer, offset: UInt64, into bytes: inout MutableRawSpan) {}
-  mutating func received(_ peer: Peer, _ bytes: RawSpan, engine: inout Engine) {}
   mutating func closed(_ peer: Peer, reason: CloseReason, engine: inout Engine) { isClosed = true }
 }
 
 /// Counts what it gets.
-private struct CoreSink: Handler {
+private struct CoreSink: ReceivingHandler {
   private(set) var delivered: UInt64 = 0
 
   mutating func received(_ peer: Peer, _ bytes: RawSpan, engine: inout Engine) {

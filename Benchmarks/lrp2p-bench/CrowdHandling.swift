@@ -25,14 +25,14 @@ struct ControlLine {
 }
 
 /// A responder that counts who is there.
-struct PresenceSink: Handler {
+struct PresenceSink: ReceivingHandler {
   private(set) var line = ControlLine()
   private(set) var connected = 0
   /// Connections that have ended, the control line not counted.
   private(set) var closed = 0
   private(set) var lastReason: CloseReason?
 
-  mutating func connected(_ peer: Peer, incoming: Bool, engine: inout Engine) {
+  mutating func connected(_ peer: Peer, _ info: PeerInfo, engine: inout Engine) {
     connected += 1
     line.connected(peer)
   }

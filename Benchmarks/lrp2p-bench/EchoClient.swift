@@ -28,7 +28,7 @@ struct EchoCaller: Handler {
     closeReason = nil
   }
 
-  mutating func connected(_ peer: Peer, incoming: Bool, engine: inout Engine) {
+  mutating func connected(_ peer: Peer, _ info: PeerInfo, engine: inout Engine) {
     isConnected = true
     request(peer, at: currentInstant(), &engine)
   }

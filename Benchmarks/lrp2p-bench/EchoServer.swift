@@ -19,7 +19,7 @@ struct EchoResponder: Handler {
     (connected, isClosed) = (0, false)
   }
 
-  mutating func connected(_ peer: Peer, incoming: Bool, engine: inout Engine) { connected += 1 }
+  mutating func connected(_ peer: Peer, _ info: PeerInfo, engine: inout Engine) { connected += 1 }
 
   mutating func received(_ peer: Peer, _ bytes: RawSpan, engine: inout Engine) {
     let start = Int(total) & (ring.count - 1)

@@ -22,7 +22,7 @@ struct FanoutSink: Handler {
 
   init(maximumPeers: Int) { streams = Array(repeating: PatternStream(), count: maximumPeers) }
 
-  mutating func connected(_ peer: Peer, incoming: Bool, engine: inout Engine) {
+  mutating func connected(_ peer: Peer, _ info: PeerInfo, engine: inout Engine) {
     line.connected(peer)
     streams[peer.slot.index] = PatternStream()
   }
@@ -69,7 +69,7 @@ struct FanoutCaller: CrowdHandler {
     random = SeededRandom(seed: .random(in: 0 ... .max))
   }
 
-  mutating func connected(_ peer: Peer, incoming: Bool, engine: inout Engine) {
+  mutating func connected(_ peer: Peer, _ info: PeerInfo, engine: inout Engine) {
     presence.connected(peer)
     engine.ping(peer, token: CrowdSignal.firstPing)
   }

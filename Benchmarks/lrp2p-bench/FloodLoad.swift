@@ -45,7 +45,7 @@ struct FloodCaller: Handler {
 
   private func isEcho(_ peer: Peer) -> Bool { streams[peer.slot.index].number >= UInt32(FloodPlan.firstEcho) }
 
-  mutating func connected(_ peer: Peer, incoming: Bool, engine: inout Engine) {
+  mutating func connected(_ peer: Peer, _ info: PeerInfo, engine: inout Engine) {
     if peer == newcomer {
       connectTimes.append(currentInstant() &- newcomerSince)
       newcomer = nil

@@ -14,7 +14,7 @@ struct FloodSink: Handler {
 
   init(maximumPeers: Int) { streams = Array(repeating: PatternStream(), count: maximumPeers) }
 
-  mutating func connected(_ peer: Peer, incoming: Bool, engine: inout Engine) {
+  mutating func connected(_ peer: Peer, _ info: PeerInfo, engine: inout Engine) {
     streams[peer.slot.index] = PatternStream()
   }
 

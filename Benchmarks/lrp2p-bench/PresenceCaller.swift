@@ -1,7 +1,7 @@
 import LRP2PCore
 
 /// The handler of a crowd that is only there.
-struct PresenceCaller: CrowdHandler {
+struct PresenceCaller: CrowdHandler, ReceivingHandler {
   var presence = CrowdPresence()
   /// Whether each peer asks for an answer as soon as it is connected.
   let pings: Bool
@@ -10,7 +10,7 @@ struct PresenceCaller: CrowdHandler {
 
   init(pings: Bool) { self.pings = pings }
 
-  mutating func connected(_ peer: Peer, incoming: Bool, engine: inout Engine) {
+  mutating func connected(_ peer: Peer, _ info: PeerInfo, engine: inout Engine) {
     presence.connected(peer)
     if pings || presence.established == 1 { engine.ping(peer, token: CrowdSignal.firstPing) }
   }

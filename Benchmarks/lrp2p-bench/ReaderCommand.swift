@@ -113,7 +113,7 @@ struct ReaderCommand: ParsableCommand {
   private func writeByCallbacks(to address: Address, _ key: PublicKey) throws {
     var reactor = try Reactor(
       configuration: configuration.reactor, identity: Identity(), bind: Address("127.0.0.1:0")!)
-    var handler = WritingHandler(bytes: bytes, closes: ending == .close)
+    var handler = CallbackWriter(bytes: bytes, closes: ending == .close)
     let peer = try reactor.engine.connect(to: address, pinned: key)
     reactor.engine.offer(peer, upTo: bytes)
     reactor.engine.finish(peer)
@@ -148,7 +148,7 @@ struct StreamCheck {
 }
 
 /// Writes, and when everything is acknowledged closes or waits for the other side's end.
-struct WritingHandler: Handler {
+struct CallbackWriter: SendingHandler {
   let bytes: UInt64
   let closes: Bool
   private(set) var acknowledged: UInt64 = 0
@@ -159,8 +159,6 @@ struct WritingHandler: Handler {
     self.bytes = bytes
     self.closes = closes
   }
-
-  mutating func received(_ peer: Peer, _ bytes: RawSpan, engine: inout Engine) {}
 
   mutating func fill(_ peer: Peer, offset: UInt64, into bytes: inout MutableRawSpan) {
     pattern.fill(offset: offset, into: &bytes)
@@ -175,7 +173,7 @@ struct WritingHandler: Handler {
 }
 
 /// Reads late, and no faster than it may.
-struct SlowHandler: Handler {
+struct SlowHandler: ReceivingHandler {
   let rate: UInt64
   let sleep: Nanoseconds
   private(set) var check = StreamCheck()
@@ -189,7 +187,7 @@ struct SlowHandler: Handler {
     self.sleep = sleep
   }
 
-  mutating func connected(_ peer: Peer, incoming: Bool, engine: inout Engine) {
+  mutating func connected(_ peer: Peer, _ info: PeerInfo, engine: inout Engine) {
     self.peer = peer
     begin = engine.now + sleep
     if sleep > 0 { pause(until: begin, &engine) }

@@ -3,7 +3,7 @@ import LRP2PCore
 import LRP2PReactor
 
 /// Checks every byte of every stream, in order.
-struct StreamSink: Handler {
+struct StreamSink: ReceivingHandler {
   private struct Stream: BitwiseCopyable {
     var offset: UInt64 = 0
     var pattern = Pattern()
@@ -25,7 +25,7 @@ struct StreamSink: Handler {
     seen = Array(repeating: false, count: job.connections)
   }
 
-  mutating func connected(_ peer: Peer, incoming: Bool, engine: inout Engine) {
+  mutating func connected(_ peer: Peer, _ info: PeerInfo, engine: inout Engine) {
     connected += 1
     streams[peer.slot.index] = Stream()
     if firstPeer == nil { firstPeer = peer }

@@ -3,7 +3,7 @@ import LRP2PCore
 import LRP2PReactor
 
 /// Offers an endless stream on every connection and writes the bytes when they are asked for.
-struct StreamSource: Handler {
+struct StreamSource: SendingHandler {
   /// By slot.
   private var patterns: [Pattern]
   private let wanted: Int
@@ -24,7 +24,7 @@ struct StreamSource: Handler {
   /// Gives a connection its stream: number `number` of `wanted`.
   mutating func assign(_ peer: Peer, number: Int) { patterns[peer.slot.index] = Pattern(number: number) }
 
-  mutating func connected(_ peer: Peer, incoming: Bool, engine: inout Engine) {
+  mutating func connected(_ peer: Peer, _ info: PeerInfo, engine: inout Engine) {
     connected += 1
     engine.offer(peer, upTo: Self.endless)
   }
@@ -32,8 +32,6 @@ struct StreamSource: Handler {
   mutating func fill(_ peer: Peer, offset: UInt64, into bytes: inout MutableRawSpan) {
     patterns[peer.slot.index].fill(offset: offset, into: &bytes)
   }
-
-  mutating func received(_ peer: Peer, _ bytes: RawSpan, engine: inout Engine) {}
 
   mutating func closed(_ peer: Peer, reason: CloseReason, engine: inout Engine) {
     closed += 1

@@ -6,35 +6,23 @@
 import Glibc
 import LRP2P
 
-struct Counting: Handler {
-  private var received: [Peer: Int] = [:]
-  private var answers: [Peer: [UInt8]] = [:]
+struct Counting: WritingHandler {
+  private var received = PeerColumn<Int>()
   private(set) var served = 0
 
-  mutating func connected(_ peer: Peer, incoming: Bool, engine: inout Engine) { received[peer] = 0 }
+  mutating func connected(_ peer: Peer, _ info: PeerInfo, engine: inout Engine) { received[peer] = 0 }
 
   mutating func received(_ peer: Peer, _ bytes: RawSpan, engine: inout Engine) {
-    received[peer]! += bytes.byteCount
+    received[peer]? += bytes.byteCount
   }
 
   mutating func finished(_ peer: Peer, engine: inout Engine) {
-    let answer = Array("\(received[peer]!) bytes, thank you".utf8)
-    answers[peer] = answer
-    engine.offer(peer, upTo: UInt64(answer.count))
+    engine.write(peer, Array("\(received[peer, default: 0]) bytes, thank you".utf8))
     engine.finish(peer)
-  }
-
-  /// Asked for whenever the bytes are sent, so the answer stays until the connection is over.
-  mutating func fill(_ peer: Peer, offset: UInt64, into bytes: inout MutableRawSpan) {
-    let answer = answers[peer]!
-    for index in 0..<bytes.byteCount {
-      bytes.storeBytes(of: answer[Int(offset) + index], toByteOffset: index, as: UInt8.self)
-    }
   }
 
   mutating func closed(_ peer: Peer, reason: CloseReason, engine: inout Engine) {
     received[peer] = nil
-    answers[peer] = nil
     served += 1
   }
 }

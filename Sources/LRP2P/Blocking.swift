@@ -38,7 +38,7 @@ public struct BlockingEndpoint: Sendable {
     let channel = Channel(
       core: endpoint.core,
       dial: ChannelState.Dial(
-        addresses: addresses, pinned: pinned, versions: versions, timeout: timeout?.nanoseconds))
+        addresses: addresses, pinned: pinned, versions: versions, timeout: timeout.map { Nanoseconds($0) }))
     try block { channel.dial($0) }.get()
     return Connection(channel)
   }
@@ -48,9 +48,9 @@ public struct BlockingEndpoint: Sendable {
   public func close(lingering: Duration = .zero) {
     guard (try? endpoint.core.assertNotForked()) != nil else { return }
     if endpoint.core.isOwnThread {
-      endpoint.core.close(lingering: lingering.nanoseconds, nil)
+      endpoint.core.close(lingering: Nanoseconds(lingering), nil)
     } else {
-      block { endpoint.core.close(lingering: lingering.nanoseconds, $0) }
+      block { endpoint.core.close(lingering: Nanoseconds(lingering), $0) }
     }
   }
 }

@@ -11,11 +11,11 @@ public final class Endpoint: Sendable {
   public enum Code {
     /// The other side's program let go of its `Connection` without `close` and without `finish`, or the peer did not end its
     /// direction within half a minute of that.
-    public static let abandoned: UInt32 = 0xFFFF_FF10
+    public static let abandoned = CloseCode.abandoned
     /// The other side's endpoint was closed.
-    public static let endpointClosed: UInt32 = 0xFFFF_FF11
+    public static let endpointClosed = CloseCode.endpointClosed
     /// The other side does not accept fast enough.
-    public static let backlogFull: UInt32 = 0xFFFF_FF12
+    public static let backlogFull = CloseCode.backlogFull
   }
 
   /// Where the socket is bound, the port filled in.
@@ -101,7 +101,7 @@ public final class Endpoint: Sendable {
     let channel = Channel(
       core: core,
       dial: ChannelState.Dial(
-        addresses: addresses, pinned: pinned, versions: versions, timeout: timeout?.nanoseconds))
+        addresses: addresses, pinned: pinned, versions: versions, timeout: timeout.map { Nanoseconds($0) }))
     let result = await suspend {
       channel.dial($0)
     } onCancel: {
@@ -120,7 +120,7 @@ public final class Endpoint: Sendable {
     let core = core
     if core.isForked { return }
     await suspend {
-      core.close(lingering: lingering.nanoseconds, $0)
+      core.close(lingering: Nanoseconds(lingering), $0)
     } onCancel: {
     }
   }
@@ -161,15 +161,5 @@ private final class Handover: @unchecked Sendable {
   func run() {
     guard let reactor = reactor.take() else { return }
     core.run(reactor)
-  }
-}
-
-extension Duration {
-  /// Nothing for what is negative, and the most there is for what is too long.
-  var nanoseconds: Nanoseconds {
-    let (seconds, attoseconds) = components
-    if seconds < 0 || attoseconds < 0 { return 0 }
-    let (product, overflow) = UInt64(seconds).multipliedReportingOverflow(by: 1_000_000_000)
-    return overflow ? .max : product &+ UInt64(attoseconds / 1_000_000_000)
   }
 }

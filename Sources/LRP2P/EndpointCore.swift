@@ -45,9 +45,7 @@ final class EndpointCore: @unchecked Sendable {
   let state = Locked(State())
 
   // Reactor's thread only.
-  /// By slot of the connection.
-  private var channels: [Channel?] = []
-  private var channelCount = 0
+  private(set) var channels = PeerColumn<Channel>()
   private var marked: [Channel] = []
 
   init(
@@ -207,7 +205,8 @@ final class EndpointCore: @unchecked Sendable {
   }
 
   private func closeChannels(_ engine: inout Engine, where condition: (ChannelState) -> Bool) {
-    for case let channel? in channels {
+    for peer in channels.peers {
+      guard let channel = channels[peer] else { continue }
       var due = DeferredActions()
       let isClosed = channel.state.withLock { state in
         guard condition(state) else { return false }
@@ -222,38 +221,14 @@ final class EndpointCore: @unchecked Sendable {
   /// Whether the thread may end: asked to close, and nothing left to wait for.
   private func mayStop(_ engine: borrowing Engine) -> Bool {
     guard let deadline = state.withLock({ $0.closing?.deadline }) else { return false }
-    return channelCount == 0 || deadline <= engine.now
+    return channels.isEmpty || deadline <= engine.now
   }
 
-  func insert(_ channel: Channel, _ peer: Peer) {
-    let slot = Self.slot(of: peer)
-    while channels.count <= slot { channels.append(nil) }
-    channels[slot] = channel
-    channelCount += 1
-  }
+  func insert(_ channel: Channel, _ peer: Peer) { channels[peer] = channel }
 
-  func channel(of peer: Peer) -> Channel? {
-    let slot = Self.slot(of: peer)
-    guard slot < channels.count, let channel = channels[slot], channel.peer == peer else { return nil }
-    return channel
-  }
+  func channel(of peer: Peer) -> Channel? { channels[peer] }
 
-  /// The channel whose connection id a timer was set with.
-  func channel(ofToken token: UInt64) -> Channel? {
-    let slot = Int(token & 0xFF_FFFF)
-    guard slot < channels.count, let channel = channels[slot], channel.peer?.connectionID == token else { return nil }
-    return channel
-  }
-
-  func remove(_ peer: Peer) -> Channel? {
-    guard let channel = channel(of: peer) else { return nil }
-    channels[Self.slot(of: peer)] = nil
-    channelCount -= 1
-    return channel
-  }
-
-  /// The low 24 bits of a connection id.
-  private static func slot(of peer: Peer) -> Int { Int(peer.connectionID & 0xFF_FFFF) }
+  func remove(_ peer: Peer) -> Channel? { channels.removeValue(for: peer) }
 
   func mark(_ channel: Channel) {
     if channel.isMarked { return }
@@ -353,8 +328,8 @@ final class EndpointCore: @unchecked Sendable {
       left = state.scheduled + state.incoming.removeAll()
       state.scheduled = []
     }
-    left += channels.compactMap { $0 }
-    channels = []
+    left += channels.peers.compactMap { channels[$0] }
+    channels.removeAll()
     marked = []
     for channel in left { channel.ended(over) }
     due.run()

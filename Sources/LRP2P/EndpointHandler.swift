@@ -7,18 +7,17 @@ struct EndpointHandler: Handler {
 
   mutating func accepts(key: PublicKey, from address: Address) -> Bool { core.accepts(key, address) }
 
-  mutating func connected(_ peer: Peer, incoming: Bool, engine: inout Engine) {
-    let figures = engine.statistics(of: peer)
-    if incoming {
+  mutating func connected(_ peer: Peer, _ info: PeerInfo, engine: inout Engine) {
+    if info.isIncoming {
       let channel = Channel(core: core)
       channel.peer = peer
-      channel.state.withLock { $0.connected(figures) }
+      channel.state.withLock { $0.connected(info) }
       core.insert(channel, peer)
       if let code = core.offer(channel) { channel.close(code: code, reason: "") }
     } else if let channel = core.channel(of: peer) {
       var due = DeferredActions()
       channel.state.withLock { state in
-        state.connected(figures)
+        state.connected(info)
         if let dialler = state.dialler { due.answer(dialler, .success(())) }
         state.dialler = nil
       }
@@ -81,11 +80,10 @@ struct EndpointHandler: Handler {
 }
 
 extension ChannelState {
-  mutating func connected(_ figures: PeerStatistics?) {
+  mutating func connected(_ info: PeerInfo) {
     isConnected = true
-    guard let figures else { return }
-    remoteKey = figures.key
-    remoteAddress = figures.address
+    remoteKey = info.key
+    remoteAddress = info.address
   }
 }
 
@@ -94,7 +92,7 @@ extension EndpointCore {
   /// included, it stays, however slow the peer's reader is: a peer that is gone ends it by the idle timeout. From then on
   /// the peer has an interval to end its own direction.
   func lingered(_ token: UInt64, _ engine: inout Engine) {
-    guard let channel = channel(ofToken: token), let peer = channel.peer else { return }
+    guard let channel = channels[Peer(connectionID: token)], let peer = channel.peer else { return }
     let figures = engine.statistics(of: peer)
     let isIdle = figures.map { $0.packetsInFlight == 0 && $0.limitedBy == .application } ?? true
     channel.change { state, due in

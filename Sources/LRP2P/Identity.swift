@@ -20,13 +20,50 @@ public struct Identity: Sendable {
     wipeStack()
   }
 
-  /// Reads an identity that `save` has written: one line, `lrp2p-identity-v1` and 64 hexadecimal characters. The
-  /// file must not be open to others than its owner.
-  public init(contentsOf path: String) throws(IdentityError) {
+  /// Takes a secret key of 32 bytes, from a vault for example. Any 32 bytes are a key; they have to be as good as random.
+  ///
+  /// - Parameter secretKey: is copied. The caller overwrites its own bytes.
+  /// - Throws: `wrongLength` where these are not 32 bytes.
+  public init(secretKey bytes: RawSpan) throws(IdentityError) {
+    guard bytes.byteCount == 32 else { throw .wrongLength(bytes.byteCount) }
+    var key = SecretKey(repeating: 0)
+    defer { wipe(&key) }
+    for index in 0..<32 { key[index] = bytes.byte(index) }
+    self.init(secretKey: key)
+    wipeStack()
+  }
+
+  /// Who may read an identity's file.
+  public enum FileAccess: Sendable {
+    /// Its owner only: modes 0600 and 0400.
+    case owner
+    /// Its group, too, but nobody may write but the owner: modes 0640 and 0440, as Kubernetes mounts a secret for `fsGroup`.
+    case group
+
+    fileprivate var forbidden: UInt32 { self == .owner ? 0o077 : 0o037 }
+  }
+
+  /// Reads an identity that `save` has written: one line, `lrp2p-identity-v1` and 64 hexadecimal characters.
+  ///
+  /// - Parameter access: who else than the owner may have access to the file; one that more have access to is refused (`exposed`).
+  public init(contentsOf path: String, access: FileAccess = .owner) throws(IdentityError) {
     // One more than the longest valid file, so that a longer one shows.
     var file = InlineArray<84, UInt8>(repeating: 0)
     defer { wipe(&file) }
-    var key = try Self.read(path, into: &file)
+    var key = try Self.read(path, access, into: &file)
+    defer { wipe(&key) }
+    self.init(secretKey: key)
+    wipeStack()
+  }
+
+  /// Reads an identity from a variable of the environment, whose value is the line that `save` writes. The system shows a process's
+  /// environment to its owner (`/proc/PID/environ`), and children inherit it: a file is better where there may be one.
+  ///
+  /// - Throws: `missing` where there is no such variable; the error's path is the variable's name with a `$` before it.
+  public init(environment name: String) throws(IdentityError) {
+    var value = InlineArray<84, UInt8>(repeating: 0)
+    defer { wipe(&value) }
+    var key = try Self.read(environment: name, into: &value)
     defer { wipe(&key) }
     self.init(secretKey: key)
     wipeStack()
@@ -58,8 +95,17 @@ public struct Identity: Sendable {
   /// For the engine, which wipes its copy itself.
   package var secretKey: SecretKey { secret.key }
 
-  private static func read(_ path: String, into file: inout InlineArray<84, UInt8>) throws(IdentityError)
-    -> SecretKey
+  private static func read(environment name: String, into value: inout InlineArray<84, UInt8>)
+    throws(IdentityError) -> SecretKey
+  {
+    var span = value.mutableSpan
+    var bytes = unsafe span.mutableBytes
+    guard let count = SmallFile.environment(name, into: &bytes) else { throw .missing(path: "$\(name)") }
+    return try parse(bytes.bytes.extracting(0..<count), path: "$\(name)")
+  }
+
+  private static func read(_ path: String, _ access: FileAccess, into file: inout InlineArray<84, UInt8>)
+    throws(IdentityError) -> SecretKey
   {
     var span = file.mutableSpan
     var bytes = unsafe span.mutableBytes
@@ -68,7 +114,7 @@ public struct Identity: Sendable {
     do throws(SystemError) { (count, mode) = try SmallFile.read(path, into: &bytes) } catch {
       throw IdentityError(error, path: path)
     }
-    if mode & 0o077 != 0 { throw .exposed(path: path, mode: mode) }
+    if mode & access.forbidden != 0 { throw .exposed(path: path, mode: mode) }
     return try parse(bytes.bytes.extracting(0..<count), path: path)
   }
 
@@ -117,7 +163,9 @@ public enum IdentityError: Error, Hashable, Sendable {
   case truncated(path: String)
   /// The file is no identity.
   case malformed(path: String)
-  /// Others than the owner may read or write the file: its secret may be known.
+  /// A secret key has 32 bytes, and this is how many there were.
+  case wrongLength(Int)
+  /// Others than the owner, or its group where that is allowed, may read or write the file: its secret may be known.
   case exposed(path: String, mode: UInt32)
   /// This process may not read or create the file.
   case denied(path: String)
@@ -145,6 +193,7 @@ extension IdentityError: CustomStringConvertible {
     case .malformed(let path): "identity \(path): not an identity file (lrp2p-identity-v1 and 64 hex characters)"
     case .exposed(let path, let mode):
       "identity \(path): mode 0\(String(mode, radix: 8)) lets others at the secret key; chmod 600 it"
+    case .wrongLength(let count): "identity: a secret key has 32 bytes, not \(count)"
     case .denied(let path): "identity \(path): permission denied"
     case .exists(let path): "identity \(path): the file exists and is not replaced"
     case .system(let error): "identity: \(error)"

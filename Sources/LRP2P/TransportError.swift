@@ -44,7 +44,7 @@ extension TransportError: CustomStringConvertible {
   public var description: String {
     switch self {
     case .cancelled(let accepted): accepted == 0 ? "cancelled" : "cancelled after \(accepted) bytes"
-    case .closed(let reason): "connection closed: \(reason.text)"
+    case .closed(let reason): "connection closed: \(reason)"
     case .finished: "written behind finish"
     case .endpointClosed: "the endpoint is closed"
     case .ownThread: "a blocking call on the endpoint's own thread"
@@ -53,28 +53,6 @@ extension TransportError: CustomStringConvertible {
     case .originalHasNoIdentity: "the original peer has no lasting key to pin"
     case .configuration(let invalid): ReactorError.configuration(invalid).description
     case .system(let error): error.description
-    }
-  }
-}
-
-extension CloseReason {
-  var text: String {
-    switch self {
-    case .finished: "finished"
-    case .local(let code): "by this side, code \(code)"
-    case .remote(let code, let reason): "by the peer, code \(code)" + (reason.isEmpty ? "" : ", \(reason)")
-    case .reset: "the peer has lost the connection: it was started anew"
-    case .handshakeTimeout: "the peer does not answer, or refuses this side's key"
-    case .unreachable(let fault): "the peer cannot be reached: \(fault)"
-    case .idleTimeout: "the peer has gone silent"
-    case .unreadTimeout: "what had come before the end was not read in time"
-    case .keyRefused: "the peer has another key than expected"
-    case .handshakeFailed: "no common version or cipher"
-    case .noCommonProtocol: "no common application protocol or version"
-    case .protocolViolation: "the peer broke the protocol"
-    case .unsupported: "the peer uses something that this version does not know"
-    case .keyExhausted: "too many forged datagrams"
-    case .sequenceExhausted: "the peer cannot number more data in one connection"
     }
   }
 }

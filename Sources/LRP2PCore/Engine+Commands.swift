@@ -42,14 +42,15 @@ extension Engine {
   // What these return tells whether the command was taken; only `done` has changed anything (`CommandResult`).
 
   /// Says that the own stream is known up to `offset` bytes: `Handler.fill` may be asked for all of it until it is
-  /// acknowledged. An offset below an earlier one changes nothing; one behind the end that `finish` has set is refused with
-  /// `finished`.
+  /// acknowledged. An offset below an earlier one changes nothing; one after the end that `finish` has set is refused with
+  /// `finished`, and one after bytes of `write` that are not acknowledged with `refused`.
   @discardableResult
   public mutating func offer(_ peer: Peer, upTo offset: UInt64) -> CommandResult {
     guard let slot = awake(peer) else { return .ended }
     if peers.flows[slot].send.finRequested {
       return offset > peers.flows[slot].send.offered ? .finished : .done
     }
+    guard mayOffer(slot, upTo: offset) else { return .refused }
     peers.flows[slot].send.offer(upTo: offset)
     makeReady(slot)
     return .done
@@ -119,8 +120,22 @@ extension Engine {
     return .done
   }
 
-  /// Has `Handler.timerFired` called once, with `token`, at `deadline` or soon after.
-  public mutating func setTimer(at deadline: Instant, token: UInt64) { schedule.setTimer(at: deadline, token: token) }
+  /// Has `Handler.timerFired` called once, with `token`, at `deadline` or soon after: `engine.now + .seconds(5)`, for example.
+  ///
+  /// - Parameter token: any number; several timers may have the same.
+  /// - Returns: what cancels it. A timer that has fired need not be cancelled.
+  @discardableResult
+  public mutating func setTimer(at deadline: Instant, token: UInt64) -> UserTimer {
+    schedule.setTimer(at: deadline, token: token)
+  }
+
+  /// Cancels a timer: `Handler.timerFired` is not called for it, not even if it is due already.
+  ///
+  /// - Returns: `ended` if it has fired, or was cancelled before.
+  @discardableResult
+  public mutating func cancelTimer(_ timer: UserTimer) -> CommandResult {
+    schedule.cancelTimer(timer) ? .done : .ended
+  }
 
   /// Sends a PING; `Handler.pong` follows when the peer answers. It is not repeated when it or its answer is lost; a
   /// second one before the first has left replaces it. The original peer answers none.

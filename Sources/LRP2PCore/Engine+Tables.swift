@@ -38,6 +38,8 @@ extension Engine {
       TableUse(name: "ready queue", inUse: schedule.ready.count, capacity: schedule.ready.capacity),
       TableUse(name: "dirty queue", inUse: schedule.dirty.count, capacity: schedule.dirty.capacity),
       TableUse(name: "held datagrams", inUse: listener.held.count, capacity: listener.held.capacity),
+      TableUse(name: "written streams", inUse: writes.streamsInUse, capacity: writes.streamsInUse),
+      TableUse(name: "written chunks", inUse: writes.chunksInUse, capacity: writes.capacity),
       TableUse(name: "receive pool", inUse: pool.cellsInUse, capacity: pool.capacity),
     ]
   }

@@ -25,6 +25,7 @@ public struct Engine: ~Copyable {
   let ids: ConnectionIDs
   package var peers: PeerTable
   var pool: ReceivePool
+  var writes: WritePool
   var schedule: Schedule
   var inbound = Inbound()
   var outbound = Outbound()
@@ -70,6 +71,7 @@ public struct Engine: ~Copyable {
     pool = ReceivePool(
       cellBytes: max(configuration.maximumDatagram, 1400), maximumBytes: configuration.receivePoolBytes,
       peerBytes: configuration.receivePeerBytes, kept: configuration.storedPayloadBytes)
+    writes = WritePool(maximumBytes: configuration.writePoolBytes, peerBytes: configuration.writePeerBytes)
     schedule = Schedule(slots: peers.slots, now: now)
   }
 
@@ -211,6 +213,7 @@ public struct Engine: ~Copyable {
   mutating func releaseCells(_ slot: Slot) {
     peers.flows[slot].receive.releaseAll(to: &pool)
     peers.flows[slot].releasePieces(to: &pool)
+    releaseWritten(slot)
     peers.flows[slot].abandon()
   }
 

@@ -1,4 +1,8 @@
-/// What the engine tells its user, and what it asks: one value per reactor, called on the reactor's thread only.
+/// What the engine reports to its user, and what it asks: one value per reactor, called on the reactor's thread only.
+///
+/// `received` and `fill` have no default, so a misspelt one does not compile. A handler that needs only one of them says so by its
+/// protocol: `ReceivingHandler` sends nothing, `WritingHandler` keeps no bytes of its own, `SendingHandler` reads nothing. Everything
+/// else has a default that does nothing.
 ///
 /// Every callback may call the engine back (`offer`, `finish`, `close`, `pause`, `connect`, `setTimer`); the effects
 /// leave with the same turn, and what cannot be done is answered by a value. A span is valid during the call only. No callback may block.
@@ -12,8 +16,9 @@ public protocol Handler {
   /// original peer, nor by one that says nothing. Whatever they are, they are the stranger's: nothing is known of them but who has sent them.
   mutating func accepts(key: PublicKey, from address: Address, payload: RawSpan) -> Bool
 
-  /// The handshake is done; data may be offered. `incoming` tells an accepted connection from a dialled one.
-  mutating func connected(_ peer: Peer, incoming: Bool, engine: inout Engine)
+  /// The handshake is done; data may be offered. `info` has the peer's key and address, the application
+  /// protocol, and which side has dialled.
+  mutating func connected(_ peer: Peer, _ info: PeerInfo, engine: inout Engine)
 
   /// The next bytes of the peer's stream, in order, each exactly once.
   mutating func received(_ peer: Peer, _ bytes: RawSpan, engine: inout Engine)
@@ -29,6 +34,11 @@ public protocol Handler {
 
   /// The peer has everything below `offset`; those bytes are never asked for again.
   mutating func acknowledged(_ peer: Peer, upTo offset: UInt64, engine: inout Engine)
+
+  /// A connection whose last `Engine.write` was answered with `full` has room again: for 16 KiB at least, and half of what it
+  /// may hold. Called once for each such answer, or for several. It is called, too, where the connection has ended and its reader has
+  /// not had everything (`draining`), so that one that has paused resumes; a write is answered with `ended` then.
+  mutating func writable(_ peer: Peer, engine: inout Engine)
 
   /// The connection is over, for `reason`, and its reader has not had all that was acknowledged. Nothing can be sent any more, and
   /// nothing will be acknowledged; `received` and `finished` follow as the reader goes on, and `closed` behind them. Called once
@@ -64,10 +74,10 @@ extension Handler {
   public mutating func accepts(key: PublicKey, from address: Address, payload: RawSpan) -> Bool {
     accepts(key: key, from: address)
   }
-  public mutating func connected(_ peer: Peer, incoming: Bool, engine: inout Engine) {}
+  public mutating func connected(_ peer: Peer, _ info: PeerInfo, engine: inout Engine) {}
   public mutating func finished(_ peer: Peer, engine: inout Engine) {}
-  public mutating func fill(_ peer: Peer, offset: UInt64, into bytes: inout MutableRawSpan) {}
   public mutating func acknowledged(_ peer: Peer, upTo offset: UInt64, engine: inout Engine) {}
+  public mutating func writable(_ peer: Peer, engine: inout Engine) {}
   public mutating func draining(_ peer: Peer, reason: CloseReason, engine: inout Engine) {}
   public mutating func closed(_ peer: Peer, reason: CloseReason, engine: inout Engine) {}
   public mutating func moved(_ peer: Peer, to address: Address, engine: inout Engine) {}
@@ -75,4 +85,26 @@ extension Handler {
   public mutating func pong(_ peer: Peer, token: UInt16, engine: inout Engine) {}
   public mutating func receivePool(_ pressure: ReceivePoolPressure, engine: inout Engine) {}
   public mutating func timerFired(token: UInt64, engine: inout Engine) {}
+}
+
+/// A handler that only receives: it offers no bytes, so none are asked of it. Should it offer some all the same, zeros are sent.
+public protocol ReceivingHandler: Handler {}
+
+extension ReceivingHandler {
+  public mutating func fill(_ peer: Peer, offset: UInt64, into bytes: inout MutableRawSpan) { bytes.setZero() }
+}
+
+/// A handler that sends by `Engine.write` only: the engine keeps the bytes, so none are asked of it. Should it offer some all the same,
+/// zeros are sent.
+public protocol WritingHandler: Handler {}
+
+extension WritingHandler {
+  public mutating func fill(_ peer: Peer, offset: UInt64, into bytes: inout MutableRawSpan) { bytes.setZero() }
+}
+
+/// A handler that only sends, as a publisher does: what peers send is dropped, and their windows stay open.
+public protocol SendingHandler: Handler {}
+
+extension SendingHandler {
+  public mutating func received(_ peer: Peer, _ bytes: RawSpan, engine: inout Engine) {}
 }

@@ -154,14 +154,14 @@ public struct Reactor: ~Copyable {
     return made
   }
 
-  /// Turns until `remote.stop()` is called, and then sends what is ready, as `drain` does.
+  /// Turns until `remote.stop()` is called, and then sends what is ready, as `flush` does.
   ///
   /// - Throws: when the socket, epoll or io_uring is broken. What concerns single peers is never thrown.
   public mutating func run<H: Handler>(_ handler: inout H) throws(SystemError) {
     // Also when it is called again meanwhile.
     defer { isStopped = false }
     while !isStopped { try turn(&handler, timeout: nil) }
-    try drain(&handler)
+    try flush(&handler)
   }
 
   /// The same with a handler that serves descriptors, too.
@@ -169,40 +169,14 @@ public struct Reactor: ~Copyable {
     // Also when it is called again meanwhile.
     defer { isStopped = false }
     while !isStopped { try turn(&handler, timeout: nil) }
-    try drain(&handler)
-  }
-
-  /// Turns until all who are ready to send have had a share: a CLOSE or an ACK that is owed has left then, and of much data a
-  /// part. For who turns a reactor and is about to let go of it; `run` does so by itself.
-  ///
-  /// - Parameter timeout: the longest it may take, in nanoseconds, where the socket is full.
-  /// - Throws: as `turn`.
-  public mutating func drain<H: Handler>(_ handler: inout H, timeout: Nanoseconds = 5_000_000_000) throws(SystemError) {
-    let end = currentInstant() &+ timeout
-    var left = drainingTurns
-    while left > 0, let wait = drainingWait(until: end) {
-      if wait == 0 { left -= 1 }
-      try turn(&handler, timeout: wait)
-    }
-  }
-
-  /// The same with a handler that serves descriptors, too.
-  public mutating func drain<H: DescriptorHandler>(_ handler: inout H, timeout: Nanoseconds = 5_000_000_000)
-    throws(SystemError)
-  {
-    let end = currentInstant() &+ timeout
-    var left = drainingTurns
-    while left > 0, let wait = drainingWait(until: end) {
-      if wait == 0 { left -= 1 }
-      try turn(&handler, timeout: wait)
-    }
+    try flush(&handler)
   }
 
   /// In so many turns that send, everybody who is ready now is served: each batch serves one at least.
-  private var drainingTurns: Int { engine.readyCount / sendBatchesPerTurn + 2 }
+  var flushTurns: Int { engine.readyCount / sendBatchesPerTurn + 2 }
 
-  /// How long the next turn of a drain may wait; nil when there is none.
-  private func drainingWait(until end: Instant) -> Nanoseconds? {
+  /// How long the next turn of a flush may wait; nil when there is none.
+  func flushWait(until end: Instant) -> Nanoseconds? {
     guard outgoing.count > 0 || engine.hasReadyPeers else { return nil }
     let now = currentInstant()
     if now >= end { return nil }

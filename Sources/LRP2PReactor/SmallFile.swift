@@ -21,6 +21,15 @@ package enum SmallFile {
     return (count, mode)
   }
 
+  /// The value of a variable of the environment, as far as it fits.
+  /// - Returns: how many bytes it has (a longer value fills the buffer); nil if there is no such variable.
+  package static func environment(_ name: String, into bytes: inout MutableRawSpan) -> Int? {
+    let count = unsafe bytes.withUnsafeMutableBytes { target in
+      unsafe name.withCString { unsafe lrp2p_environment($0, target.baseAddress!, target.count) }
+    }
+    return count < 0 ? nil : Int(count)
+  }
+
   /// Creates the file, which must not exist, readable by its owner only, and puts it on the disk. A file that could
   /// not be written whole is removed.
   package static func create(_ path: String, _ bytes: RawSpan) throws(SystemError) {

@@ -14,6 +14,43 @@ extension Address {
   /// All local IPv6 and IPv4 addresses.
   public static func any(port: UInt16) -> Address { Address(high: 0, low: 0, port: port) }
 
+  /// AF_INET and AF_INET6.
+  private static var ipv4Family: UInt16 { 2 }
+  private static var ipv6Family: UInt16 { 10 }
+
+  /// Reads a `sockaddr_in` or `sockaddr_in6` as the system's calls have it (getpeername, recvfrom, getaddrinfo), 16 and 28 bytes.
+  ///
+  /// - Returns: `nil` if it is of another family, or too short for its own; what follows is ignored.
+  public init?(sockaddr bytes: RawSpan) {
+    guard bytes.byteCount >= 16 else { return nil }
+    let family = unsafe bytes.unsafeLoadUnaligned(fromByteOffset: 0, as: UInt16.self)
+    let port = bytes.bigEndian16(2)
+    if family == Self.ipv4Family {
+      self.init(ipv4: bytes.bigEndian32(4), port: port)
+      return
+    }
+    guard family == Self.ipv6Family, bytes.byteCount >= 28 else { return nil }
+    let scope = unsafe bytes.unsafeLoadUnaligned(fromByteOffset: 24, as: UInt32.self)
+    self.init(high: bytes.bigEndian64(8), low: bytes.bigEndian64(16), scope: scope, port: port)
+  }
+
+  /// The bytes of a `sockaddr_in` for an IPv4 address, and of a `sockaddr_in6` for any other: 16 or 28.
+  public var sockaddr: [UInt8] {
+    var bytes = [UInt8](repeating: 0, count: isIPv4 ? 16 : 28)
+    var elements = bytes.mutableSpan
+    var target = unsafe elements.mutableBytes
+    target.storeBytes(of: isIPv4 ? Self.ipv4Family : Self.ipv6Family, toByteOffset: 0, as: UInt16.self)
+    target.setBigEndian16(2, port)
+    if isIPv4 {
+      target.setBigEndian32(4, UInt32(truncatingIfNeeded: low))
+    } else {
+      target.setBigEndian64(8, high)
+      target.setBigEndian64(16, low)
+      target.storeBytes(of: scope, toByteOffset: 24, as: UInt32.self)
+    }
+    return bytes
+  }
+
   /// Whether it is `::` or `0.0.0.0`.
   public var isUnspecified: Bool { high == 0 && (low == 0 || low == 0xFFFF_0000_0000) }
 }

@@ -72,7 +72,7 @@ public struct BulkHandler: Handler {
   private func count(_ bytes: Int) -> Int { looksAtHeads ? min(bytes, 8) : bytes }
 
   private func index(_ peer: Peer) -> Int {
-    let slot = Int(peer.connectionID & 0xFF_FFFF)
+    let slot = peer.index
     guard slot < streamOfSlot.count else { return -1 }
     let index = Int(streamOfSlot[slot])
     return index >= 0 && streams[index].peer == peer ? index : -1
@@ -84,15 +84,14 @@ public struct BulkHandler: Handler {
     return true
   }
 
-  public mutating func connected(_ peer: Peer, incoming: Bool, engine: inout Engine) {
-    if index(peer) >= 0 || engine.applicationProtocol(of: peer) != agreed { violations += 1 }
-    let slot = Int(peer.connectionID & 0xFF_FFFF)
-    while streamOfSlot.count <= slot { streamOfSlot.append(-1) }
-    streamOfSlot[slot] = Int32(streams.count)
-    var stream = Stream(peer: peer, isIncoming: incoming)
+  public mutating func connected(_ peer: Peer, _ info: PeerInfo, engine: inout Engine) {
+    if index(peer) >= 0 || info.applicationProtocol != agreed { violations += 1 }
+    while streamOfSlot.count <= peer.index { streamOfSlot.append(-1) }
+    streamOfSlot[peer.index] = Int32(streams.count)
+    var stream = Stream(peer: peer, isIncoming: info.isIncoming)
     stream.connectedAt = engine.now
-    if let hostileNetwork, let address = engine.statistics(of: peer)?.address, address.sharesNetwork(hostileNetwork) {
-      beginHostile(stream, port: address.port, engine: &engine)
+    if let hostileNetwork, info.address.sharesNetwork(hostileNetwork) {
+      beginHostile(stream, port: info.address.port, engine: &engine)
       return
     }
     if mostBytes > 0 {

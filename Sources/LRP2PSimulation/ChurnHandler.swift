@@ -156,8 +156,8 @@ struct ChurnHandler: Handler {
 
   // MARK: Callbacks
 
-  mutating func connected(_ peer: Peer, incoming: Bool, engine: inout Engine) {
-    if incoming {
+  mutating func connected(_ peer: Peer, _ info: PeerInfo, engine: inout Engine) {
+    if info.isIncoming {
       var record = Record(peer: peer.connectionID)
       (record.isIncoming, record.isConnected) = (true, true)
       (record.begunAt, record.heardAt) = (engine.now, engine.now)

@@ -133,8 +133,8 @@ struct CrowdHandler: Handler {
     engine.finish(streams[index].peer)
   }
 
-  mutating func connected(_ peer: Peer, incoming: Bool, engine: inout Engine) {
-    if incoming {
+  mutating func connected(_ peer: Peer, _ info: PeerInfo, engine: inout Engine) {
+    if info.isIncoming {
       if index(peer) >= 0 { violations += 1 }
       _ = add(Stream(peer: peer))
     }
@@ -144,7 +144,7 @@ struct CrowdHandler: Handler {
       return
     }
     streams[index].connectedAt = engine.now
-    guard !incoming else { return }
+    guard !info.isIncoming else { return }
     streams[index].remoteID = Self.remoteID(peer, engine)
     if stalls { engine.pause(peer) }
     send(CrowdRequest.length, on: index, engine: &engine)

@@ -236,7 +236,7 @@ package enum FuzzHarness {
 }
 
 /// Counts, and takes what comes.
-package struct FuzzHandler: Handler {
+package struct FuzzHandler: ReceivingHandler {
   package var peer: Peer?
   package var offered: UInt64 = 0
   package var isFinished = false
@@ -245,7 +245,7 @@ package struct FuzzHandler: Handler {
 
   package init() {}
 
-  package mutating func connected(_ peer: Peer, incoming: Bool, engine: inout Engine) {
+  package mutating func connected(_ peer: Peer, _ info: PeerInfo, engine: inout Engine) {
     if self.peer == nil { self.peer = peer }
     opens += 1
   }

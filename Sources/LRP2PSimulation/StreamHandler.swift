@@ -48,9 +48,9 @@ package struct StreamHandler: Handler {
     return !refusesKeys && wantedPayload ?? payload == payload
   }
 
-  package mutating func connected(_ peer: Peer, incoming: Bool, engine: inout Engine) {
+  package mutating func connected(_ peer: Peer, _ info: PeerInfo, engine: inout Engine) {
     if peers[peer] != nil { violations += 1 }
-    peers[peer] = Progress(isIncoming: incoming)
+    peers[peer] = Progress(isIncoming: info.isIncoming)
     if let bytesToSend {
       engine.offer(peer, upTo: bytesToSend)
       engine.finish(peer)

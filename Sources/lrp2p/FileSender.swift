@@ -46,7 +46,7 @@ struct FileSender: Handler {
     }
   }
 
-  mutating func connected(_ peer: Peer, incoming: Bool, engine: inout Engine) {
+  mutating func connected(_ peer: Peer, _ info: PeerInfo, engine: inout Engine) {
     self.peer = peer
     progress.begin(now: engine.now)
     allow()

@@ -87,7 +87,7 @@ struct SocketOptions: ParsableArguments {
 extension Reactor {
   /// Answers what peers still repeat, until nothing has come for half a second, three seconds at most.
   mutating func linger<H: Handler>(_ handler: inout H) throws(Failure) {
-    let end = engine.now + 3_000_000_000
+    let end = engine.now + .seconds(3)
     var quietSince = engine.now
     var received = engine.statistics.datagramsReceived
     do throws(SystemError) {

@@ -65,7 +65,7 @@ struct Ping: ParsableCommand {
 }
 
 /// Sends a PING each interval, and takes what has not come back by the next but one for lost.
-struct PingHandler: Handler {
+struct PingHandler: ReceivingHandler {
   private(set) var end: Result<Void, Failure>?
   private let name: String
   private let count: Int
@@ -100,13 +100,12 @@ struct PingHandler: Handler {
     dialled = currentInstant()
   }
 
-  mutating func connected(_ peer: Peer, incoming: Bool, engine: inout Engine) {
+  mutating func connected(_ peer: Peer, _ info: PeerInfo, engine: inout Engine) {
     let microseconds = Double(currentInstant() - dialled) / 1000
     if asJSON {
       Output.json([("handshake_us", Output.decimal(microseconds))])
     } else {
-      let key = engine.statistics(of: peer).map { "\($0.key)" } ?? ""
-      Output.line("\(name) key \(key): handshake \(Output.decimal(microseconds / 1000)) ms")
+      Output.line("\(name) key \(info.key): handshake \(Output.decimal(microseconds / 1000)) ms")
     }
     send(peer, &engine)
   }

@@ -68,7 +68,7 @@ struct Pipe: ParsableCommand {
     while !handler.isDone, Signals.caught == nil { try turn(&reactor, &handler) }
     if let signal = Signals.caught {
       handler.interrupt(&reactor.engine)
-      do throws(SystemError) { try reactor.drain(&handler, timeout: 1_000_000_000) } catch { throw Failure(error) }
+      do throws(SystemError) { try reactor.flush(&handler, timeout: .seconds(1)) } catch { throw Failure(error) }
       throw Interrupted(signal: signal)
     }
     try reactor.linger(&handler)

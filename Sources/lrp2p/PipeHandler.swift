@@ -56,8 +56,8 @@ struct PipeHandler: Handler {
     return true
   }
 
-  mutating func connected(_ peer: Peer, incoming: Bool, engine: inout Engine) {
-    if incoming, let key = engine.statistics(of: peer)?.key, pings.remove(key) != nil { return }
+  mutating func connected(_ peer: Peer, _ info: PeerInfo, engine: inout Engine) {
+    if info.isIncoming, pings.remove(info.key) != nil { return }
     guard self.peer == nil || self.peer == peer else {
       engine.close(peer, code: CloseCode.refused, reason: "this end has its peer already")
       return

@@ -79,12 +79,12 @@ struct Receive: ParsableCommand {
 
   /// Until the senders have been told and what is half done is put away; five seconds at most.
   private func end(_ reactor: inout Reactor, _ handler: inout FileReceiver) throws(SystemError) {
-    let end = currentInstant() + 5_000_000_000
+    let end = currentInstant() + .seconds(5)
     repeat {
       try reactor.turn(&handler, timeout: 20_000_000)
       handler.serve(&reactor.engine)
     } while handler.isBusy && currentInstant() < end
-    try reactor.drain(&handler, timeout: 1_000_000_000)
+    try reactor.flush(&handler, timeout: .seconds(1))
     handler.store.removeEmptyParts()
   }
 }

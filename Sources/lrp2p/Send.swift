@@ -60,7 +60,7 @@ struct Send: ParsableCommand {
       }
       if Signals.caught != nil {
         handler.interrupt(&reactor.engine)
-        try reactor.drain(&handler, timeout: 1_000_000_000)
+        try reactor.flush(&handler, timeout: .seconds(1))
       }
     } catch {
       throw Failure(error)

@@ -17,7 +17,7 @@ struct Talker: Handler {
   var peer: Peer?
   var received: UInt64 = 0
 
-  mutating func connected(_ peer: Peer, incoming: Bool, engine: inout Engine) {
+  mutating func connected(_ peer: Peer, _ info: PeerInfo, engine: inout Engine) {
     self.peer = peer
     engine.offer(peer, upTo: amount)
   }

@@ -33,6 +33,23 @@ import Testing
     #expect(address == Address(high: 0x2001_0db8_0001_0002, low: 0x0003_0004_0005_0006, port: 4433))
   }
 
+  @Test func socketAddressesComeBack() throws {
+    for text in ["192.0.2.1:4433", "[2001:db8::5]:1", "[fe80::1%7]:65535", "0.0.0.0:0", "[::]:0"] {
+      let address = try #require(Address(text))
+      let bytes = address.sockaddr
+      #expect(bytes.count == (address.isIPv4 ? 16 : 28))
+      #expect(unsafe Address(sockaddr: bytes.span.bytes) == address)
+      // What the system's calls leave behind it is ignored, and less is no address.
+      let longer = bytes + [1, 2, 3]
+      #expect(unsafe Address(sockaddr: longer.span.bytes) == address)
+      let shorter = Array(bytes.dropLast())
+      #expect(unsafe Address(sockaddr: shorter.span.bytes) == nil)
+    }
+    let unix: [UInt8] = [1, 0] + [UInt8](repeating: 65, count: 30)
+    #expect(unsafe Address(sockaddr: unix.span.bytes) == nil)
+    #expect(Address("127.0.0.1:258")!.sockaddr == [2, 0, 1, 2, 127, 0, 0, 1] + [UInt8](repeating: 0, count: 8))
+  }
+
   @Test func resolverTakesDigitsAndNames() throws {
     #expect(try Resolver.addresses(of: "[::1]:5") == [.loopback6(5)])
     let local = try Resolver.addresses(of: "localhost:4433")

@@ -7,7 +7,7 @@ import Testing
 /// Descriptors of the user that the reactor watches.
 @Suite struct DescriptorTests {
   /// Notes what is reported, and does what it is told to.
-  private struct Noting: DescriptorHandler {
+  private struct Noting: DescriptorHandler, ReceivingHandler {
     var seen: [Int32: [DescriptorEvents]] = [:]
     var order: [Int32] = []
     var onReady: (Int32) throws -> Void = { _ in }

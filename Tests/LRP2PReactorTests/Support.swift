@@ -163,7 +163,7 @@ struct NullSuite: CipherSuite {
   ) -> Bool { false }
 }
 
-struct NullHandler: Handler {
+struct NullHandler: ReceivingHandler {
   mutating func received(_ peer: Peer, _ bytes: RawSpan, engine: inout Engine) {}
 }
 

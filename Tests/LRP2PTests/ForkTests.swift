@@ -19,8 +19,8 @@ private struct ForkingHandler: Handler {
   var stream = StreamHandler(bytesToSend: 1 << 20)
   var child: Int32 = -1
 
-  mutating func connected(_ peer: Peer, incoming: Bool, engine: inout Engine) {
-    stream.connected(peer, incoming: incoming, engine: &engine)
+  mutating func connected(_ peer: Peer, _ info: PeerInfo, engine: inout Engine) {
+    stream.connected(peer, info, engine: &engine)
   }
   mutating func fill(_ peer: Peer, offset: UInt64, into bytes: inout MutableRawSpan) {
     if child < 0, offset > 100_000 { child = process_fork() }

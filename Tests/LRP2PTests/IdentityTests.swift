@@ -111,3 +111,55 @@ import Testing
     #expect(reactor.localAddress.port != 0)
   }
 }
+
+/// Identities that do not come from a file of the owner's own.
+@Suite struct IdentitySourceTests {
+  private let line = "lrp2p-identity-v1 000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
+  private let expected = "8f40c5adb68f25624ae5b214ea767a6ec94d829d3d7b5e1ad1ba6f3e2138285f"
+
+  @Test func fromBytes() throws {
+    let bytes = (0..<32 as Range<UInt8>).map { $0 }
+    let identity = try unsafe Identity(secretKey: bytes.span.bytes)
+    #expect(identity.publicKey.description == expected)
+    let short = Array(bytes.dropLast())
+    #expect(throws: IdentityError.wrongLength(31)) { try unsafe Identity(secretKey: short.span.bytes) }
+    #expect("\(IdentityError.wrongLength(31))" == "identity: a secret key has 32 bytes, not 31")
+  }
+
+  @Test func fromTheEnvironment() throws {
+    let name = "LRP2P_TEST_IDENTITY_\(UInt64.random(in: 0 ... .max))"
+    #expect(throws: IdentityError.missing(path: "$\(name)")) { try Identity(environment: name) }
+    for (value, error) in [
+      (line, nil), (line + "\n", nil), ("nonsense", IdentityError.malformed(path: "$\(name)")),
+      ("", .truncated(path: "$\(name)")), (line + String(repeating: "0", count: 500), .malformed(path: "$\(name)")),
+    ] {
+      let isSet = unsafe setenv(name, value, 1) == 0
+      #expect(isSet)
+      defer { unsafe unsetenv(name) }
+      if let error {
+        #expect(throws: error) { try Identity(environment: name) }
+      } else {
+        #expect(try Identity(environment: name).publicKey.description == expected)
+      }
+    }
+  }
+
+  @Test(arguments: [0o600, 0o400, 0o640, 0o440, 0o660, 0o644, 0o650])
+  func groupMayReadByChoice(mode: Int) throws {
+    let path = FileManager.default.temporaryDirectory.appending(component: "lrp2p-\(UUID())").path
+    defer { try? FileManager.default.removeItem(atPath: path) }
+    #expect(
+      FileManager.default.createFile(
+        atPath: path, contents: Data(line.utf8), attributes: [.posixPermissions: mode]))
+    if [0o600, 0o400, 0o640, 0o440].contains(mode) {
+      #expect(try Identity(contentsOf: path, access: .group).publicKey.description == expected)
+    } else {
+      #expect(throws: IdentityError.exposed(path: path, mode: UInt32(mode))) {
+        try Identity(contentsOf: path, access: .group)
+      }
+    }
+    if mode & 0o077 != 0 {
+      #expect(throws: IdentityError.exposed(path: path, mode: UInt32(mode))) { try Identity(contentsOf: path) }
+    }
+  }
+}

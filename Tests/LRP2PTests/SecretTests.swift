@@ -39,10 +39,10 @@ extension [Masked] {
 private func secret(of identity: Identity) -> Masked { Masked(identity.secretKey) }
 
 /// Takes everybody, and keeps nothing of what they say.
-private struct UnreadingHandler: Handler {
+private struct UnreadingHandler: ReceivingHandler {
   var connections = 0
 
-  mutating func connected(_ peer: Peer, incoming: Bool, engine: inout Engine) { connections += 1 }
+  mutating func connected(_ peer: Peer, _ info: PeerInfo, engine: inout Engine) { connections += 1 }
   mutating func received(_ peer: Peer, _ bytes: RawSpan, engine: inout Engine) {}
 }
 

@@ -44,12 +44,44 @@ import Testing
   @Test(arguments: backends) func whoTurnsTheReactorDrainsIt(backend: ReactorBackend) throws {
     var pair = try Self.openPair(backend)
     let turns = pair.server.statistics.turns
-    try pair.server.drain(&pair.serverHandler)
+    try pair.server.flush(&pair.serverHandler)
     // There is nothing to do.
     #expect(pair.server.statistics.turns == turns)
     for peer in Array(pair.serverHandler.peers.keys) { pair.server.engine.close(peer, code: 7) }
-    try pair.server.drain(&pair.serverHandler)
+    try pair.server.flush(&pair.serverHandler)
     #expect(pair.server.statistics.turns - turns <= UInt64(Self.connections + 2))
     #expect(try Self.told(&pair) == Self.connections)
+  }
+
+  /// Connections that end by themselves have ended when `drain` returns, and nobody new is accepted.
+  @Test(arguments: backends) func drainWaitsForTheEnd(backend: ReactorBackend) throws {
+    var pair = try Self.openPair(backend)
+    let peers = pair.server.engine.connectedPeers()
+    #expect(Set(peers) == Set(pair.serverHandler.peers.keys))
+    for peer in peers { pair.server.engine.close(peer, code: 7) }
+    let wasAccepting = pair.server.engine.isAccepting
+    #expect(wasAccepting)
+    #expect(try pair.server.drain(&pair.serverHandler, deadline: .never) == 0)
+    let isAccepting = pair.server.engine.isAccepting
+    #expect(!isAccepting)
+    let left = pair.server.engine.connectedPeers()
+    #expect(left.isEmpty)
+    #expect(try Self.told(&pair) == Self.connections)
+
+    let late = try pair.client.engine.connect(to: pair.server4, pinned: pair.serverKey)
+    for _ in 0..<50 { try pair.turn() }
+    let info = pair.client.engine.info(of: late)
+    #expect(info == nil && pair.serverHandler.peers.count == Self.connections)
+  }
+
+  /// Those that are left at the deadline are told that this side goes.
+  @Test(arguments: backends) func drainClosesWhatIsLeft(backend: ReactorBackend) throws {
+    var pair = try Self.openPair(backend)
+    #expect(try pair.server.drain(&pair.serverHandler, deadline: 0) == Self.connections)
+    let left = pair.server.engine.connectedPeers()
+    #expect(left.isEmpty)
+    for _ in 0..<20 { try pair.client.turn(&pair.clientHandler, timeout: .milliseconds(1)) }
+    let ends = pair.clientHandler.peers.values.map(\.closed)
+    #expect(ends.allSatisfy { $0 == .remote(code: CloseCode.goingAway, reason: "") })
   }
 }

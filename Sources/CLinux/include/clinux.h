@@ -396,6 +396,15 @@ static inline int lrp2p_open_read(const char *path, uint32_t *mode) {
   return fd;
 }
 
+/// Copies the value of an environment variable, without its end; returns its length, cut to capacity, or -ENOENT.
+static inline long lrp2p_environment(const char *name, void *to, size_t capacity) {
+  const char *value = getenv(name);
+  if (value == NULL) return -ENOENT;
+  size_t length = strnlen(value, capacity);
+  memcpy(to, value, length);
+  return (long)length;
+}
+
 /// Creates a file that must not exist yet (O_EXCL), for writing.
 static inline int lrp2p_create(const char *path, uint32_t mode) {
   return lrp2p_result(open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, (mode_t)mode));

@@ -21,6 +21,7 @@ extension Engine {
     peers.flows[slot].receive.releaseEarly(to: &pool)
     peers.flows[slot].releasePieces(to: &pool)
     peers.flows[slot].reassembly = nil
+    releaseWritten(slot)
     // A reader that goes on in this very turn.
     if !peers.flows[slot].receive.isPaused {
       peers.rows[slot].isResumed = true

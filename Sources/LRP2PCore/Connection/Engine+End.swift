@@ -11,9 +11,7 @@ extension Engine {
   /// - Parameter text: for people at the peer, where it is told.
   mutating func end<H: Handler>(_ slot: Slot, _ reason: CloseReason, telling text: String = "", _ handler: inout H) {
     if isUnread(slot, reason) {
-      drain(slot, reason)
-      if let code = toldCode(of: reason, slot) { owe(slot, close: code, text) }
-      handler.draining(peer(slot), reason: reason, engine: &self)
+      endUnread(slot, reason, text, &handler)
       return
     }
     let event: Phase.Event =
@@ -45,6 +43,19 @@ extension Engine {
 }
 
 extension Engine {
+  /// It is over but for its reader.
+  private mutating func endUnread<H: Handler>(
+    _ slot: Slot, _ reason: CloseReason, _ text: String, _ handler: inout H
+  ) {
+    let peer = peer(slot)
+    let isWaiting = awaitsWritable(slot)
+    drain(slot, reason)
+    if let code = toldCode(of: reason, slot) { owe(slot, close: code, text) }
+    handler.draining(peer, reason: reason, engine: &self)
+    // A reader that was paused until there is room would be so for good.
+    if isWaiting, readable(peer) != nil { handler.writable(peer, engine: &self) }
+  }
+
   /// The code that tells the peer of an end which it does not know of; `nil` of any other, and where the peer knows no CLOSE.
   private func toldCode(of reason: CloseReason, _ slot: Slot) -> UInt32? {
     speaksVersion1(slot) ? reason.toldCode : nil

@@ -26,10 +26,11 @@ extension Engine {
     let isCrowded =
       peers.flows.inUse > configuration.flowsAtLeisure && peers.flows[slot].rate.delivered < initialWindow
     guard isCrowded || peers.flows[slot].restDeadline(peers.headers[slot], after: configuration.restAfter) <= now,
-      peers.flows[slot].isQuiet, !awaitsConfirmation(slot)
+      peers.flows[slot].isQuiet, !awaitsConfirmation(slot), !awaitsWritable(slot)
     else { return }
     peers.flows[slot].releasePieces(to: &pool)
     peers.flows[slot].receive.shrink(to: &pool)
+    releaseWritten(slot)
     schedule.cancelFlow(slot, peers)
     peers.rest(slot)
     pool.trim()

@@ -97,6 +97,7 @@ extension Flow {
     reassembly = nil
     pieceNumber = 0
     pieceOffset = 0
+    written = nil
     remembered = learnt
     hasStarted = false
     handshakeRepeats = 0

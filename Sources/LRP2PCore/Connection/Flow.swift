@@ -27,6 +27,8 @@ package struct Flow: ~Copyable {
 
   /// Payload bytes of a full data segment.
   package var capacity: Int
+  /// The stream of what the user has written (`Engine.write`); `nil` where it has not, lately.
+  package var written: Int?
   /// The longest time that the peer's ACKs have lately told they were delayed by; each of them forgets a quarter of it.
   package internal(set) var toldAckDelay: Nanoseconds = .milliseconds(25)
   /// How many datagrams have reached the peer twice, as it tells.

@@ -38,6 +38,9 @@ extension Engine {
     let offset = peers.flows[slot].send.acknowledgedOffset
     guard offset > peers.flows[slot].reportedOffset else { return }
     peers.flows[slot].reportedOffset = offset
+    let isWritten = peers.flows[slot].written != nil
+    if isWritten { acknowledgeWritten(slot, upTo: offset) }
     handler.acknowledged(peer(slot), upTo: offset, engine: &self)
+    if isWritten { reportWritable(slot, &handler) }
   }
 }

@@ -28,7 +28,7 @@ extension Engine {
     didSendAck(slot)
     if segment.length > 0 {
       var payload = bytes._mutatingExtracting(head..<bytes.byteCount)
-      handler.fill(peer(slot), offset: segment.offset, into: &payload)
+      fill(peer(slot), slot, offset: segment.offset, into: &payload, &handler)
     }
     return datagram.packetNumber
   }

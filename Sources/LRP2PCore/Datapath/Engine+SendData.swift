@@ -78,7 +78,7 @@ extension Engine {
     Segment.writeData(flags: flags, sequence: segment.number, into: &bytes)
     if segment.length > 0 {
       var payload = bytes._mutatingExtracting(Segment.dataLength..<bytes.byteCount)
-      handler.fill(peer(slot), offset: segment.offset, into: &payload)
+      fill(peer(slot), slot, offset: segment.offset, into: &payload, &handler)
     }
     return datagram.packetNumber
   }
@@ -141,7 +141,7 @@ extension Engine {
       Segment.writePiece(
         flags: flags, sequence: segment.number, offset: offset, total: segment.length, into: &bytes)
       var payload = bytes._mutatingExtracting(head..<bytes.byteCount)
-      handler.fill(peer(slot), offset: segment.offset + UInt64(offset), into: &payload)
+      fill(peer(slot), slot, offset: segment.offset + UInt64(offset), into: &payload, &handler)
       offset += length
     }
     peers.flows[slot].pieceOffset = 0

@@ -33,6 +33,7 @@ extension Engine {
     job.offset = place
     job.length = length
     job.key = PeerTable.sealingRow(slot)
+    let isWritten = peers.flows[slot].written != nil
     for _ in 0..<count {
       job.packetNumber = packetNumber
       outbound.append(job)
@@ -42,7 +43,11 @@ extension Engine {
       var segment = bytes._mutatingExtracting(Datagram.headerLength..<bytes.byteCount)
       Segment.writeData(flags: 0, sequence: number, into: &segment)
       var payload = segment._mutatingExtracting(Segment.dataLength..<segment.byteCount)
-      handler.fill(peer, offset: offset, into: &payload)
+      if isWritten {
+        fill(peer, slot, offset: offset, into: &payload, &handler)
+      } else {
+        handler.fill(peer, offset: offset, into: &payload)
+      }
       job.offset += length
       packetNumber += 1
       number &+= 1

@@ -8,6 +8,7 @@ extension Engine {
   ///   though it may have more to send: its next turn may be far away.
   mutating func settleDirty<H: Handler>(_ handler: inout H, hasSent: Bool = false) {
     reportPool(&handler)
+    if writes.hasWaiting { reportWaiting(&handler) }
     while let slot = schedule.nextDirty(&peers) {
       if peers.rows[slot].phase == .established, peers.headers[slot].isKeyExhausted, wakes(slot) {
         end(slot, .keyExhausted, &handler)

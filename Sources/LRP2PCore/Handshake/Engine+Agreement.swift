@@ -4,7 +4,10 @@ extension Engine {
   /// What both sides speak over this connection: of the dialler's `EngineConfiguration.applicationProtocols` the first that the listener
   /// has. `nil` until the handshake is done, where this side has none configured, with the original peer, and when the handle is void.
   public func applicationProtocol(of peer: Peer) -> ApplicationProtocol? {
-    guard let slot = known(peer) else { return nil }
+    known(peer).flatMap { applicationProtocol($0) }
+  }
+
+  func applicationProtocol(_ slot: Slot) -> ApplicationProtocol? {
     let index = Int(peers.headers[slot].applicationProtocol)
     return index == 0 ? nil : configuration.applicationProtocols[index - 1]
   }

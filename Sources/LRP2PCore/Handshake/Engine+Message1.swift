@@ -23,10 +23,10 @@ extension Engine {
       } else {
         receiveIfOriginalHandshake(datagram, slot, &handler)
       }
-    } else if configuration.acceptsConnections, HandshakeParameters.isMessage1(datagram) {
+    } else if listener.isAccepting, HandshakeParameters.isMessage1(datagram) {
       guard let proof = admitsMessage1(datagram, id: id, from: address) else { return }
       receiveMessage1(datagram, id: id, hash: hash, from: address, proof)
-    } else if configuration.acceptsConnections, configuration.acceptsOriginal, OriginalPeer.isMessage1(datagram) {
+    } else if listener.isAccepting, configuration.acceptsOriginal, OriginalPeer.isMessage1(datagram) {
       receiveOriginalMessage1(datagram, id: id, hash: hash, from: address)
     } else {
       counters.unknownConnection &+= 1

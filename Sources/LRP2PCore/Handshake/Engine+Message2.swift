@@ -135,7 +135,7 @@ extension Engine {
     peers.headers[slot].lastReceived = now
     makeReady(slot)
     markDirty(slot)
-    handler.connected(peer(slot), incoming: peers.rows[slot].isIncoming, engine: &self)
+    handler.connected(peer(slot), info(slot), engine: &self)
   }
 
   /// Whether this side has dialled and nothing sealed has opened yet. So long it keeps its handshake row, a responder only until

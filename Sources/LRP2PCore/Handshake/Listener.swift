@@ -2,6 +2,8 @@
 struct Listener: ~Copyable {
   var cookieReplies: CookieReplies
   var resets: OwedResets
+  /// Whether first messages of strangers are looked at.
+  var isAccepting: Bool
   /// Datagrams that came ahead of message 3.
   var held = HeldDatagrams()
   /// Pays for message 1s of original peers beyond the mark.
@@ -14,6 +16,7 @@ struct Listener: ~Copyable {
   private static var unprovedPerTurn: Int { 128 }
 
   init(_ configuration: EngineConfiguration) {
+    isAccepting = configuration.acceptsConnections
     cookieReplies = CookieReplies(perSecond: configuration.cookieRepliesPerSecond)
     resets = OwedResets(perSecond: configuration.resetsPerSecond)
   }

@@ -36,6 +36,12 @@ public struct EngineConfiguration: Sendable {
   /// Bytes that one peer may make the engine remember of what was sent to it and not acknowledged in order, 16 a packet: 65,536 …
   /// 2^28. That is no bound on bandwidth: 2^28 is for the whole of a 24-bit window.
   public var sendPeerBytes = 256 << 20
+  /// Bytes that one connection may hold of what `Engine.write` has taken and the peer has not acknowledged: 65,536 … 2^30. So it moves
+  /// at most as much in a round trip.
+  public var writePeerBytes = 4 << 20
+  /// The same of all connections together: 65,536 … 2^40. It is taken in steps of 4 KiB for each, as bytes are written. One connection
+  /// may hold no more than it leaves to the others, but 16 KiB in any case, as long as there is any.
+  public var writePoolBytes = 256 << 20
   /// The congestion controller of new connections; `Engine.setCongestion` changes that of one.
   public var congestion = CongestionAlgorithm.bbr
   /// Packets to send before the first acknowledgement, for each 100 ms of round trip up to 600: 1 … 64 (RFC 6928
@@ -146,6 +152,8 @@ public struct EngineConfiguration: Sendable {
     try check("receivePoolBytes", receivePoolBytes, 1 << 16...1 << 40)
     try check("receivePeerBytes", receivePeerBytes, 1 << 16...1 << 40)
     try check("sendPeerBytes", sendPeerBytes, 1 << 16...1 << 28)
+    try check("writePeerBytes", writePeerBytes, 1 << 16...1 << 30)
+    try check("writePoolBytes", writePoolBytes, 1 << 16...1 << 40)
     try check("initialWindow", initialWindow, 1...64)
     try check("ackRatio", ackRatio, 1...1024)
     try validateTimes()

@@ -6,6 +6,10 @@ public struct Peer: Hashable, Sendable, BitwiseCopyable {
 
   package init(connectionID: UInt64) { self.connectionID = connectionID }
 
+  /// The number of its place: 0 ..< `EngineConfiguration.maximumPeers`, and no higher than the most connections at the same time have
+  /// needed. Another connection has the same number later; `PeerColumn` keeps them apart.
+  @inlinable public var index: Int { Int(connectionID & 0xFF_FFFF) }
+
   package var slot: Slot { Self.slot(of: connectionID) }
 
   /// The slot that an id of this side's names.

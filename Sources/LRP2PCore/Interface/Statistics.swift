@@ -117,6 +117,8 @@ public struct EngineStatistics: Sendable, BitwiseCopyable {
   /// Connections whose ECN marks were found not to be kept, by the path or by the peer.
   public var marksLost: UInt64 = 0
   public var retransmissions: UInt64 = 0
+  /// Calls of `Engine.write` that did not take all bytes, as the connection's send buffer or that of all was full.
+  public var writesCut: UInt64 = 0
   public var probeTimeouts: UInt64 = 0
   public var handshakesStarted: UInt64 = 0
   public var handshakesCompleted: UInt64 = 0

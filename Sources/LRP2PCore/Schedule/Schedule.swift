@@ -115,7 +115,11 @@ struct Schedule: ~Copyable {
     return slot
   }
 
-  mutating func setTimer(at deadline: Instant, token: UInt64) { userTimers.set(at: deadline, token: token) }
+  mutating func setTimer(at deadline: Instant, token: UInt64) -> UserTimer {
+    userTimers.set(at: deadline, token: token)
+  }
+
+  mutating func cancelTimer(_ timer: UserTimer) -> Bool { userTimers.cancel(timer) }
 
   mutating func popExpiredTimer(now: Instant) -> UInt64? { userTimers.popExpired(now: now) }
 }

@@ -37,6 +37,11 @@ extension MutableRawSpan {
   package mutating func setBigEndian64(_ offset: Int, _ value: UInt64) {
     storeBytes(of: value.bigEndian, toByteOffset: offset, as: UInt64.self)
   }
+  /// Overwrites all of it with zeros.
+  @_lifetime(self: copy self)
+  package mutating func setZero() {
+    unsafe withUnsafeMutableBytes { target in _ = unsafe target.initializeMemory(as: UInt8.self, repeating: 0) }
+  }
   /// Copies `source` to `offset`; `source` must fit.
   @inline(__always) @_lifetime(self: copy self)
   package mutating func copy(_ source: RawSpan, to offset: Int) {

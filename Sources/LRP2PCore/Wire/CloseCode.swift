@@ -16,4 +16,28 @@ public enum CloseCode {
   public static let resources: UInt32 = 0xFFFF_FF06
   /// Too many forged datagrams under one key.
   public static let exhausted: UInt32 = 0xFFFF_FF07
+  /// The other side's program let go of its `Connection` without `close` and without `finish`, or its peer did not end its direction
+  /// in time. (This code and the next two are used by `Endpoint`.)
+  public static let abandoned: UInt32 = 0xFFFF_FF10
+  /// The other side's endpoint was closed.
+  public static let endpointClosed: UInt32 = 0xFFFF_FF11
+  /// The other side does not accept fast enough.
+  public static let backlogFull: UInt32 = 0xFFFF_FF12
+
+  /// What a code means, in a few words, such as "going away"; `nil` of a program's own codes, and of those that are not known.
+  public static func text(of code: UInt32) -> String? {
+    switch code {
+    case violation: "protocol violation"
+    case keyRefused: "key refused"
+    case noCommonProtocol: "no common protocol"
+    case unknownCritical: "unknown critical item"
+    case goingAway: "going away"
+    case resources: "too many connections"
+    case exhausted: "too many forged datagrams"
+    case abandoned: "connection abandoned"
+    case endpointClosed: "endpoint closed"
+    case backlogFull: "backlog full"
+    default: nil
+    }
+  }
 }

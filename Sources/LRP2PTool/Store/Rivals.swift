@@ -24,9 +24,9 @@ package final class Rivals: Sendable {
   }
 
   /// After so long a connection is silent.
-  private static let silence: Instant = 1_000_000_000
+  private static let silence: Instant = .seconds(1)
   /// How long its threads have to put away what there is.
-  private static let patience: Instant = 2_000_000_000
+  private static let patience: Instant = .seconds(2)
   /// Threads that may wait for the silence of others.
   private static let mostWaiting = 4
 

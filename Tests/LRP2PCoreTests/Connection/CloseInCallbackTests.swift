@@ -23,7 +23,7 @@ import Testing
       engine.close(peer, code: 3)
     }
 
-    mutating func connected(_ peer: Peer, incoming: Bool, engine: inout Engine) {
+    mutating func connected(_ peer: Peer, _ info: PeerInfo, engine: inout Engine) {
       self.peer = peer
       engine.offer(peer, upTo: sends)
       engine.finish(peer)

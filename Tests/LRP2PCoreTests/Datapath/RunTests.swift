@@ -5,11 +5,10 @@ import Testing
 /// What leaves and arrives side by side, many segments at once, while the user's callbacks interfere.
 @Suite struct RunTests {
   /// Sends without end.
-  private struct Source: Handler {
+  private struct Source: SendingHandler {
     var peer: Peer?
 
-    mutating func connected(_ peer: Peer, incoming: Bool, engine: inout Engine) { self.peer = peer }
-    mutating func received(_ peer: Peer, _ bytes: RawSpan, engine: inout Engine) {}
+    mutating func connected(_ peer: Peer, _ info: PeerInfo, engine: inout Engine) { self.peer = peer }
     mutating func closed(_ peer: Peer, reason: CloseReason, engine: inout Engine) {}
     mutating func fill(_ peer: Peer, offset: UInt64, into bytes: inout MutableRawSpan) {
       for index in 0..<bytes.byteCount { bytes.setByte(index, Sink.byte(at: offset + UInt64(index))) }
@@ -17,7 +16,7 @@ import Testing
   }
 
   /// Checks what it gets, and does something at one of the calls.
-  private struct Sink: Handler {
+  private struct Sink: ReceivingHandler {
     static func byte(at offset: UInt64) -> UInt8 { UInt8(truncatingIfNeeded: offset &* 0x9E37_79B9 >> 7) }
 
     var peer: Peer?
@@ -28,7 +27,7 @@ import Testing
     var act: (inout Engine, Peer) -> Void = { _, _ in }
     var closed: CloseReason?
 
-    mutating func connected(_ peer: Peer, incoming: Bool, engine: inout Engine) { self.peer = peer }
+    mutating func connected(_ peer: Peer, _ info: PeerInfo, engine: inout Engine) { self.peer = peer }
     mutating func received(_ peer: Peer, _ bytes: RawSpan, engine: inout Engine) {
       for index in 0..<bytes.byteCount where bytes.byte(index) != Self.byte(at: received + UInt64(index)) { wrong += 1 }
       received += UInt64(bytes.byteCount)

@@ -8,6 +8,7 @@ import Testing
     var timers = UserTimers()
     /// Deadlines by token.
     var model: [UInt64: Instant] = [:]
+    var handles: [(UserTimer, UInt64)] = []
     var now = Instant(seed) << 50
     var wrong = 0
     for token in 0..<6000 as Range<UInt64> {
@@ -16,7 +17,7 @@ import Testing
       if isFilling || random.happens(percent: 20) {
         // Few different deadlines, so that many are equal; some have passed already.
         let deadline = now + UInt64(random.below(40)) * 100 - min(now, 300)
-        timers.set(at: deadline, token: token)
+        handles.append((timers.set(at: deadline, token: token), token))
         model[token] = deadline
       }
       if random.happens(percent: isFilling ? 2 : 50) {
@@ -30,6 +31,10 @@ import Testing
           if deadline > now || deadline < last { wrong += 1 }
           last = deadline
         }
+      }
+      if !handles.isEmpty, random.happens(percent: 10) {
+        let (timer, token) = handles[Int(random.below(handles.count))]
+        if timers.cancel(timer) != (model.removeValue(forKey: token) != nil) { wrong += 1 }
       }
       if timers.count != model.count || timers.count > timers.capacity { wrong += 1 }
       if token % 16 == 0, timers.nextDeadline != model.values.min() ?? .never { wrong += 1 }
