@@ -3,7 +3,7 @@ import LRP2PReactor
 
 /// What the path to a peer is like: dials the name as every command does, and each of its addresses for itself; then sends PINGs over the
 /// first connection, while the engine looks for the largest datagram that arrives.
-package struct PathTest: Handler {
+package struct PathTest: ReceivingHandler {
   package struct Plan: Sendable {
     /// PINGs, up to 65,535, and the time between two.
     package var count = 100
@@ -67,7 +67,7 @@ package struct PathTest: Handler {
 
   // MARK: Callbacks
 
-  package mutating func connected(_ peer: Peer, incoming: Bool, engine: inout Engine) {
+  package mutating func connected(_ peer: Peer, _ info: PeerInfo, engine: inout Engine) {
     guard let index = dials.firstIndex(where: { $0.peer == peer }) else { return }
     dials[index].took = currentInstant() - dials[index].startedAt
     guard index == 0 else {
@@ -104,7 +104,10 @@ package struct PathTest: Handler {
   private mutating func ping(_ peer: Peer, _ engine: inout Engine) {
     sentAt.append(currentInstant())
     engine.ping(peer, token: UInt16(sentAt.count))
-    guard sentAt.count == plan.count else { return engine.setTimer(at: engine.now + plan.interval, token: Self.tick) }
+    guard sentAt.count == plan.count else {
+      engine.setTimer(at: engine.now + plan.interval, token: Self.tick)
+      return
+    }
     pingsEnd = engine.now + Self.patience
     engine.setTimer(at: pingsEnd, token: Self.look)
   }

@@ -5,10 +5,10 @@ import LRP2PTool
 import Testing
 
 @Suite struct PathTestTests {
-  private struct Listener: LRP2PCore.Handler {
+  private struct Listener: ReceivingHandler {
     var closes = false
 
-    mutating func connected(_ peer: Peer, incoming: Bool, engine: inout Engine) {
+    mutating func connected(_ peer: Peer, _ info: PeerInfo, engine: inout Engine) {
       if closes { engine.close(peer, code: 7, reason: "not now") }
     }
     mutating func received(_ peer: Peer, _ bytes: RawSpan, engine: inout Engine) {}
