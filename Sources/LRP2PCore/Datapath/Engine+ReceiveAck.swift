@@ -15,7 +15,7 @@ extension Engine {
     let highest = peers.headers[slot].highestAcknowledged
     let isNewest = block.largestPacketNumber > highest
     if isNewest, (lastInOrder &+ window).precedes(peers.flows[slot].send.edge) { counters.windowsShrunk &+= 1 }
-    let outcome: SendWindow.Outcome
+    var outcome: SendWindow.Outcome
     do throws(SendWindow.Violation) {
       outcome = try peers.flows[slot].send.acknowledge(
         lastInOrder: lastInOrder, window: window, block: block, bytes,
@@ -26,12 +26,22 @@ extension Engine {
       end(slot, .protocolViolation, &handler)
       return
     }
+    if schedule.outage.lastStop != 0 { forgetTimes(&outcome, slot) }
     let ecn = peers.flows[slot].ecn.state
     peers.flows[slot].acknowledged(
       outcome, block, &peers.headers[slot], next: peers.rows[slot].sendPacketNumber, now: now)
     if peers.flows[slot].ecn.state != ecn, peers.flows[slot].ecn.state == .bleached { counters.marksLost &+= 1 }
     reportAcknowledged(slot, &handler)
     endIfFinished(slot, &handler)
+  }
+
+  /// Of what left before a planned outage neither a round trip nor a rate is taken: the clock stood still on its way.
+  private func forgetTimes(_ outcome: inout SendWindow.Outcome, _ slot: Slot) {
+    guard outcome.hasNewest else { return }
+    let sent = peers.flows[slot].rate.snapshot(of: outcome.newestPacketNumber)?.sent ?? 0
+    guard isSuspended || sent <= schedule.outage.lastStop else { return }
+    outcome.sample = nil
+    outcome.hasNewest = false
   }
 
   mutating func reportAcknowledged<H: Handler>(_ slot: Slot, _ handler: inout H) {

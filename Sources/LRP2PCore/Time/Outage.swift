@@ -3,6 +3,9 @@ package struct Outage: BitwiseCopyable {
   /// How long the clock has stood still in all.
   private var stood: Nanoseconds = 0
   package private(set) var isOn = false
+  /// What the clock showed when it stood still last; 0 is never. What left until then has been on its way for longer
+  /// than the clock shows.
+  package private(set) var lastStop: Instant = 0
   // On the clock that does not stop.
   private var began: Instant = 0
   private var end: Instant = 0
@@ -15,7 +18,7 @@ package struct Outage: BitwiseCopyable {
     guard isOn else { return real - min(stood, real) }
     guard endsEarly || real >= end else { return began - stood }
     isOn = false
-    stood += max(endsEarly ? min(real, end) : end, began) - began
+    stood += max(min(real, end), began) - began
     endsEarly = false
     return real - min(stood, real)
   }
@@ -30,7 +33,8 @@ package struct Outage: BitwiseCopyable {
   package mutating func begin(now: Instant, until deadline: Instant) {
     if !isOn { began = now + stood }
     isOn = true
+    lastStop = now
     endsEarly = deadline <= now
-    end = deadline + stood
+    if !endsEarly { end = deadline + stood }
   }
 }
