@@ -78,8 +78,15 @@ extension Engine {
   mutating func fill<H: Handler>(
     _ peer: Peer, _ slot: Slot, offset: UInt64, into payload: inout MutableRawSpan, _ handler: inout H
   ) {
-    if let row = peers.flows[slot].written, writes.copy(row, from: offset, into: &payload) { return }
+    if peers.flows[slot].written != nil, fillWritten(slot, offset: offset, into: &payload) { return }
     handler.fill(peer, offset: offset, into: &payload)
+  }
+
+  /// - Returns: `false` where it was not written.
+  @inline(never)
+  private func fillWritten(_ slot: Slot, offset: UInt64, into payload: inout MutableRawSpan) -> Bool {
+    guard let row = peers.flows[slot].written else { return false }
+    return writes.copy(row, from: offset, into: &payload)
   }
 
   /// Whether all bytes from `offset` on that are held were pulled and not written.

@@ -33,7 +33,11 @@ extension Engine {
     job.offset = place
     job.length = length
     job.key = PeerTable.sealingRow(slot)
-    let isWritten = peers.flows[slot].written != nil
+    job.packetNumber = packetNumber
+    if peers.flows[slot].written != nil {
+      writeRun(slot, job, count: count, into: &batch, &handler)
+      return true
+    }
     for _ in 0..<count {
       job.packetNumber = packetNumber
       outbound.append(job)
@@ -43,16 +47,39 @@ extension Engine {
       var segment = bytes._mutatingExtracting(Datagram.headerLength..<bytes.byteCount)
       Segment.writeData(flags: 0, sequence: number, into: &segment)
       var payload = segment._mutatingExtracting(Segment.dataLength..<segment.byteCount)
-      if isWritten {
-        fill(peer, slot, offset: offset, into: &payload, &handler)
-      } else {
-        handler.fill(peer, offset: offset, into: &payload)
-      }
+      handler.fill(peer, offset: offset, into: &payload)
       job.offset += length
       packetNumber += 1
       number &+= 1
       offset += UInt64(capacity)
     }
     return true
+  }
+
+  /// The same loop for a connection whose user writes, so that for those who are pulled from no segment has to ask.
+  ///
+  /// - Parameter first: of the first datagram; the run has been counted.
+  @inline(never)
+  private mutating func writeRun<H: Handler>(
+    _ slot: Slot, _ first: AEADJob, count: Int, into batch: inout DatagramBatch, _ handler: inout H
+  ) {
+    let (peer, id, capacity) = (peer(slot), peers.rows[slot].remoteID, peers.flows[slot].capacity)
+    var number = peers.flows[slot].send.next &- UInt32(count)
+    var offset = peers.flows[slot].send.nextOffset - UInt64(count * capacity)
+    var job = first
+    for _ in 0..<count {
+      outbound.append(job)
+      var bytes = batch.arena.mutableBytes(job.offset, job.length - Datagram.tagLength)
+      bytes.setBigEndian64(0, id)
+      bytes.setBigEndian64(8, job.packetNumber)
+      var segment = bytes._mutatingExtracting(Datagram.headerLength..<bytes.byteCount)
+      Segment.writeData(flags: 0, sequence: number, into: &segment)
+      var payload = segment._mutatingExtracting(Segment.dataLength..<segment.byteCount)
+      fill(peer, slot, offset: offset, into: &payload, &handler)
+      job.offset += job.length
+      job.packetNumber += 1
+      number &+= 1
+      offset += UInt64(capacity)
+    }
   }
 }
