@@ -33,11 +33,13 @@ extension Reactor {
   public init(configuration: ReactorConfiguration = .init(), identity: Identity, adopting descriptor: Int32)
     throws(ReactorError)
   {
+    let owned: FileDescriptor
+    do { owned = try UDPSocket.own(descriptor) } catch { throw .system(error) }
     let suite: any CipherSuite
     do { suite = try CipherSuites.make(configuration.aeadProvider) } catch { throw .configuration(error) }
     var key = identity.secretKey
     defer { wipe(&key) }
-    try self.init(configuration: configuration, secretKey: key, suite: suite, adopting: descriptor)
+    try self.init(configuration: configuration, secretKey: key, suite: suite, adopting: owned)
     wipeStack()
   }
 

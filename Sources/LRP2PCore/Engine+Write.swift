@@ -104,6 +104,8 @@ extension Engine {
   mutating func reportWritable<H: Handler>(_ slot: Slot, _ handler: inout H) {
     guard live(peer(slot)) == slot, peers.flows.contains(slot), let row = peers.flows[slot].written, writes.isFull(row)
     else { return }
+    // Bytes that were pulled come first: a write takes nothing until they are acknowledged.
+    if writes.isEmpty(row), peers.flows[slot].send.acknowledgedOffset < peers.flows[slot].send.offered { return }
     if writes.isRoomy(row) {
       writes.setFull(row, false)
       handler.writable(peer(slot), engine: &self)

@@ -4,7 +4,8 @@ import LRP2PCore
 
 extension Reactor {
   /// Lets the connections end: accepts no more of them (`Engine.stopAccepting`), turns until all are over or `deadline` has come, and
-  /// then closes those that are left with `CloseCode.goingAway`. What is ready is sent, as by `flush`, for a second at most.
+  /// then closes those that are left with `CloseCode.goingAway`. What is ready is sent, as by `flush`, for a second at most. A
+  /// suspension (`Engine.suspend`) ends.
   ///
   /// It finishes nothing by itself, as only the program knows what it still has to say: call `Engine.finish` for each of
   /// `Engine.connectedPeers()` first, or let the handler do so. Call it between turns, on the reactor's thread.
@@ -15,6 +16,7 @@ extension Reactor {
   @discardableResult
   public mutating func drain<H: Handler>(_ handler: inout H, deadline: Instant) throws(SystemError) -> Int {
     engine.stopAccepting()
+    engine.suspend(until: engine.now)
     var open = Slot(0)
     while let wait = openWait(&open, until: deadline) { try turn(&handler, timeout: wait) }
     let left = closeRest()
@@ -26,6 +28,7 @@ extension Reactor {
   @discardableResult
   public mutating func drain<H: DescriptorHandler>(_ handler: inout H, deadline: Instant) throws(SystemError) -> Int {
     engine.stopAccepting()
+    engine.suspend(until: engine.now)
     var open = Slot(0)
     while let wait = openWait(&open, until: deadline) { try turn(&handler, timeout: wait) }
     let left = closeRest()
@@ -39,7 +42,7 @@ extension Reactor {
   /// - Parameter timeout: the longest it may take, where the socket is full.
   /// - Throws: as `turn`.
   public mutating func flush<H: Handler>(_ handler: inout H, timeout: Nanoseconds = .seconds(5)) throws(SystemError) {
-    let end = currentInstant() &+ timeout
+    let end = currentInstant() &+ min(timeout, 1 << 62)
     var left = flushTurns
     while left > 0, let wait = flushWait(until: end) {
       if wait == 0 { left -= 1 }
@@ -51,7 +54,7 @@ extension Reactor {
   public mutating func flush<H: DescriptorHandler>(_ handler: inout H, timeout: Nanoseconds = .seconds(5))
     throws(SystemError)
   {
-    let end = currentInstant() &+ timeout
+    let end = currentInstant() &+ min(timeout, 1 << 62)
     var left = flushTurns
     while left > 0, let wait = flushWait(until: end) {
       if wait == 0 { left -= 1 }
@@ -65,8 +68,7 @@ extension Reactor {
   private func openWait(_ open: inout Slot, until deadline: Instant) -> Nanoseconds? {
     guard let found = engine.firstOpen(from: open) ?? engine.firstOpen(from: Slot(0)) else { return nil }
     open = found
-    let now = currentInstant()
-    return now < deadline ? deadline - now : nil
+    return engine.now < deadline ? deadline - engine.now : nil
   }
 
   private mutating func closeRest() -> Int {

@@ -45,13 +45,14 @@ public struct Reactor: ~Copyable {
       configuration: configuration, secretKey: secretKey, suite: suite, sockets: sockets, ids: ConnectionIDs())
   }
 
-  /// - Parameter descriptor: a bound UDP socket, which is the reactor's from here on, closed also where no reactor is made.
+  /// - Parameter descriptor: a bound UDP socket.
   package init(
-    configuration: ReactorConfiguration, secretKey: SecretKey, suite: any CipherSuite, adopting descriptor: Int32
+    configuration: ReactorConfiguration, secretKey: SecretKey, suite: any CipherSuite,
+    adopting descriptor: consuming FileDescriptor
   ) throws(ReactorError) {
+    do { try configuration.validate() } catch { throw .configuration(error) }
     let socket: UDPSocket
     do { socket = try UDPSocket(adopting: descriptor, configuration: configuration) } catch { throw .system(error) }
-    do { try configuration.validate() } catch { throw .configuration(error) }
     try self.init(
       configuration: configuration, secretKey: secretKey, suite: suite,
       sockets: PortSockets(main: socket, answers: nil), ids: ConnectionIDs())

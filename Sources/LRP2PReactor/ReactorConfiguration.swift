@@ -38,7 +38,8 @@ public struct ReactorConfiguration: Sendable {
   /// are neither for an id of ours nor the start of a handshake. What a flood of random datagrams, or of forged ids, then
   /// costs is the kernel's way to the socket.
   public var socketFilter = false
-  /// The network device that datagrams come from and leave by (SO_BINDTODEVICE), which may be a VRF; nil is any.
+  /// The network device that datagrams come from and leave by (SO_BINDTODEVICE), which may be a VRF:
+  /// 1 … 15 bytes of its name; nil is any.
   public var device: String? = nil
   /// A mark of what is sent, for routing rules and firewalls (SO_MARK): 0 … 4,294,967,295; 0 is none. It needs CAP_NET_ADMIN.
   public var socketMark = 0
@@ -76,6 +77,9 @@ public struct ReactorConfiguration: Sendable {
     try check("maximumSegments", maximumSegments, 1...64)
     try check("socketReceiveBuffer", socketReceiveBuffer, 4096...(1 << 30))
     try check("socketSendBuffer", socketSendBuffer, 4096...(1 << 30))
+    if let device, !(1...15).contains(device.utf8.count) {
+      throw .outOfRange(field: "device", allowed: "1 … 15 bytes")
+    }
     try check("socketMark", socketMark, 0...4_294_967_295)
     try check("dscp", dscp, 0...63)
     try check("receiveBatchesPerTurn", receiveBatchesPerTurn, 1...1024)

@@ -52,24 +52,27 @@ package struct UDPSocket: ~Copyable {
   /// - Parameter descriptor: this socket's from here on, closed also where it is refused.
   /// - Throws: it is no socket (ENOTSOCK, EBADF), none of UDP (EPROTOTYPE, EAFNOSUPPORT), not bound (EADDRNOTAVAIL) or connected to
   ///   one address (EISCONN).
-  package init(adopting descriptor: Int32, configuration: ReactorConfiguration) throws(SystemError) {
-    let adopted = try Self.adopt(descriptor, configuration)
-    try self.init(
-      bound: FileDescriptor(owning: adopted.raw), family: adopted.family, configuration: configuration,
-      "take socket \(descriptor)")
+  package init(adopting descriptor: consuming FileDescriptor, configuration: ReactorConfiguration) throws(SystemError) {
+    let operation = "take socket \(descriptor.raw)"
+    let family = try Self.checkAdopted(descriptor.raw, configuration, operation)
+    try self.init(bound: descriptor, family: family, configuration: configuration, operation)
   }
 
-  private static func adopt(_ raw: Int32, _ configuration: ReactorConfiguration) throws(SystemError) -> Opened {
-    let operation = "take socket \(raw)"
-    // 0 to 2 are not for sockets, as everything prints there.
-    guard raw > 2 else { throw SystemError(code: EBADF, operation: operation) }
-    let descriptor = FileDescriptor(owning: raw)
+  /// Takes over a descriptor of somebody else's. 0 to 2 are not for sockets, as everything prints there: they stay open.
+  package static func own(_ raw: Int32) throws(SystemError) -> FileDescriptor {
+    guard raw > 2 else { throw SystemError(code: EBADF, operation: "take socket \(raw)") }
+    return FileDescriptor(owning: raw)
+  }
+
+  private static func checkAdopted(
+    _ raw: Int32, _ configuration: ReactorConfiguration, _ operation: String
+  ) throws(SystemError) -> Int32 {
     let family = try check(lrp2p_adopt(raw), operation)
     var local = lrp2p_address()
     _ = try check(unsafe lrp2p_local_address(raw, &local), operation)
     if local.port == 0 { throw SystemError(code: EADDRNOTAVAIL, operation: operation) }
     try require(raw, configuration)
-    return Opened(raw: descriptor.release(), family: family)
+    return family
   }
 
   private init(

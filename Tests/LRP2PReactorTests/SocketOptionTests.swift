@@ -88,6 +88,7 @@ import Testing
 
   @Test func valuesOutOfRangeAreRefused() {
     for change: (inout ReactorConfiguration) -> Void in [
+      { $0.device = "" }, { $0.device = "a-name-of-16-byte" },
       { $0.dscp = 64 }, { $0.dscp = -1 }, { $0.socketMark = -1 }, { $0.socketMark = 1 << 32 },
     ] {
       var configuration = ReactorConfiguration()
@@ -123,7 +124,7 @@ import Testing
     var local = lrp2p_address()
     _ = try Self.check(unsafe lrp2p_local_address(raw, &local), "read the address")
     do {
-      let socket = try UDPSocket(adopting: raw, configuration: .init())
+      let socket = try UDPSocket(adopting: UDPSocket.own(raw), configuration: .init())
       #expect(socket.localAddress == Address(local) && socket.family == AF_INET)
       #expect(fcntl(raw, F_GETFL) & O_NONBLOCK != 0 && fcntl(raw, F_GETFD) & FD_CLOEXEC != 0)
     }
@@ -132,7 +133,7 @@ import Testing
 
   @Test func whatIsNoSuchSocketIsRefused() throws {
     func refusal(_ raw: Int32) -> Int32? {
-      let code = Self.code { _ = try UDPSocket(adopting: raw, configuration: .init()) }
+      let code = Self.code { _ = try UDPSocket(adopting: UDPSocket.own(raw), configuration: .init()) }
       if raw > 2 { #expect(fcntl(raw, F_GETFD) == -1, "closed") }
       return code
     }

@@ -11,7 +11,7 @@ extension Engine {
     guard allowed > 1, batch.used < end else { return false }
     let capacity = peers.flows[slot].capacity
     let length = Datagram.headerLength + Segment.dataLength + capacity + Datagram.tagLength
-    var packetNumber = peers.rows[slot].sendPacketNumber
+    let packetNumber = peers.rows[slot].sendPacketNumber
     guard peers.headers[slot].epochs.epoch(of: packetNumber) == peers.headers[slot].epochs.sending else { return false }
     let most = min(
       allowed, (end - batch.used + length - 1) / length, outbound.room,
@@ -39,17 +39,16 @@ extension Engine {
       return true
     }
     for _ in 0..<count {
-      job.packetNumber = packetNumber
       outbound.append(job)
       var bytes = batch.arena.mutableBytes(job.offset, length - Datagram.tagLength)
       bytes.setBigEndian64(0, id)
-      bytes.setBigEndian64(8, packetNumber)
+      bytes.setBigEndian64(8, job.packetNumber)
       var segment = bytes._mutatingExtracting(Datagram.headerLength..<bytes.byteCount)
       Segment.writeData(flags: 0, sequence: number, into: &segment)
       var payload = segment._mutatingExtracting(Segment.dataLength..<segment.byteCount)
       handler.fill(peer, offset: offset, into: &payload)
       job.offset += length
-      packetNumber += 1
+      job.packetNumber += 1
       number &+= 1
       offset += UInt64(capacity)
     }

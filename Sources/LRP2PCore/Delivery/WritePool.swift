@@ -17,8 +17,14 @@ package struct WritePool: ~Copyable {
   package private(set) var chunksInUse = 0
   private var streams = Slots<Int, WrittenStream>(count: 0, reserve: rowsKept)
   private var freeRows = Queue<UInt32>(minimumCapacity: 16, filler: 0)
-  /// Handles of connections that hold nothing and wait for what others hold.
-  private var waiting = Queue<UInt64>(minimumCapacity: 16, filler: 0)
+  /// Streams that hold nothing and wait for what others hold, and some that did and do not any more.
+  private var waiting = Queue<Waiting>(minimumCapacity: 16, filler: Waiting())
+  private var lastTicket: UInt64 = 0
+
+  private struct Waiting: BitwiseCopyable {
+    var row = 0
+    var ticket: UInt64 = 0
+  }
 
   /// - Parameters:
   ///   - maximumBytes: for all streams.
@@ -34,6 +40,8 @@ package struct WritePool: ~Copyable {
   package var bytesInUse: Int { chunksInUse * Self.chunkBytes }
   package var streamsInUse: Int { streams.inUse }
   private var freeBytes: Int { (maximumChunks - chunksInUse) * Self.chunkBytes }
+  /// An eighth is for streams that hold little: peers that acknowledge nothing could else leave no room for anybody.
+  private var sharedBytes: Int { max(maximumChunks - maximumChunks / 8 - chunksInUse, 0) * Self.chunkBytes }
 
   // MARK: Streams
 
@@ -48,12 +56,13 @@ package struct WritePool: ~Copyable {
     if !streams.insertRetired(at: row) { streams.insert(WrittenStream(), at: row) }
     streams[row].restart(at: offset)
     streams[row].isFull = false
-    streams[row].isWaiting = false
+    streams[row].ticket = 0
     return row
   }
 
   /// Nothing of it will be asked for again.
   package mutating func close(_ row: Int) {
+    streams[row].ticket = 0
     while streams[row].count > 0 { give(back: streams[row].removeFirst()) }
     if streams[row].isSmall { streams.retire(row) } else { streams.remove(at: row) }
     freeRows.append(UInt32(row))
@@ -71,13 +80,12 @@ package struct WritePool: ~Copyable {
   /// and a little in any case, as long as there is anything.
   package func room(_ row: Int) -> Int {
     let held = streams[row].held
-    let reach = held + freeBytes
-    let allowed = max(min(peerBytes, reach / 2), min(Self.reserve, reach))
+    let allowed = max(min(peerBytes, (held + sharedBytes) / 2), min(Self.reserve, held + freeBytes))
     return max(min(allowed - held, streams[row].slack + freeBytes), 0)
   }
 
   /// The same of a stream that holds nothing.
-  package var roomOfNew: Int { max(min(peerBytes, freeBytes / 2), min(Self.reserve, freeBytes)) }
+  package var roomOfNew: Int { max(min(peerBytes, sharedBytes / 2), min(Self.reserve, freeBytes)) }
 
   /// Whether one that waits is called: not at each chunk that gets free, but with half of what it may hold.
   package func isRoomy(_ row: Int) -> Bool {
@@ -138,13 +146,34 @@ package struct WritePool: ~Copyable {
 
   /// A connection that holds nothing waits for room.
   package mutating func wait(_ row: Int, _ handle: UInt64) {
-    guard !streams[row].isWaiting else { return }
-    streams[row].isWaiting = true
-    waiting.append(handle)
+    guard streams[row].ticket == 0 else { return }
+    if waiting.count > 2 * streamsInUse + 64 { dropVoid() }
+    lastTicket += 1
+    streams[row].ticket = lastTicket
+    streams[row].handle = handle
+    waiting.append(Waiting(row: row, ticket: lastTicket))
   }
 
-  package mutating func nextWaiting() -> UInt64? { waiting.popFirst() }
-  package mutating func stopsWaiting(_ row: Int) { streams[row].isWaiting = false }
+  /// The handle of the one that has waited longest.
+  package mutating func nextWaiting() -> UInt64? {
+    while let entry = waiting.popFirst() {
+      if stillWaits(entry) { return streams[entry.row].handle }
+    }
+    return nil
+  }
+
+  package mutating func stopsWaiting(_ row: Int) { streams[row].ticket = 0 }
+
+  private func stillWaits(_ entry: Waiting) -> Bool {
+    streams.contains(entry.row) && streams[entry.row].ticket == entry.ticket
+  }
+
+  /// Connections that come, find no room and go leave entries.
+  private mutating func dropVoid() {
+    for _ in 0..<waiting.count {
+      if let entry = waiting.popFirst(), stillWaits(entry) { waiting.append(entry) }
+    }
+  }
 
   // MARK: Chunks
 
@@ -197,7 +226,10 @@ package struct WrittenStream: ~Copyable {
   private var first = 0
   fileprivate private(set) var count = 0
   fileprivate var isFull = false
-  fileprivate var isWaiting = false
+  /// Of its entry among those that wait; 0 is none.
+  fileprivate var ticket: UInt64 = 0
+  /// What its user knows the connection by.
+  fileprivate var handle: UInt64 = 0
 
   fileprivate var held: Int { Int(end - start) }
   fileprivate var isSmall: Bool { ring.count <= 64 * Self.smallestRing }

@@ -27,7 +27,8 @@ extension Engine {
   /// The handshake's own round trip is the first sample, so that the first flight is already paced and probed.
   mutating func sampleHandshake(_ slot: Slot) {
     let sent = peers.handshakes[slot].sentAt
-    guard now > sent else { return }
+    // Nor from before a planned outage, in which the clock stood still.
+    guard now > sent, !isSuspended, sent > schedule.outage.lastStop || schedule.outage.lastStop == 0 else { return }
     peers.flows[slot].roundTrip.update(sample: now - sent, acknowledgementDelay: 0)
   }
 

@@ -10,11 +10,14 @@ package struct Outage: BitwiseCopyable {
   private var began: Instant = 0
   private var end: Instant = 0
   private var endsEarly = false
+  /// The last `real` that was seen.
+  private var newest: Instant = 0
 
   package init() {}
 
   /// What the clock shows when the one that does not stop shows `real`.
   package mutating func time(at real: Instant) -> Instant {
+    newest = max(newest, real)
     guard isOn else { return real - min(stood, real) }
     guard endsEarly || real >= end else { return began - stood }
     isOn = false
@@ -26,7 +29,8 @@ package struct Outage: BitwiseCopyable {
   /// The same the other way round: when a deadline is met.
   package func real(_ deadline: Instant) -> Instant {
     if isOn { return endsEarly ? 0 : end }
-    return deadline == .never ? .never : deadline + stood
+    let (sum, isBeyond) = deadline.addingReportingOverflow(stood)
+    return isBeyond ? .never : sum
   }
 
   /// Stands still from `now` on, which the clock shows; a second call moves the end.
@@ -35,6 +39,7 @@ package struct Outage: BitwiseCopyable {
     isOn = true
     lastStop = now
     endsEarly = deadline <= now
-    if !endsEarly { end = deadline + stood }
+    // A second call may come when more time has passed than the clock shows: that much stays uncounted.
+    if !endsEarly { end = max(deadline + stood, newest) }
   }
 }

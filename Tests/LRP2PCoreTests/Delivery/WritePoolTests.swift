@@ -42,19 +42,36 @@ import Testing
     var pool = WritePool(maximumBytes: total, peerBytes: total)
     let much = [UInt8](repeating: 7, count: 2 * total)
     let first = pool.open(at: 0)
-    #expect(unsafe pool.append(much.span.bytes, to: first) == total / 2)
+    #expect(unsafe pool.append(much.span.bytes, to: first) == 448 << 10)
     #expect(pool.room(first) == 0)
     let others = (0..<40).map { _ in pool.open(at: 0) }
     for row in others { _ = unsafe pool.append(much.span.bytes, to: row) }
     #expect(pool.bytesInUse <= total)
     // The least that each may have is 16 KiB, as long as there is any.
-    #expect(others.prefix(7).map { Int(pool.end($0)) >> 10 } == [256, 128, 64, 32, 16, 16, 0])
+    let held = others.map { Int(pool.end($0)) >> 10 }
+    #expect(held.prefix(15) == [224, 112, 56, 28, 16, 16, 16, 16, 16, 16, 16, 16, 16, 12, 0])
     #expect(pool.bytesInUse == total)
     // Who has much takes no more before the others have as much.
     for row in others.suffix(39) { pool.acknowledge(row, upTo: .max) }
-    #expect(pool.room(first) == 0 && pool.room(others[1]) == 128 << 10)
+    #expect(pool.room(first) == 0 && pool.room(others[1]) == 112 << 10)
     for row in others + [first] { pool.close(row) }
     #expect(pool.bytesInUse == 0 && pool.capacity == 64)
+  }
+
+  /// Connections that find no room and go leave nothing.
+  @Test func thoseThatWaitedAndWentAreForgotten() {
+    var pool = WritePool(maximumBytes: 1 << 16, peerBytes: 1 << 16)
+    let stays = pool.open(at: 0)
+    pool.wait(stays, 7)
+    for handle in 0..<UInt64(10_000) {
+      let row = pool.open(at: 0)
+      pool.wait(row, 1000 + handle)
+      pool.wait(row, 1000 + handle)
+      pool.close(row)
+    }
+    #expect(pool.waitingCount <= 70)
+    let next = [pool.nextWaiting(), pool.nextWaiting()]
+    #expect(next == [7, nil])
   }
 
   @Test func memoryIsFlat() {

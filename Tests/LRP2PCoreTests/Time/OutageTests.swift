@@ -21,6 +21,17 @@ import Testing
     #expect(times == [210, 210, 211])
   }
 
+  /// The clock shows less than has passed when its end is moved.
+  @Test func aSecondEndThatHasPassedCountsNothing() {
+    var outage = Outage()
+    outage.begin(now: 100, until: 10_000)
+    var times = [5000].map { outage.time(at: $0) }
+    outage.begin(now: 100, until: 110)
+    times.append(outage.time(at: 5001))
+    #expect(times == [100, 101])
+    #expect(outage.real(.never - 1) == .never && outage.real(.never) == .never)
+  }
+
   @Test func itMayEndEarly() {
     var outage = Outage()
     outage.begin(now: 100, until: 1000)
