@@ -2,16 +2,26 @@
 // of them would ask on its way through `sendData` is asked once for all.
 
 extension Engine {
-  /// Places new segments of full length up to the message's end, or `end`; whatever else may be due is left to `sendData`.
-  /// - Returns: whether there was one.
+  @inline(__always)
   mutating func sendRun<H: Handler>(
     _ slot: Slot, upTo end: Int, into batch: inout DatagramBatch, _ handler: inout H
+  ) -> Bool {
+    peers.flows[slot].written == nil
+      ? sendRun(slot, upTo: end, of: PulledBytes.self, into: &batch, &handler)
+      : sendRun(slot, upTo: end, of: WrittenBytes.self, into: &batch, &handler)
+  }
+
+  /// Places new segments of full length up to the message's end, or `end`; whatever else may be due is left to `sendData`.
+  /// - Returns: whether there was one.
+  @inline(__always)
+  private mutating func sendRun<H: Handler, Source: RunSource>(
+    _ slot: Slot, upTo end: Int, of source: Source.Type, into batch: inout DatagramBatch, _ handler: inout H
   ) -> Bool {
     let allowed = peers.flows[slot].wholeSegments(now: now)
     guard allowed > 1, batch.used < end else { return false }
     let capacity = peers.flows[slot].capacity
     let length = Datagram.headerLength + Segment.dataLength + capacity + Datagram.tagLength
-    let packetNumber = peers.rows[slot].sendPacketNumber
+    var packetNumber = peers.rows[slot].sendPacketNumber
     guard peers.headers[slot].epochs.epoch(of: packetNumber) == peers.headers[slot].epochs.sending else { return false }
     let most = min(
       allowed, (end - batch.used + length - 1) / length, outbound.room,
@@ -33,52 +43,46 @@ extension Engine {
     job.offset = place
     job.length = length
     job.key = PeerTable.sealingRow(slot)
-    job.packetNumber = packetNumber
-    if peers.flows[slot].written != nil {
-      writeRun(slot, job, count: count, into: &batch, &handler)
-      return true
-    }
     for _ in 0..<count {
+      job.packetNumber = packetNumber
       outbound.append(job)
       var bytes = batch.arena.mutableBytes(job.offset, length - Datagram.tagLength)
       bytes.setBigEndian64(0, id)
-      bytes.setBigEndian64(8, job.packetNumber)
+      bytes.setBigEndian64(8, packetNumber)
       var segment = bytes._mutatingExtracting(Datagram.headerLength..<bytes.byteCount)
       Segment.writeData(flags: 0, sequence: number, into: &segment)
       var payload = segment._mutatingExtracting(Segment.dataLength..<segment.byteCount)
-      handler.fill(peer, offset: offset, into: &payload)
+      Source.fill(peer, slot, offset: offset, into: &payload, of: &self, &handler)
       job.offset += length
-      job.packetNumber += 1
+      packetNumber += 1
       number &+= 1
       offset += UInt64(capacity)
     }
     return true
   }
+}
 
-  /// The same loop for a connection whose user writes, so that for those who are pulled from no segment has to ask.
-  ///
-  /// - Parameter first: of the first datagram; the run has been counted.
-  @inline(never)
-  private mutating func writeRun<H: Handler>(
-    _ slot: Slot, _ first: AEADJob, count: Int, into batch: inout DatagramBatch, _ handler: inout H
-  ) {
-    let (peer, id, capacity) = (peer(slot), peers.rows[slot].remoteID, peers.flows[slot].capacity)
-    var number = peers.flows[slot].send.next &- UInt32(count)
-    var offset = peers.flows[slot].send.nextOffset - UInt64(count * capacity)
-    var job = first
-    for _ in 0..<count {
-      outbound.append(job)
-      var bytes = batch.arena.mutableBytes(job.offset, job.length - Datagram.tagLength)
-      bytes.setBigEndian64(0, id)
-      bytes.setBigEndian64(8, job.packetNumber)
-      var segment = bytes._mutatingExtracting(Datagram.headerLength..<bytes.byteCount)
-      Segment.writeData(flags: 0, sequence: number, into: &segment)
-      var payload = segment._mutatingExtracting(Segment.dataLength..<segment.byteCount)
-      fill(peer, slot, offset: offset, into: &payload, &handler)
-      job.offset += job.length
-      job.packetNumber += 1
-      number &+= 1
-      offset += UInt64(capacity)
-    }
-  }
+/// Where the bytes of a run come from. A type, so that each has a loop of its own, which asks nothing for each segment.
+protocol RunSource {
+  static func fill<H: Handler>(
+    _ peer: Peer, _ slot: Slot, offset: UInt64, into payload: inout MutableRawSpan, of engine: inout Engine,
+    _ handler: inout H)
+}
+
+/// The user's own bytes (`Handler.fill`).
+enum PulledBytes: RunSource {
+  @inline(__always)
+  static func fill<H: Handler>(
+    _ peer: Peer, _ slot: Slot, offset: UInt64, into payload: inout MutableRawSpan, of engine: inout Engine,
+    _ handler: inout H
+  ) { handler.fill(peer, offset: offset, into: &payload) }
+}
+
+/// What the user has written (`Engine.write`).
+enum WrittenBytes: RunSource {
+  @inline(__always)
+  static func fill<H: Handler>(
+    _ peer: Peer, _ slot: Slot, offset: UInt64, into payload: inout MutableRawSpan, of engine: inout Engine,
+    _ handler: inout H
+  ) { engine.fill(peer, slot, offset: offset, into: &payload, &handler) }
 }
