@@ -31,14 +31,8 @@ public struct Engine: ~Copyable {
   var outbound = Outbound()
   var listener: Listener
   package internal(set) var limits: ConnectionLimits
-  /// Cookies of others for dials to come.
-  var rememberedCookies = RememberedCookies()
-  /// How long a message 1 hosts have taken.
-  var rememberedLengths = RememberedLengths()
-  /// Attempts that have no answer.
-  var attemptsUnderWay = 0
-  var closeOfResting = CloseOfResting()
-  var departure = Departure()
+  var dialler = Dialler()
+  var sweeps = Sweeps()
   /// For handshake payloads.
   var scratch = Arena(byteCount: Datagram.maximumLength)
 
@@ -87,16 +81,16 @@ public struct Engine: ~Copyable {
   /// When `expire` has something to do next; `.never` when nothing waits.
   package var nextDeadline: Instant { schedule.outage.real(schedule.nextDeadline) }
   /// Peers that `transmit` has a look at, at most.
-  package var readyCount: Int { schedule.ready.count + closeOfResting.walk.count + departure.walk.count }
+  package var readyCount: Int { schedule.ready.count + sweeps.left }
   /// Whether `transmit` has something to do now.
   package var hasReadyPeers: Bool {
     !isSuspended
-      && (!schedule.ready.isEmpty || listener.hasAnswers || !closeOfResting.walk.isOver || !departure.isOver)
+      && (!schedule.ready.isEmpty || listener.hasAnswers || !sweeps.areOver)
   }
 
   /// Whether a dial is under way, of which the network may have something to say (`dialRefused`).
   @inline(__always)
-  package var isDialling: Bool { attemptsUnderWay > 0 }
+  package var isDialling: Bool { dialler.attemptsUnderWay > 0 }
 
   /// The reactor could not send all that there was to send: its socket is full, or its share of the turn is used up.
   package var socketIsBehind: Bool {
@@ -167,8 +161,8 @@ public struct Engine: ~Copyable {
       if event == .message3 { countConnection(slot) }
       if event == .lingered { forgetConnection(slot) }
     }
-    if event == .dial { attemptsUnderWay += 1 }
-    if peers.rows[slot].phase == .dialling { attemptsUnderWay -= 1 }
+    if event == .dial { dialler.attemptsUnderWay += 1 }
+    if peers.rows[slot].phase == .dialling { dialler.attemptsUnderWay -= 1 }
     peers.rows[slot].phase = next
   }
 

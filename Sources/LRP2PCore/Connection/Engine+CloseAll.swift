@@ -25,7 +25,7 @@ extension Engine {
       case .free, .halfOpen, .superseded, .closing, .lingering: break
       }
     }
-    closeOfResting = CloseOfResting(code: code, reason: reason, walk: SlotWalk(over: peers.slots))
+    sweeps.closing = CloseOfResting(code: code, reason: reason, walk: SlotWalk(over: peers.slots))
     return .done
   }
 
@@ -33,9 +33,9 @@ extension Engine {
   mutating func closeResting() {
     var looked = 0
     while schedule.ready.count < SlotWalk.mostReady, looked < SlotWalk.mostLookedAt,
-      let slot = closeOfResting.walk.next()
+      let slot = sweeps.closing.walk.next()
     {
-      if isResting(slot) { close(slot, code: closeOfResting.code, reason: closeOfResting.reason) }
+      if isResting(slot) { close(slot, code: sweeps.closing.code, reason: sweeps.closing.reason) }
       looked += 1
     }
   }

@@ -11,8 +11,8 @@ extension Engine {
     guard isResting(slot) else { return }
     peers.wake(slot, configuration: configuration, now: now)
     markDirty(slot)
-    if closeOfResting.walk.contains(slot) {
-      close(slot, code: closeOfResting.code, reason: closeOfResting.reason)
+    if sweeps.closing.walk.contains(slot) {
+      close(slot, code: sweeps.closing.code, reason: sweeps.closing.reason)
     }
   }
 

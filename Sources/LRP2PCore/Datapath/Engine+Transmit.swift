@@ -19,8 +19,8 @@ extension Engine {
     batch.ecn = 0
     if !listener.cookieReplies.isEmpty { sendCookieReplies(into: &batch) }
     if !listener.resets.isEmpty { sendResets(into: &batch) }
-    if !closeOfResting.walk.isOver { closeResting() }
-    if !departure.isOver { leaveSome() }
+    if !sweeps.closing.walk.isOver { closeResting() }
+    if !sweeps.departure.isOver { leaveSome() }
     // Peers that get ready meanwhile have their turn in the next call.
     var turns = schedule.ready.count
     while turns > 0, batch.count < batch.messages.count, let turn = schedule.nextReady(&peers) {

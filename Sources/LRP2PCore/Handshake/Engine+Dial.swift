@@ -28,7 +28,7 @@ extension Engine {
     let address = peers.rows[slot].address
     writeMessage1(
       slot, pinned: pinned, versions: versions, token: (randomWord(), randomWord()),
-      cookie: rememberedCookies[address], length: firstLength(to: address))
+      cookie: dialler.cookies[address], length: firstLength(to: address))
     peers.handshakes[slot].targets = targets
     if targets.contains(where: { $0.end == nil }) {
       sendMessage1(slot)
@@ -39,7 +39,7 @@ extension Engine {
 
   /// The longest message 1, or as long as the host is known to take.
   private func firstLength(to address: Address) -> Int {
-    min(rememberedLengths.length(to: address, now: now) ?? .max, configuration.maximumDatagram, 1400)
+    min(dialler.lengths.length(to: address, now: now) ?? .max, configuration.maximumDatagram, 1400)
   }
 
   /// Message 1 of a dial or of one more attempt leaves with the next batch.
@@ -66,7 +66,7 @@ extension Engine {
   /// The first attempt to an address is made.
   private mutating func begin(_ firstAttempt: Slot, _ index: Int, length: Int) {
     let address = peers.handshakes[firstAttempt].targets[index].address
-    let isKnown = rememberedLengths.length(to: address, now: now) != nil
+    let isKnown = dialler.lengths.length(to: address, now: now) != nil
     scheduleNextAttempt(firstAttempt, index)
     if length > Datagram.smallestPath, !isKnown, peers.handshakes[firstAttempt].versions != .original {
       peers.handshakes[firstAttempt].targets[index].shortAttempt = now + Self.shortRetry
@@ -147,7 +147,7 @@ extension Engine {
       let slot = allocate(.dial, address: address)
     else { return false }
     peers.rows[slot].remoteID = peers.rows[slot].connectionID
-    let cookie = target.cookie ?? rememberedCookies[address]
+    let cookie = target.cookie ?? dialler.cookies[address]
     writeMessage1(
       slot, pinned: peers.handshakes[firstAttempt].pinned, versions: peers.handshakes[firstAttempt].versions,
       token: peers.handshakes[firstAttempt].token, cookie: cookie, length: length)

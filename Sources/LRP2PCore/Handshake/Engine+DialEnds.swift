@@ -61,7 +61,7 @@ extension Engine {
       peers.rows[slot].address.isSame(as: address), let (firstAttempt, index) = target(of: slot)
     else { return }
     if fault == .tooLarge, peers.handshakes[slot].length > Datagram.smallestPath {
-      rememberedLengths.remember(Datagram.smallestPath, to: peers.rows[slot].address, now: now)
+      dialler.lengths.remember(Datagram.smallestPath, to: peers.rows[slot].address, now: now)
       guard !peers.handshakes[firstAttempt].targets[index].hasShort else { return }
       peers.handshakes[firstAttempt].targets[index].shortAttempt = now
       scheduleDial(firstAttempt)

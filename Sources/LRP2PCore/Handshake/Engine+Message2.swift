@@ -90,8 +90,8 @@ extension Engine {
     agree(parameters, slot)
     peers.headers[slot].aead = aead
     peers.headers[slot].applicationProtocol = UInt8(applicationProtocol)
-    if let cookie = parameters.cookie { rememberedCookies[address] = cookie }
-    rememberedLengths.remember(peers.handshakes[slot].length, to: address, now: now)
+    if let cookie = parameters.cookie { dialler.cookies[address] = cookie }
+    dialler.lengths.remember(peers.handshakes[slot].length, to: address, now: now)
     if !peers.handshakes[slot].isRepeated { sampleHandshake(slot) }
     answerMessage2(slot, aead, parameters.resetToken, &handler)
   }

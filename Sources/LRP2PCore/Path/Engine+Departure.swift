@@ -28,20 +28,22 @@ extension Engine {
   /// These of the reactor's addresses are gone, or what is sent in their stead has a way now.
   package mutating func leave(_ gone: LocalSet) {
     for local in UInt8(1)...255 where gone.contains(local) && isHeard(at: local) {
-      departure.following.insert(local)
+      sweeps.departure.following.insert(local)
     }
   }
 
   /// Has some of those concerned send a PING.
   mutating func leaveSome() {
-    if departure.walk.isOver {
-      departure = Departure(locals: departure.following, walk: SlotWalk(over: peers.slots))
+    if sweeps.departure.walk.isOver {
+      sweeps.departure = Departure(locals: sweeps.departure.following, walk: SlotWalk(over: peers.slots))
     }
     var looked = 0
-    while schedule.ready.count < SlotWalk.mostReady, looked < SlotWalk.mostLookedAt, let slot = departure.walk.next() {
+    while schedule.ready.count < SlotWalk.mostReady, looked < SlotWalk.mostLookedAt,
+      let slot = sweeps.departure.walk.next()
+    {
       looked += 1
       // Version 0's peers stay where they are.
-      guard peers.rows[slot].phase == .established, departure.locals.contains(peers.rows[slot].address.local),
+      guard peers.rows[slot].phase == .established, sweeps.departure.locals.contains(peers.rows[slot].address.local),
         speaksVersion1(slot), !isResting(slot) || wakes(slot)
       else { continue }
       peers.flows[slot].owesPing = true

@@ -26,3 +26,13 @@ struct SlotWalk {
   /// Slots that it comes to in one turn.
   static var mostLookedAt: Int { 1 << 16 }
 }
+
+/// What is being done with all slots, a few in each turn.
+struct Sweeps {
+  var closing = CloseOfResting()
+  var departure = Departure()
+
+  var areOver: Bool { closing.walk.isOver && departure.isOver }
+  /// Slots that they have still to come to.
+  var left: Int { closing.walk.count + departure.walk.count }
+}
