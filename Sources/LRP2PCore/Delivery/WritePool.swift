@@ -21,7 +21,8 @@ package struct WritePool: ~Copyable {
   private var waiting = Queue<Waiting>(minimumCapacity: 16, filler: Waiting())
   private var lastTicket: UInt64 = 0
 
-  private struct Waiting: BitwiseCopyable {
+  // (Not private: a compiler of today fails over that in a debug build with coverage.)
+  struct Waiting: BitwiseCopyable {
     var row = 0
     var ticket: UInt64 = 0
   }
