@@ -11,18 +11,10 @@ struct Command: ParsableCommand {
       """,
     version: "0.1.0", subcommands: [Keygen.self, Receive.self, Send.self, Pipe.self, Ping.self, DoctorCommand.self])
 
-  /// Where one of the first three is closed, the next that is opened would be taken for it: a socket, or somebody's file. What is there instead
-  /// can be neither read nor written, as if it were closed.
-  private static func fillDescriptors() {
-    for descriptor in [STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO] where fcntl(descriptor, F_GETFD) < 0 {
-      _ = unsafe open("/dev/null", descriptor == STDIN_FILENO ? O_WRONLY : O_RDONLY)
-    }
-  }
-
   private static var isJSON: Bool { CommandLine.arguments.prefix { $0 != "--" }.contains("--json") }
 
   static func main() {
-    fillDescriptors()
+    ClosedDescriptors.fill()
     // A reader of our output that has gone is an error of write, not the end of the process.
     signal(SIGPIPE, SIG_IGN)
     // Nor is a file beyond the limit of `ulimit -f`.

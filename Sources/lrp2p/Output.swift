@@ -7,7 +7,9 @@ enum Output {
   /// The errno of the first line that could not be written to standard output.
   private static let failure = Locked<Int32>(0)
 
+  /// - Note: where it was closed from the beginning nobody wants the lines, and that is no failure.
   static func line(_ text: String) {
+    if ClosedDescriptors.contains(STDOUT_FILENO) { return }
     let code = write(text + "\n", to: STDOUT_FILENO)
     if code != 0 { failure.withLock { $0 = $0 == 0 ? code : $0 } }
   }

@@ -141,14 +141,20 @@ struct PipeHandler: Handler {
     }
     if count < 0 {
       if errno == EAGAIN { return }
+      // Nothing to send, as with /dev/null.
+      if ClosedDescriptors.contains(STDIN_FILENO) { return endInput(peer, &engine) }
       fail("standard input: \(Files.errorText())", &engine)
     } else if count == 0 {
-      inputEnded = true
-      engine.finish(peer)
-      endIfComplete(&engine)
+      endInput(peer, &engine)
     } else {
       engine.offer(peer, upTo: ring.end)
     }
+  }
+
+  private mutating func endInput(_ peer: Peer, _ engine: inout Engine) {
+    inputEnded = true
+    engine.finish(peer)
+    endIfComplete(&engine)
   }
 
   /// Writes what standard output takes without waiting.
