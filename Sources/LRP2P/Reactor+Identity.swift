@@ -28,8 +28,8 @@ extension Reactor {
   ///   - identity: who this side is.
   ///   - descriptor: of a UDP socket of IPv4 or IPv6 that is bound and not connected. It is the reactor's from this call on, which
   ///     closes it also where it throws. 0 to 2 are refused, and left open.
-  /// - Throws: a configuration out of range or beyond this machine; not such a socket (`ReactorError.system` with ENOTSOCK, EPROTOTYPE,
-  ///   EAFNOSUPPORT, EADDRNOTAVAIL or EISCONN).
+  /// - Throws: a configuration out of range or beyond this machine; not such a socket (`ReactorError.system` with EBADF, ENOTSOCK,
+  ///   EPROTOTYPE, EAFNOSUPPORT, EADDRNOTAVAIL or EISCONN); what the configuration asks of it cannot be had (ENODEV, EPERM).
   public init(configuration: ReactorConfiguration = .init(), identity: Identity, adopting descriptor: Int32)
     throws(ReactorError)
   {

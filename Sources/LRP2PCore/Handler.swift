@@ -35,8 +35,8 @@ public protocol Handler {
   /// The peer has everything below `offset`; those bytes are never asked for again.
   mutating func acknowledged(_ peer: Peer, upTo offset: UInt64, engine: inout Engine)
 
-  /// A connection whose last `Engine.write` was answered with `full` has room again: for 16 KiB at least, and half of what it
-  /// may hold. Called once for each such answer, or for several. It is called, too, where the connection has ended and its reader has
+  /// A connection whose last `Engine.write` was answered with `full` has room again: for 16 KiB at least, and it holds no
+  /// more than half of `writePeerBytes`. Called once for each such answer, or for several. It is called, too, where the connection has ended and its reader has
   /// not had everything (`draining`), so that one that has paused resumes; a write is answered with `ended` then.
   mutating func writable(_ peer: Peer, engine: inout Engine)
 

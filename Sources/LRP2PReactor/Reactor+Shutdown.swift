@@ -16,7 +16,6 @@ extension Reactor {
   @discardableResult
   public mutating func drain<H: Handler>(_ handler: inout H, deadline: Instant) throws(SystemError) -> Int {
     engine.stopAccepting()
-    engine.suspend(until: engine.now)
     var open = Slot(0)
     while let wait = openWait(&open, until: deadline) { try turn(&handler, timeout: wait) }
     let left = closeRest()
@@ -28,7 +27,6 @@ extension Reactor {
   @discardableResult
   public mutating func drain<H: DescriptorHandler>(_ handler: inout H, deadline: Instant) throws(SystemError) -> Int {
     engine.stopAccepting()
-    engine.suspend(until: engine.now)
     var open = Slot(0)
     while let wait = openWait(&open, until: deadline) { try turn(&handler, timeout: wait) }
     let left = closeRest()
@@ -65,7 +63,9 @@ extension Reactor {
   /// How long the next turn may wait for connections to end; nil when none is open, or the time is over.
   ///
   /// - Parameter open: where an open one was found last, as looking at all of them each time would take long.
-  private func openWait(_ open: inout Slot, until deadline: Instant) -> Nanoseconds? {
+  private mutating func openWait(_ open: inout Slot, until deadline: Instant) -> Nanoseconds? {
+    // Also one that a callback has begun: nothing would come to an end.
+    if engine.isSuspended { engine.suspend(until: engine.now) }
     guard let found = engine.firstOpen(from: open) ?? engine.firstOpen(from: Slot(0)) else { return nil }
     open = found
     return engine.now < deadline ? deadline - engine.now : nil

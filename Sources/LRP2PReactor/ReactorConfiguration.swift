@@ -45,7 +45,7 @@ public struct ReactorConfiguration: Sendable {
   public var socketMark = 0
   /// The differentiated services code point of all that is sent (RFC 2474): 0 … 63. ECN marks stay beside it.
   public var dscp = 0
-  /// Called with the descriptor of each socket before it is bound, to set options that have no field here. It runs where the reactor is
+  /// Called with the descriptor of each socket before it is bound, or as it is adopted, to set options that have no field here. It runs where the reactor is
   /// made. What it throws is thrown there. The descriptor is not to be closed or kept.
   public var configureSocket: (@Sendable (_ descriptor: Int32) throws(SystemError) -> Void)? = nil
   /// Receive calls in one turn before timers and sending get their share: 1 … 1024.

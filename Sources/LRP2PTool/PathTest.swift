@@ -85,7 +85,7 @@ package struct PathTest: ReceivingHandler {
 
   package mutating func pong(_ peer: Peer, token: UInt16, engine: inout Engine) {
     let index = Int(token) - 1
-    guard sentAt.indices.contains(index), sentAt[index] != 0 else { return }
+    guard peer == dials[0].peer, sentAt.indices.contains(index), sentAt[index] != 0 else { return }
     trips.append(Double(currentInstant() - sentAt[index]) / 1000)
     sentAt[index] = 0
   }
@@ -143,21 +143,25 @@ package struct PathTest: ReceivingHandler {
 
   /// How the command ends, where not well.
   package var failure: (text: String, status: Int32)? {
+    guard trips.isEmpty else { return nil }
     if let reason = dials[0].reason {
       let end = DialEnd(reason, of: name, wasAnswered: dials[0].took != nil)
       return (end.text, end.status)
     }
-    return trips.isEmpty ? ("\(name) answered none of \(sentAt.count)", 1) : nil
+    return ("\(name) answered none of \(sentAt.count)", 1)
   }
 
   // MARK: What was found
 
   package var findings: [Doctor.Finding] {
-    [dialled] + dials.dropFirst().map(reached) + (dials[0].took == nil ? [] : [roundTrip, loss, datagram])
+    let measured = dials[0].took == nil ? [] : [roundTrip, loss, datagram]
+    // It was there, and has gone since.
+    let end = dials[0].took != nil && dials[0].reason != nil ? [missing("connection", dials[0])] : []
+    return [dialled] + dials.dropFirst().map(reached) + measured + end
   }
 
   private var dialled: Doctor.Finding {
-    guard let took = dials[0].took, dials[0].reason == nil else {
+    guard let took = dials[0].took else {
       return missing("dial", dials[0])
     }
     var finding = Doctor.Finding(

@@ -83,7 +83,8 @@ struct DoctorCommand: ParsableCommand {
       }
       let padding = String(repeating: " ", count: names - finding.check.count)
       let status = finding.status.rawValue + String(repeating: " ", count: 7 - finding.status.rawValue.count)
-      Output.line("\(status)  \(finding.check)\(padding)  \(finding.found): \(finding.advice)")
+      // A peer's words may be in it.
+      Output.line(Output.oneLine("\(status)  \(finding.check)\(padding)  \(finding.found): \(finding.advice)"))
     }
   }
 

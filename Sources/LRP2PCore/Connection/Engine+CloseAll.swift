@@ -32,9 +32,7 @@ extension Engine {
   /// Wakes and closes some of the connections at rest.
   mutating func closeResting() {
     var looked = 0
-    while schedule.ready.count < SlotWalk.mostReady, looked < SlotWalk.mostLookedAt,
-      let slot = sweeps.closing.walk.next()
-    {
+    while SlotWalk.continues(looked, ready: schedule.ready.count), let slot = sweeps.closing.walk.next() {
       if isResting(slot) { close(slot, code: sweeps.closing.code, reason: sweeps.closing.reason) }
       looked += 1
     }

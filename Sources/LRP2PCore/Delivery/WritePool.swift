@@ -77,8 +77,8 @@ package struct WritePool: ~Copyable {
   package func isFull(_ row: Int) -> Bool { streams[row].isFull }
   package mutating func setFull(_ row: Int, _ isFull: Bool) { streams[row].isFull = isFull }
 
-  /// Bytes that it takes now. A stream may hold as much as it leaves to the others, so that one alone has half, and many share evenly;
-  /// and a little in any case, as long as there is anything.
+  /// Bytes that it takes now. A stream may hold as much as it leaves to the others, of all but an eighth; and a little in any case, as long
+  /// as there is anything.
   package func room(_ row: Int) -> Int {
     let held = streams[row].held
     let allowed = max(min(peerBytes, (held + sharedBytes) / 2), min(Self.reserve, held + freeBytes))

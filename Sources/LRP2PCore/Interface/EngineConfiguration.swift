@@ -40,7 +40,7 @@ public struct EngineConfiguration: Sendable {
   /// at most as much in a round trip.
   public var writePeerBytes = 4 << 20
   /// The same of all connections together: 65,536 … 2^40. It is taken in steps of 4 KiB for each, as bytes are written. One connection
-  /// may hold no more than it leaves to the others, but 16 KiB in any case, as long as there is any.
+  /// may hold no more than it leaves to the others, of all but an eighth, but 16 KiB in any case, as long as there is any.
   public var writePoolBytes = 256 << 20
   /// The congestion controller of new connections; `Engine.setCongestion` changes that of one.
   public var congestion = CongestionAlgorithm.bbr

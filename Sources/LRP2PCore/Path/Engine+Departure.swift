@@ -38,9 +38,7 @@ extension Engine {
       sweeps.departure = Departure(locals: sweeps.departure.following, walk: SlotWalk(over: peers.slots))
     }
     var looked = 0
-    while schedule.ready.count < SlotWalk.mostReady, looked < SlotWalk.mostLookedAt,
-      let slot = sweeps.departure.walk.next()
-    {
+    while SlotWalk.continues(looked, ready: schedule.ready.count), let slot = sweeps.departure.walk.next() {
       looked += 1
       // Version 0's peers stay where they are.
       guard peers.rows[slot].phase == .established, sweeps.departure.locals.contains(peers.rows[slot].address.local),

@@ -21,10 +21,9 @@ struct SlotWalk {
     return Slot(index)
   }
 
-  /// Connections with something to send, beyond which a walk waits for the next turn.
-  static var mostReady: Int { 256 }
-  /// Slots that it comes to in one turn.
-  static var mostLookedAt: Int { 1 << 16 }
+  /// Whether it comes to one more slot in this turn: to a few in any case, as a busy server always has much to send, and else
+  /// until there is enough to send.
+  static func continues(_ looked: Int, ready: Int) -> Bool { looked < 64 || ready < 256 && looked < 1 << 16 }
 }
 
 /// What is being done with all slots, a few in each turn.

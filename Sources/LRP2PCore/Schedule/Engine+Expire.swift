@@ -8,7 +8,12 @@ extension Engine {
   package mutating func expire<H: Handler>(now: Instant, handler: inout H) {
     advance(to: now)
     if isSuspended { return }
-    while let token = schedule.popExpiredTimer(now: self.now) { handler.timerFired(token: token, engine: &self) }
+    // One that a callback sets for now is for the next turn: it would set it again and again.
+    var timers = schedule.userTimers.count
+    while timers > 0, let token = schedule.popExpiredTimer(now: self.now) {
+      timers -= 1
+      handler.timerFired(token: token, engine: &self)
+    }
     while let slot = schedule.popExpiredFlow(now: self.now, &peers) {
       guard peers.rows[slot].phase == .established else {
         if peers.rows[slot].phase == .closing { markDirty(slot) }

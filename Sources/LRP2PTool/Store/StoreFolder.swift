@@ -91,7 +91,7 @@ package final class StoreFolder: Sendable {
     guard offer.kind == .file, !offer.flags.contains(.open),
       let rival = rivals.silent(Self.identifier(offer), clock: clock), let folder = try? partsFolder(makes: false),
       let file = try? Disk.open(folder.descriptor, rival.part, O_RDWR | O_NOFOLLOW | O_NONBLOCK),
-      let status = try? Disk.status(of: file), status.isFile, status.size > 0, status.size <= offer.size
+      let status = try? Disk.status(of: file), status.isFile, status.st_size > 0, status.size <= offer.size
     else { return nil }
     let part = PartFile(file: file, folder: folder, name: rival.part, length: status.size)
     part.rival = rival
@@ -140,6 +140,8 @@ package final class StoreFolder: Sendable {
 
   private func isBeginning(_ part: OpenFile, of whole: OpenFile) -> Bool {
     guard (try? Disk.seek(part, to: 0)) != nil, (try? Disk.seek(whole, to: 0)) != nil else { return false }
+    // Of nothing there is no proof.
+    guard let status = try? Disk.status(of: part), status.size > 0 else { return false }
     while true {
       let (a, b) = (Block(), Block())
       guard let count = try? a.read(part, limit: Block.capacity) else { return false }

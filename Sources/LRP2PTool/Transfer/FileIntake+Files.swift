@@ -308,6 +308,8 @@ extension FileIntake {
     let path = entry.file.offer.path
     let part = entry.file.part
     var name = PathName.last(of: path)
+    // What its sender wants left alone may have come since it was offered.
+    let replaces = policy.existing == .overwrite && !entry.file.offer.flags.contains(.skips)
     do throws(DiskError) {
       let folder = try parentForNew(path, changed)
       changed[folder.descriptor] = folder
@@ -315,7 +317,7 @@ extension FileIntake {
       try Disk.setMode(part.file, mode_t(UInt32(entry.file.offer.mode) & ~policy.mask))
       for number in 1...100 {
         do throws(DiskError) {
-          try part.move(to: folder, name, replaces: policy.existing == .overwrite)
+          try part.move(to: folder, name, replaces: replaces)
           if number == 1 { contest(entry.file.offer, part.identifier) }
           return .stored(name: number == 1 ? [] : name)
         } catch {

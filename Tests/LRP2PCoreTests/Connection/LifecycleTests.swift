@@ -398,50 +398,6 @@ import Testing
     #expect(throws: EngineError.tooManyPeers) { try world.first.connect(to: StreamWorld.secondAddress) }
   }
 
-  @Test func timersFireInOrderAndOnce() throws {
-    var world = Self.world()
-    let now = world.now
-    for token: UInt64 in [3, 1, 2] { world.first.setTimer(at: now + .milliseconds(token), token: token) }
-    _ = world.run(for: .seconds(1))
-    #expect(world.firstHandler.timersFired == [1, 2, 3])
-  }
-
-  @Test func cancelledTimersDoNotFire() throws {
-    var world = Self.world()
-    let now = world.now
-    let timers = (1...5 as ClosedRange<UInt64>).map { world.first.setTimer(at: now + .milliseconds($0), token: $0) }
-    #expect(world.first.cancelTimer(timers[1]) == .done && world.first.cancelTimer(timers[4]) == .done)
-    #expect(world.first.cancelTimer(timers[1]) == .ended)
-    _ = world.run(for: .seconds(1))
-    #expect(world.firstHandler.timersFired == [1, 3, 4])
-    // Its row may be another's by now.
-    world.first.setTimer(at: world.now, token: 6)
-    #expect(timers.allSatisfy { world.first.cancelTimer($0) == .ended })
-    _ = world.run(for: .seconds(1))
-    #expect(world.firstHandler.timersFired == [1, 3, 4, 6])
-  }
-
-  @Test func listsPeersAndStopsAccepting() throws {
-    var world = Self.world()
-    let wasAccepting = world.second.isAccepting
-    #expect(world.first.connectedPeers().isEmpty && wasAccepting)
-    let peer = try world.first.connect(to: StreamWorld.secondAddress)
-    #expect(world.first.connectedPeers().isEmpty)
-    #expect(world.run(for: .seconds(1)) { $0.secondHandler.peers.count == 1 })
-    #expect(world.first.connectedPeers() == [peer])
-    #expect(world.second.connectedPeers() == Array(world.secondHandler.peers.keys))
-    world.second.stopAccepting()
-    let isAccepting = world.second.isAccepting
-    #expect(!isAccepting)
-    let late = try world.first.connect(to: StreamWorld.secondAddress)
-    _ = world.run(for: .seconds(60))
-    #expect(world.firstHandler.peers[late]?.closed == .handshakeTimeout)
-    #expect(!world.first.connectedPeers().contains(late) && world.secondHandler.peers.count == 1)
-    // It may still dial.
-    _ = try world.second.connect(to: StreamWorld.firstAddress)
-    #expect(world.run(for: .seconds(1)) { $0.firstHandler.peers.count == 3 })
-  }
-
   @Test func closeCodesHaveTexts() {
     let codes = [
       CloseCode.violation, CloseCode.keyRefused, CloseCode.noCommonProtocol, CloseCode.unknownCritical,
