@@ -1,13 +1,18 @@
 # The programs need swift-argument-parser; the library does not (see Package.swift).
 export LRP2P_TOOLS = 1
 
-.PHONY: setup build install run test bench sim fuzz sanitize docs format lint clean
+.PHONY: help setup build install run test bench sim fuzz sanitize docs format lint ci clean
+.DEFAULT_GOAL := help
 
-# Installs what Debian lacks; does nothing when all is there.
+# Lists all targets and scripts.
+help:
+	@scripts/help
+
+# Installs the packages that Debian lacks, if any.
 setup:
 	@scripts/setup
 
-# The release programs, in bin/.
+# Builds the programs in release mode, into bin/.
 build: setup
 	swift build -c release --product lrp2p
 	swift build -c release --product lrp2p-bench
@@ -15,47 +20,55 @@ build: setup
 	@mkdir -p bin
 	@install .build/release/lrp2p .build/release/lrp2p-bench .build/release/lrp2p-sim bin/
 
-# The programs, their manual pages and completions: make install PREFIX=$HOME/.local for one user alone.
+# Installs the programs with manual pages and completions; make install PREFIX=$HOME/.local does so for one user.
 PREFIX ?= /usr/local
 install: build
 	@scripts/install $(PREFIX)
 
-# A file of 1 GiB between two processes, then the throughput table.
+# Sends a file of 1 GiB from one process to another, then prints the throughput table.
 run: build
 	@scripts/run
 
-# Serially: some tests watch the memory of the whole process. Built first, as `swift test` builds everything for
+# Runs all tests. Serially: some tests watch the memory of the whole process. Built first, as `swift test` builds everything for
 # `@testable`, which nothing here needs, and neither the programs nor the linter could then use it.
 test: setup
 	swift build -c release --build-tests
 	swift test -c release --no-parallel --skip-build
 
-# All scenarios in turn, into docs/benchmarks.md and pictures; make bench BENCH="--rounds 3" for less.
+# Measures all scenarios in turn, for docs/benchmarks.md and its pictures; make bench BENCH="--rounds 3" for less.
 bench: build
 	scripts/bench $(BENCH)
 
-# The profiles in virtual time, and pictures of them in docs/pictures/.
+# Plays the simulator's profiles in virtual time and draws them into docs/pictures/.
 sim: build
 	scripts/sim
 
-# make fuzz SECONDS=600 for longer.
+# Fuzzes the receive path; make fuzz SECONDS=600 for longer.
 SECONDS ?= 60
 fuzz: setup
 	scripts/fuzz $(SECONDS)
 
+# Runs the tests under the address and the thread sanitizer.
 sanitize: setup
 	scripts/sanitize
 
+# Lists the pages of docs/.
 docs:
 	@ls docs/*.md
 
+# Formats all Swift sources.
 format:
 	swift format --in-place --recursive Package.swift Sources Tests Benchmarks Examples Fuzz
 
+# Checks formatting, house rules, words, the interface, and that the build has no warning.
 lint: setup
 	@scripts/lint
 
-# After the layout of a type has changed: the build system does not see that other modules have it inlined, and what they do with
-# an old layout is a crash.
+# Runs what every change has to pass, and shows what each check took.
+ci: setup
+	@scripts/ci
+
+# Removes all builds. Needed after the layout of a type has changed: the build system does not see that other modules have it
+# inlined, and what they do with an old layout is a crash.
 clean:
 	rm -rf .build .build-* bin

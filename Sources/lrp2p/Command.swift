@@ -9,7 +9,7 @@ struct Command: ParsableCommand {
       Exits with 0 on success, with 1 and one line on standard error on failure, with 10 to 24 where a peer cannot be dialled (11: nobody \
       listens there) and 68 where its name has no address, with 64 for a wrong use, and with 128 and its number after a signal.
       """,
-    version: "0.1.0", subcommands: [Keygen.self, Receive.self, Send.self, Pipe.self, Ping.self, DoctorCommand.self])
+    version: "0.2.0", subcommands: [Keygen.self, Receive.self, Send.self, Pipe.self, Ping.self, DoctorCommand.self])
 
   private static var isJSON: Bool { CommandLine.arguments.prefix { $0 != "--" }.contains("--json") }
 
