@@ -7,8 +7,8 @@ enum ChurnPlan {
   static let bytes: UInt64 = 4096
   /// Connections of a crowd's process that are open at the same time, at most.
   static let mostOpen = 4096
-  static let responderCode: UInt32 = 2
-  static let callerCode: UInt32 = 1
+  static let responderCode: CloseCode = 2
+  static let callerCode: CloseCode = 1
 
   enum Ending: Int {
     /// Both directions are finished.

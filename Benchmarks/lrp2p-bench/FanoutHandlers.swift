@@ -74,7 +74,7 @@ struct FanoutCaller: CrowdHandler {
     engine.ping(peer, token: CrowdSignal.firstPing)
   }
 
-  mutating func pong(_ peer: Peer, token: UInt16, engine: inout Engine) { presence.answered(peer) }
+  mutating func pongReceived(_ peer: Peer, token: UInt16, engine: inout Engine) { presence.answered(peer) }
 
   /// Asks peers at random until enough requests are under way.
   mutating func ask(_ engine: inout Engine) {

@@ -15,7 +15,7 @@ struct PresenceCaller: CrowdHandler, ReceivingHandler {
     if pings || presence.established == 1 { engine.ping(peer, token: CrowdSignal.firstPing) }
   }
 
-  mutating func pong(_ peer: Peer, token: UInt16, engine: inout Engine) {
+  mutating func pongReceived(_ peer: Peer, token: UInt16, engine: inout Engine) {
     if token == CrowdSignal.sample { sampled += 1 } else { presence.answered(peer) }
   }
 

@@ -1,6 +1,8 @@
 import ArgumentParser
 import Glibc
 import LRP2P
+import LRP2PCore
+import LRP2PReactor
 
 /// One end of `scripts/check-readers`: a writer that goes as soon as everything is acknowledged, or a reader that is late.
 struct ReaderCommand: ParsableCommand {

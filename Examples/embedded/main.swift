@@ -5,6 +5,8 @@
 
 import Glibc
 import LRP2P
+import LRP2PCore
+import LRP2PReactor
 
 struct Counting: WritingHandler {
   private var received = PeerColumn<Int>()

@@ -3,6 +3,7 @@
 //   example-multiplexing
 
 import LRP2P
+import LRP2PCore
 
 /// Everything up to the end of a line, or of the stream.
 func line(from connection: Connection) async throws -> String {

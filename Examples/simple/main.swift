@@ -5,6 +5,7 @@
 
 import Glibc
 import LRP2P
+import LRP2PCore
 
 func listen(_ address: Address) async throws {
   let endpoint = try Endpoint(bind: address)

@@ -24,7 +24,7 @@ public struct BlockingEndpoint: Sendable {
   /// `Endpoint.connect`, blocking.
   @available(*, noasync, message: "use Endpoint.connect")
   public func connect(
-    to address: Address, pinned: PublicKey? = nil, versions: ProtocolVersions = .version1, timeout: Duration? = nil
+    to address: Address, pinned: PublicKey? = nil, versions: VersionPolicy = .version1, timeout: Duration? = nil
   ) throws(TransportError) -> Connection {
     try connect(to: [address], pinned: pinned, versions: versions, timeout: timeout)
   }
@@ -32,7 +32,7 @@ public struct BlockingEndpoint: Sendable {
   /// `Endpoint.connect` to a host of several addresses, blocking.
   @available(*, noasync, message: "use Endpoint.connect")
   public func connect(
-    to addresses: [Address], pinned: PublicKey? = nil, versions: ProtocolVersions = .version1, timeout: Duration? = nil
+    to addresses: [Address], pinned: PublicKey? = nil, versions: VersionPolicy = .version1, timeout: Duration? = nil
   ) throws(TransportError) -> Connection {
     try endpoint.core.mayBlock()
     let channel = Channel(

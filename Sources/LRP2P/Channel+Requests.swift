@@ -89,7 +89,7 @@ extension Channel {
     change { state, _ in state.isFinished = true }
   }
 
-  func close(code: UInt32, reason: String) {
+  func close(code: CloseCode, reason: String) {
     change { state, due in state.order(ChannelState.Close(code: code, reason: reason), &due) }
   }
 
@@ -98,7 +98,7 @@ extension Channel {
     change { state, due in
       guard state.over == nil else { return }
       guard state.isFinished else {
-        state.order(ChannelState.Close(code: Endpoint.Code.abandoned, reason: ""), &due)
+        state.order(ChannelState.Close(code: CloseCode.abandoned, reason: ""), &due)
         return
       }
       state.isDetached = true

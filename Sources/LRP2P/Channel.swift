@@ -136,11 +136,11 @@ struct ChannelState {
   struct Dial: Sendable {
     var addresses: [Address]
     var pinned: PublicKey?
-    var versions: ProtocolVersions
+    var versions: VersionPolicy
     var timeout: Nanoseconds?
   }
   struct Close {
-    var code: UInt32
+    var code: CloseCode
     var reason: String
   }
   struct Reader {

@@ -6,7 +6,7 @@ import LRP2PSodium
 /// Where suites come from: each engine needs one of its own.
 package enum CipherSuites {
   /// - Throws: `provider` names a library that cannot be had here. `automatic` always gives a suite.
-  package static func make(_ provider: AEADProvider) throws(EngineConfiguration.Invalid) -> any CipherSuite {
+  package static func make(_ provider: AEADProvider) throws(ConfigurationError) -> any CipherSuite {
     let sodium = SodiumSuite()
     switch provider {
     case .libsodium:

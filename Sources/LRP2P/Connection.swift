@@ -4,7 +4,7 @@ import LRP2PReactor
 /// One connection: a stream of bytes each way, which arrive in order, each once.
 ///
 /// All of it may be used from any task and thread; reads are served in their order, and so are writes, the bytes of one write
-/// together. Letting go of the last reference closes the connection with `Endpoint.Code.abandoned`, unless `finish` was
+/// together. Letting go of the last reference closes the connection with `CloseCode.abandoned`, unless `finish` was
 /// called: then what was written still arrives, and what the peer sends is dropped.
 public final class Connection: Sendable {
   let channel: Channel
@@ -100,12 +100,12 @@ public final class Connection: Sendable {
   /// Ends the connection now, both ways; what is under way may be lost. All who wait get `closed(.local(code))`.
   ///
   /// - Parameters:
-  ///   - code: for the peer's program, which gets `CloseReason.remote`. Those from `CloseCode.firstOwn` on are the protocol's own.
+  ///   - code: for the peer's program, which gets `CloseReason.remote`. One of the protocol's own is refused.
   ///   - reason: for people, at most 1,000 bytes of UTF-8; the rest is cut off.
   /// - Returns: `refused`, and nothing has changed, for one of the protocol's codes; else `done`.
   @discardableResult
-  public func close(code: UInt32 = 0, reason: String = "") -> CommandResult {
-    guard code < CloseCode.firstOwn else { return .refused }
+  public func close(code: CloseCode = .none, reason: String = "") -> CommandResult {
+    guard !code.isReserved else { return .refused }
     if !channel.core.isForked { channel.close(code: code, reason: reason) }
     return .done
   }

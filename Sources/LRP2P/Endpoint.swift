@@ -7,17 +7,6 @@ import LRP2PReactor
 /// connections end, whoever holds them, the thread ends and the descriptors are closed soon after. So keep it as long as
 /// its connections.
 public final class Endpoint: Sendable {
-  /// Codes of CLOSE that this interface uses on its own; a program's own codes had better be smaller.
-  public enum Code {
-    /// The other side's program let go of its `Connection` without `close` and without `finish`, or the peer did not end its
-    /// direction within half a minute of that.
-    public static let abandoned = CloseCode.abandoned
-    /// The other side's endpoint was closed.
-    public static let endpointClosed = CloseCode.endpointClosed
-    /// The other side does not accept fast enough.
-    public static let backlogFull = CloseCode.backlogFull
-  }
-
   /// Where the socket is bound, the port filled in.
   public let localAddress: Address
   /// What peers know this endpoint by: what they pin.
@@ -85,7 +74,7 @@ public final class Endpoint: Sendable {
   /// - Throws: `closed` with `handshakeTimeout` (16 s by default), `unreachable`, `keyRefused`, `handshakeFailed`, `noCommonProtocol` or
   ///   what the peer closed with; `cancelled` (the attempt is given up), `tooManyPeers`, `endpointClosed`, `system`.
   public func connect(
-    to address: Address, pinned: PublicKey? = nil, versions: ProtocolVersions = .version1, timeout: Duration? = nil
+    to address: Address, pinned: PublicKey? = nil, versions: VersionPolicy = .version1, timeout: Duration? = nil
   ) async throws(TransportError) -> Connection {
     try await connect(to: [address], pinned: pinned, versions: versions, timeout: timeout)
   }
@@ -95,7 +84,7 @@ public final class Endpoint: Sendable {
   ///
   /// - Throws: `noAddress` where there are none, and as the other one.
   public func connect(
-    to addresses: [Address], pinned: PublicKey? = nil, versions: ProtocolVersions = .version1, timeout: Duration? = nil
+    to addresses: [Address], pinned: PublicKey? = nil, versions: VersionPolicy = .version1, timeout: Duration? = nil
   ) async throws(TransportError) -> Connection {
     try core.assertNotForked()
     let channel = Channel(
@@ -111,7 +100,7 @@ public final class Endpoint: Sendable {
     return Connection(channel)
   }
 
-  /// Closes: no connection is accepted any more, the connections end (their peers get CLOSE with `Code.endpointClosed`), and
+  /// Closes: no connection is accepted any more, the connections end (their peers get CLOSE with `CloseCode.endpointClosed`), and
   /// then the thread and the descriptors are gone.
   ///
   /// - Parameter lingering: how long connections may go on whose own side has said `finish`, so that what was written before

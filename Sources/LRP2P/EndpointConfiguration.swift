@@ -16,7 +16,7 @@ public struct EndpointConfiguration: Sendable {
   /// Bytes of one connection that were written and are not acknowledged yet; more makes writers wait: 1 … 1 GiB. It
   /// bounds the throughput of a connection: a write buffer for each round trip.
   public var writeBuffer = 4 << 20
-  /// Connections that wait for `accept`: 1 … 1,048,576. One more is closed with `Endpoint.Code.backlogFull`.
+  /// Connections that wait for `accept`: 1 … 1,048,576. One more is closed with `CloseCode.backlogFull`.
   public var backlog = 1024
 
   /// How long a peer may take to end its direction when nobody here holds the connection any more.

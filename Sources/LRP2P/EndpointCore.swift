@@ -198,7 +198,7 @@ final class EndpointCore: @unchecked Sendable {
   /// What its user has not finished is closed at once, or everything when there is no time to linger.
   private func begin(until deadline: Instant, _ engine: inout Engine) {
     let refused = state.withLock { $0.incoming.removeAll() }
-    for channel in refused { channel.close(code: Endpoint.Code.endpointClosed, reason: "") }
+    for channel in refused { channel.close(code: CloseCode.endpointClosed, reason: "") }
     let isOver = deadline <= engine.now
     closeChannels(&engine) { isOver || !$0.isFinished }
     if !isOver { engine.setTimer(at: deadline, token: Self.closingToken) }
@@ -210,7 +210,7 @@ final class EndpointCore: @unchecked Sendable {
       var due = DeferredActions()
       let isClosed = channel.state.withLock { state in
         guard condition(state) else { return false }
-        state.order(ChannelState.Close(code: Endpoint.Code.endpointClosed, reason: ""), &due, as: .endpointClosed)
+        state.order(ChannelState.Close(code: CloseCode.endpointClosed, reason: ""), &due, as: .endpointClosed)
         return true
       }
       if isClosed { channel.serve(&engine) }
@@ -238,18 +238,18 @@ final class EndpointCore: @unchecked Sendable {
 
   /// A connection came in: for who waits, or for the backlog.
   /// - Returns: the code of CLOSE when there is no place for it.
-  func offer(_ channel: Channel) -> UInt32? {
+  func offer(_ channel: Channel) -> CloseCode? {
     var due = DeferredActions()
     var isAccepted = false
-    let refusal: UInt32? = state.withLock { state in
-      if state.closing != nil { return Endpoint.Code.endpointClosed }
+    let refusal: CloseCode? = state.withLock { state in
+      if state.closing != nil { return CloseCode.endpointClosed }
       if !state.acceptors.isEmpty {
         isAccepted = true
         due.answer(state.acceptors.removeFirst().waiter, .success(channel))
       } else if state.incoming.count < configuration.backlog {
         state.incoming.append(channel)
       } else {
-        return Endpoint.Code.backlogFull
+        return CloseCode.backlogFull
       }
       return nil
     }

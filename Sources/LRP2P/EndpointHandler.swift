@@ -99,7 +99,7 @@ extension EndpointCore {
       guard state.isDetached, state.over == nil else { return }
       let isDelivered = isIdle && state.outbound.count == 0
       if isDelivered, state.isDelivered {
-        state.order(ChannelState.Close(code: Endpoint.Code.abandoned, reason: ""), &due)
+        state.order(ChannelState.Close(code: CloseCode.abandoned, reason: ""), &due)
       } else {
         state.isDelivered = isDelivered
         state.lingers = true

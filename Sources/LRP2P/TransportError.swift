@@ -26,7 +26,7 @@ public enum TransportError: Error, Hashable, Sendable {
   /// A pinned key was given for a dial that may only end with the original peer, whose keys are throw-away: drop one.
   case originalHasNoIdentity
   /// A field of the configuration is out of its range, or asks for what this machine does not have: correct it.
-  case configuration(EngineConfiguration.Invalid)
+  case configuration(ConfigurationError)
   /// The system refuses a socket or a thread, or the socket broke: its text says which. Free the port, take another
   /// address, or raise the limit of descriptors.
   case system(SystemError)

@@ -3,7 +3,7 @@
 extension Engine {
   /// Dials `address`, as a name that has but one.
   public mutating func connect(
-    to address: Address, pinned: PublicKey? = nil, versions: ProtocolVersions = .version1, payload: [UInt8] = [],
+    to address: Address, pinned: PublicKey? = nil, versions: VersionPolicy = .version1, payload: [UInt8] = [],
     timeout: Nanoseconds? = nil
   ) throws(EngineError) -> Peer {
     try connect(to: [address], pinned: pinned, versions: versions, payload: payload, timeout: timeout)
@@ -21,9 +21,9 @@ extension Engine {
   ///     nothing.
   ///   - timeout: when the dial is given up, 100 ms to one hour; without it `EngineConfiguration.handshakeTimeout`.
   /// - Throws: `tooManyPeers` when connections have all of `maximumPeers` slots, `originalHasNoIdentity` for a pinned key
-  ///   together with `ProtocolVersions.original`, `payloadTooLong`, `noAddress`.
+  ///   together with `VersionPolicy.original`, `payloadTooLong`, `noAddress`.
   public mutating func connect(
-    to addresses: [Address], pinned: PublicKey? = nil, versions: ProtocolVersions = .version1, payload: [UInt8] = [],
+    to addresses: [Address], pinned: PublicKey? = nil, versions: VersionPolicy = .version1, payload: [UInt8] = [],
     timeout: Nanoseconds? = nil
   ) throws(EngineError) -> Peer {
     guard pinned == nil || versions != .original else { throw .originalHasNoIdentity }
@@ -83,17 +83,17 @@ extension Engine {
   /// follows with `local(code)`, and no other callback before it.
   ///
   /// - Parameters:
-  ///   - code: for the peer's program. Those from `CloseCode.firstOwn` on are the protocol's own: `refused`.
+  ///   - code: for the peer's program; one of the protocol's own (`CloseCode.isReserved`) is `refused`.
   ///   - reason: for people, at most 1,000 bytes of UTF-8; the rest is cut off.
   @discardableResult
-  public mutating func close(_ peer: Peer, code: UInt32, reason: String = "") -> CommandResult {
-    guard code < CloseCode.firstOwn else { return .refused }
+  public mutating func close(_ peer: Peer, code: CloseCode, reason: String = "") -> CommandResult {
+    guard !code.isReserved else { return .refused }
     return close(peer, anyCode: code, reason: reason)
   }
 
   /// The same for the library's own reasons.
   @discardableResult
-  package mutating func close(_ peer: Peer, anyCode code: UInt32, reason: String = "") -> CommandResult {
+  package mutating func close(_ peer: Peer, anyCode code: CloseCode, reason: String = "") -> CommandResult {
     guard let slot = readable(peer) else { return .ended }
     close(slot, code: code, reason: reason)
     return .done
@@ -137,7 +137,7 @@ extension Engine {
     schedule.cancelTimer(timer) ? .done : .ended
   }
 
-  /// Sends a PING; `Handler.pong` follows when the peer answers. It is not repeated when it or its answer is lost; a
+  /// Sends a PING; `Handler.pongReceived` follows when the peer answers. It is not repeated when it or its answer is lost; a
   /// second one before the first has left replaces it. The original peer answers none.
   ///
   /// - Parameter token: comes back with the answer: 1 … 65,535. 0 is `refused`.
@@ -152,7 +152,7 @@ extension Engine {
 
   /// Has a connection go on with another congestion controller; one with the original peer stays with CUBIC: `refused`.
   @discardableResult
-  public mutating func setCongestion(_ peer: Peer, _ algorithm: CongestionAlgorithm) -> CommandResult {
+  public mutating func setCongestionControl(_ algorithm: CongestionAlgorithm, for peer: Peer) -> CommandResult {
     guard let slot = awake(peer) else { return .ended }
     guard speaksVersion1(slot) else { return .refused }
     peers.flows[slot].exchangeCongestion(algorithm, now: now)
@@ -164,14 +164,14 @@ extension Engine {
   /// the first data has left, of the connection or behind a rest: call it right after `connect`, or from
   /// `Handler.connected`. Later it is `refused`.
   @discardableResult
-  public mutating func recall(_ peer: Peer, path: RememberedPath) -> CommandResult {
+  public mutating func useRememberedPath(_ path: RememberedPath, for peer: Peer) -> CommandResult {
     guard let slot = awake(peer) else { return .ended }
     guard !peers.flows[slot].hasStarted else { return .refused }
     peers.flows[slot].remembered = path
     return .done
   }
 
-  /// What this connection has learnt of its path, for `recall` on a later one; `nil` as long as that is nothing.
+  /// What this connection has learnt of its path, for `useRememberedPath` on a later one; `nil` as long as that is nothing.
   public func rememberedPath(of peer: Peer) -> RememberedPath? {
     guard let slot = known(peer) else { return nil }
     return reading(slot) { $0.learnt }

@@ -20,10 +20,10 @@ extension Engine {
     pool.hasRefused = false
     if hasRefused, !pool.isReportedFull {
       pool.isReportedFull = true
-      handler.receivePool(.full, engine: &self)
+      handler.receivePoolChanged(to: .full, engine: &self)
     } else if !hasRefused, pool.isReportedFull, pool.isHalfFree {
       pool.isReportedFull = false
-      handler.receivePool(.relieved, engine: &self)
+      handler.receivePoolChanged(to: .relieved, engine: &self)
     }
   }
 

@@ -38,7 +38,7 @@ extension Engine {
       datagramBytes: flow.mtu.datagram, address: row.address, limitedBy: sendLimit(row, flow),
       bytesInFlight: flow.send.bytesInFlight, packetsInFlight: flow.send.packetsInFlight,
       bytesWaiting: flow.send.bytesWaiting, sendWindowPackets: flow.send.windowLeft,
-      retransmissions: header.retransmissions, congestionMarksTold: header.highestCE,
+      retransmissions: header.retransmissions, congestionMarksReported: header.highestCE,
       ecn: row.version == 0 ? .off : flow.ecn.state,
       lastReceived: header.lastReceived, isReaderPaused: flow.receive.isPaused, isDraining: row.phase == .draining,
       packetsUnread: flow.receive.packetsUnread, gaps: flow.receive.earlyRuns,

@@ -59,11 +59,11 @@ public protocol Handler {
   mutating func pathSwitched(_ peer: Peer, succeeded: Bool, engine: inout Engine)
 
   /// The peer has answered `Engine.ping` with this token.
-  mutating func pong(_ peer: Peer, token: UInt16, engine: inout Engine)
+  mutating func pongReceived(_ peer: Peer, token: UInt16, engine: inout Engine)
 
   /// The memory for received segments, which all connections of the engine share (`EngineConfiguration.receivePoolBytes`),
   /// is full, or no longer: told once each time. Nothing is lost; what is refused is not acknowledged.
-  mutating func receivePool(_ pressure: ReceivePoolPressure, engine: inout Engine)
+  mutating func receivePoolChanged(to pressure: ReceivePoolPressure, engine: inout Engine)
 
   /// A timer set by `Engine.setTimer` is due.
   mutating func timerFired(token: UInt64, engine: inout Engine)
@@ -82,8 +82,8 @@ extension Handler {
   public mutating func closed(_ peer: Peer, reason: CloseReason, engine: inout Engine) {}
   public mutating func moved(_ peer: Peer, to address: Address, engine: inout Engine) {}
   public mutating func pathSwitched(_ peer: Peer, succeeded: Bool, engine: inout Engine) {}
-  public mutating func pong(_ peer: Peer, token: UInt16, engine: inout Engine) {}
-  public mutating func receivePool(_ pressure: ReceivePoolPressure, engine: inout Engine) {}
+  public mutating func pongReceived(_ peer: Peer, token: UInt16, engine: inout Engine) {}
+  public mutating func receivePoolChanged(to pressure: ReceivePoolPressure, engine: inout Engine) {}
   public mutating func timerFired(token: UInt64, engine: inout Engine) {}
 }
 

@@ -130,7 +130,7 @@ public struct Reactor: ~Copyable {
   }
 
   /// Why io_uring was asked for and epoll is used; nil otherwise.
-  public var backendRefusal: SystemError? { backend.refusal }
+  public var backendFallbackError: SystemError? { backend.refusal }
 
   /// Counters of the socket. Reading them costs a copy and a system call.
   public var statistics: ReactorStatistics {

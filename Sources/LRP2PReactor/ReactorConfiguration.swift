@@ -15,7 +15,7 @@ public enum ReactorBackend: String, BitwiseCopyable, Sendable, CaseIterable {
 public struct ReactorConfiguration: Sendable {
   /// The protocol core.
   public var engine = EngineConfiguration()
-  /// How datagrams are moved; what it came to is in `ReactorStatistics.backend` and `Reactor.backendRefusal`.
+  /// How datagrams are moved; what it came to is in `ReactorStatistics.backend` and `Reactor.backendFallbackError`.
   public var backend = ReactorBackend.automatic
   /// Messages of one receive call; with receive offload each may hold dozens of datagrams. Each takes 64 KiB of
   /// memory: 1 … 256.
@@ -65,8 +65,8 @@ public struct ReactorConfiguration: Sendable {
   public init() {}
 
   /// Throws the first field that is out of range, the engine's included.
-  public func validate() throws(EngineConfiguration.Invalid) {
-    func check(_ field: String, _ value: Int, _ range: ClosedRange<Int>) throws(EngineConfiguration.Invalid) {
+  public func validate() throws(ConfigurationError) {
+    func check(_ field: String, _ value: Int, _ range: ClosedRange<Int>) throws(ConfigurationError) {
       guard range.contains(value) else {
         throw .outOfRange(field: field, allowed: "\(range.lowerBound) … \(range.upperBound)")
       }

@@ -37,7 +37,7 @@ func check(_ result: Int32, _ operation: @autoclosure () -> String) throws(Syste
 /// Why a reactor could not be made.
 public enum ReactorError: Error, Sendable {
   /// A field of the configuration is out of its range, or asks for what this machine does not have.
-  case configuration(EngineConfiguration.Invalid)
+  case configuration(ConfigurationError)
   /// A socket or descriptor could not be had: the address is in use or not ours, or descriptors have run out
   /// (EMFILE).
   case system(SystemError)

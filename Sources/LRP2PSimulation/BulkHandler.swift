@@ -2,11 +2,11 @@ import LRP2PCore
 
 /// Sends and receives streams whose bytes are a function of their offset, checks every byte that comes, and keeps the books
 /// that a run is judged by. State is kept by slot: no dictionary is asked for a datagram.
-public struct BulkHandler: Handler {
+package struct BulkHandler: Handler {
   /// One connection of this host.
-  public struct Stream {
-    public var peer: Peer
-    public var isIncoming: Bool
+  package struct Stream {
+    package var peer: Peer
+    package var isIncoming: Bool
     /// The ids that datagrams to this end, and to the other, carry.
     package var ownID: UInt64 = 0
     package var remoteID: UInt64 = 0
@@ -15,21 +15,21 @@ public struct BulkHandler: Handler {
     /// What comes from there is anything.
     package var isHostile = false
     /// Bytes to send; they are finished with the connection's first callback.
-    public var toSend: UInt64 = 0
-    public var received: UInt64 = 0
-    public var acknowledged: UInt64 = 0
-    public var isFinished = false
-    public var connectedAt: Instant = 0
-    public var firstByteAt: Instant = 0
+    package var toSend: UInt64 = 0
+    package var received: UInt64 = 0
+    package var acknowledged: UInt64 = 0
+    package var isFinished = false
+    package var connectedAt: Instant = 0
+    package var firstByteAt: Instant = 0
     /// When the stream's end was reached.
-    public var finishedAt: Instant = 0
+    package var finishedAt: Instant = 0
     /// How far the stream has left for the first time.
-    public var filled: UInt64 = 0
-    public var closed: CloseReason?
+    package var filled: UInt64 = 0
+    package var closed: CloseReason?
   }
 
   /// All connections so far, in the order of their beginning.
-  public internal(set) var streams: [Stream] = []
+  package internal(set) var streams: [Stream] = []
   /// The index in `streams` by slot; -1 is none.
   private var streamOfSlot: [Int32] = []
   /// Each connection sends up to so many bytes, drawn anew; 0 leaves it to `bytesToSend`.
@@ -45,28 +45,28 @@ public struct BulkHandler: Handler {
   package var abortRandom = SeededRandom(seed: 0)
   package private(set) var abortCount: UInt64 = 0
   /// What accepted, and dialled, connections send; they finish behind it unless it is `nil`.
-  public var bytesToSend: UInt64?
-  public var remembered: RememberedPath?
-  public var congestion: CongestionAlgorithm?
+  package var bytesToSend: UInt64?
+  package var remembered: RememberedPath?
+  package var congestion: CongestionAlgorithm?
   /// Nobody reads what comes, until `readOn`.
   package var stopsReading = false
   /// Connections from this network, IPv4 /16, are hostile. From an odd port they want so many bytes, else none.
   package var hostileNetwork: Address?
   package var hostileBytes: UInt64 = 0
   /// Only the first eight bytes of each segment are written and looked at.
-  public var looksAtHeads = false
-  public var mismatches = 0
+  package var looksAtHeads = false
+  package var mismatches = 0
   /// Callbacks that contradict earlier ones.
-  public var violations = 0
-  public var openConnections = 0
-  public var moves = 0
+  package var violations = 0
+  package var openConnections = 0
+  package var moves = 0
   /// What is spoken over every connection, and what whoever dials says of itself, but for hostile ones.
   package var agreed: ApplicationProtocol?
   package var payload: [UInt8]?
   /// Nobody is there, so nobody moves there.
   package var shunned: Address?
 
-  public init(bytesToSend: UInt64?) { self.bytesToSend = bytesToSend }
+  package init(bytesToSend: UInt64?) { self.bytesToSend = bytesToSend }
 
   /// How many of a segment's bytes are written and looked at.
   private func count(_ bytes: Int) -> Int { looksAtHeads ? min(bytes, 8) : bytes }
@@ -78,13 +78,13 @@ public struct BulkHandler: Handler {
     return index >= 0 && streams[index].peer == peer ? index : -1
   }
 
-  public mutating func accepts(key: PublicKey, from address: Address, payload: RawSpan) -> Bool {
+  package mutating func accepts(key: PublicKey, from address: Address, payload: RawSpan) -> Bool {
     guard let expected = self.payload, hostileNetwork.map({ !address.sharesNetwork($0) }) ?? true else { return true }
     if !payload.isEqual(to: expected) { violations += 1 }
     return true
   }
 
-  public mutating func connected(_ peer: Peer, _ info: PeerInfo, engine: inout Engine) {
+  package mutating func connected(_ peer: Peer, _ info: PeerInfo, engine: inout Engine) {
     if index(peer) >= 0 || info.applicationProtocol != agreed { violations += 1 }
     while streamOfSlot.count <= peer.index { streamOfSlot.append(-1) }
     streamOfSlot[peer.index] = Int32(streams.count)
@@ -103,8 +103,8 @@ public struct BulkHandler: Handler {
     streams.append(stream)
     openConnections += 1
     if stopsReading { engine.pause(peer) }
-    if let congestion { engine.setCongestion(peer, congestion) }
-    if let remembered { engine.recall(peer, path: remembered) }
+    if let congestion { engine.setCongestionControl(congestion, for: peer) }
+    if let remembered { engine.useRememberedPath(remembered, for: peer) }
     if let bytesToSend {
       engine.offer(peer, upTo: bytesToSend)
       engine.finish(peer)
@@ -137,7 +137,7 @@ public struct BulkHandler: Handler {
     return (engine.peers.rows[slot].connectionID, engine.peers.rows[slot].remoteID)
   }
 
-  public mutating func received(_ peer: Peer, _ bytes: RawSpan, engine: inout Engine) {
+  package mutating func received(_ peer: Peer, _ bytes: RawSpan, engine: inout Engine) {
     let index = index(peer)
     guard index >= 0, !streams[index].isFinished, streams[index].closed == nil, !streams[index].isAborted else {
       violations += 1
@@ -174,12 +174,12 @@ public struct BulkHandler: Handler {
     engine.resume(paused.remove(at: Int(random.below(UInt64(paused.count)))))
   }
 
-  public mutating func timerFired(token: UInt64, engine: inout Engine) {
+  package mutating func timerFired(token: UInt64, engine: inout Engine) {
     for peer in paused { engine.resume(peer) }
     paused = []
   }
 
-  public mutating func finished(_ peer: Peer, engine: inout Engine) {
+  package mutating func finished(_ peer: Peer, engine: inout Engine) {
     let index = index(peer)
     guard index >= 0, !streams[index].isFinished, !streams[index].isAborted else {
       violations += 1
@@ -191,7 +191,7 @@ public struct BulkHandler: Handler {
     if streams[index].isHostile { engine.finish(peer) }
   }
 
-  public mutating func fill(_ peer: Peer, offset: UInt64, into bytes: inout MutableRawSpan) {
+  package mutating func fill(_ peer: Peer, offset: UInt64, into bytes: inout MutableRawSpan) {
     let index = index(peer)
     if index < 0 || offset < streams[index].acknowledged { violations += 1 }
     StreamBytes.write(into: &bytes, at: offset, count: count(bytes.byteCount))
@@ -199,7 +199,7 @@ public struct BulkHandler: Handler {
     if index >= 0, end > streams[index].filled { streams[index].filled = end }
   }
 
-  public mutating func acknowledged(_ peer: Peer, upTo offset: UInt64, engine: inout Engine) {
+  package mutating func acknowledged(_ peer: Peer, upTo offset: UInt64, engine: inout Engine) {
     let index = index(peer)
     guard index >= 0, offset > streams[index].acknowledged, !streams[index].isAborted else {
       violations += 1
@@ -209,12 +209,12 @@ public struct BulkHandler: Handler {
     if pauses > 0 { resumeSome(engine: &engine) }
   }
 
-  public mutating func draining(_ peer: Peer, reason: CloseReason, engine: inout Engine) {
+  package mutating func draining(_ peer: Peer, reason: CloseReason, engine: inout Engine) {
     let index = index(peer)
     if index < 0 || streams[index].closed != nil || streams[index].isAborted { violations += 1 }
   }
 
-  public mutating func closed(_ peer: Peer, reason: CloseReason, engine: inout Engine) {
+  package mutating func closed(_ peer: Peer, reason: CloseReason, engine: inout Engine) {
     let index = index(peer)
     guard index >= 0 else { return }
     if streams[index].closed != nil { violations += 1 }
@@ -222,7 +222,7 @@ public struct BulkHandler: Handler {
     openConnections -= 1
   }
 
-  public mutating func moved(_ peer: Peer, to address: Address, engine: inout Engine) {
+  package mutating func moved(_ peer: Peer, to address: Address, engine: inout Engine) {
     moves += 1
     if address == shunned { violations += 1 }
   }

@@ -234,7 +234,7 @@ struct Chaos: ~Copyable {
       guard let index = openStream(of: client) else { return }
       count("controller_exchanged")
       let other: CongestionAlgorithm = random.happens(0.5) ? .bbr : .cubic
-      network.onHost(client) { engine, handler in engine.setCongestion(handler.streams[index].peer, other) }
+      network.onHost(client) { engine, handler in engine.setCongestionControl(other, for: handler.streams[index].peer) }
     case 8:
       count("path_changes")
       let changed = Self.link(&random, marks)

@@ -163,8 +163,9 @@ struct Churn: ~Copyable {
       engine.pause(peer)
       engine.resume(peer)
       engine.ping(peer, token: 1)
-      engine.setCongestion(peer, .cubic)
-      engine.recall(peer, path: RememberedPath(roundTrip: .milliseconds(1), bytesPerSecond: 1 << 30))
+      engine.setCongestionControl(.cubic, for: peer)
+      engine.useRememberedPath(
+        RememberedPath(roundTrip: .milliseconds(1), bytesPerSecond: 1 << 30), for: peer)
       return engine.statistics(of: peer) == nil && engine.rememberedPath(of: peer) == nil
         && Footprint(engine, slot: slot) == before
     }

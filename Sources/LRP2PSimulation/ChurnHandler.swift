@@ -244,7 +244,7 @@ struct ChurnHandler: Handler {
     }
   }
 
-  mutating func pong(_ peer: Peer, token: UInt16, engine: inout Engine) {
+  mutating func pongReceived(_ peer: Peer, token: UInt16, engine: inout Engine) {
     guard let slot = slot(peer, "pong") else { return }
     if token != UInt16(truncatingIfNeeded: records[slot].number) | 1 { violate("the answer to another one's PING") }
     records[slot].heardAt = engine.now
@@ -318,10 +318,10 @@ struct ChurnHandler: Handler {
     }
   }
 
-  private func isClosedByPeer(_ record: Record, _ plan: ChurnPlan, _ code: UInt32, _ text: String) -> Bool {
+  private func isClosedByPeer(_ record: Record, _ plan: ChurnPlan, _ code: CloseCode, _ text: String) -> Bool {
     if !record.isNamed {
       // It was aborted before a byte of it came: the code says which one it was.
-      return record.isIncoming && ChurnPlan(number: UInt64(code), salt: salt).shape == .aborted
+      return record.isIncoming && ChurnPlan(number: UInt64(code.rawValue), salt: salt).shape == .aborted
     }
     guard code == plan.code else { return false }
     switch plan.shape {

@@ -58,7 +58,7 @@ struct ChurnPlan {
   }
 
   /// What CLOSE carries: another connection's would be seen.
-  var code: UInt32 { UInt32(truncatingIfNeeded: number) }
+  var code: CloseCode { CloseCode(rawValue: UInt32(truncatingIfNeeded: number)) }
 
   // MARK: Bytes
 

@@ -2,7 +2,7 @@ import LRP2PCore
 
 /// What a peer does that has been accepted, owns its keys, and means harm: every segment is well formed and authentic, and its
 /// numbers lie where comparisons change their answer, or it takes of the other end what it can.
-public enum HostileProfile: String, CaseIterable, Sendable {
+package enum HostileProfile: String, CaseIterable, Sendable {
   /// Data with sequence numbers at all boundaries.
   case numbers
   /// ACKs with last in-order numbers, windows, runs and packet numbers at all boundaries.

@@ -1,7 +1,7 @@
 import LRP2PCore
 
 /// A path between two hosts, or a way to make up many.
-public enum Profile: String, Sendable, CaseIterable {
+package enum Profile: String, Sendable, CaseIterable {
   /// 1 Gbit/s, 1 ms.
   case lan
   /// 20 Mbit/s down, 2 up, 600 ms.
@@ -29,43 +29,43 @@ public enum Profile: String, Sendable, CaseIterable {
 }
 
 /// One transfer, or several that share a path, from host 0 to host 1.
-public struct Scenario: Sendable {
-  public var profile: Profile
-  public var seed: UInt64 = 1
-  public var bytes: UInt64 = 10_000_000
+package struct Scenario: Sendable {
+  package var profile: Profile
+  package var seed: UInt64 = 1
+  package var bytes: UInt64 = 10_000_000
   /// Ends then, done or not; 0 is when it is done.
-  public var seconds = 0.0
+  package var seconds = 0.0
   /// `EngineConfiguration.flowsKept` of a churn.
   package var flowsKept = 1024
-  public var congestion = CongestionAlgorithm.bbr
+  package var congestion = CongestionAlgorithm.bbr
   /// The controllers of flows that share the path, from the start; empty is one of `congestion`.
-  public var flows: [CongestionAlgorithm] = []
-  public var roundTrip: Nanoseconds
+  package var flows: [CongestionAlgorithm] = []
+  package var roundTrip: Nanoseconds
   /// Bits per second.
-  public var rate: UInt64
-  public var returnRate: UInt64
+  package var rate: UInt64
+  package var returnRate: UInt64
   /// The queue in bandwidth-delay products.
-  public var buffer = 1.0
-  public var loss = 0.0
-  public var burstBegins = 0.0
-  public var jitter: Nanoseconds = 0
-  public var ackRatio = EngineConfiguration().ackRatio
-  public var initialSequence: UInt32 = 0
-  public var isPathRemembered = false
+  package var buffer = 1.0
+  package var loss = 0.0
+  package var burstBegins = 0.0
+  package var jitter: Nanoseconds = 0
+  package var ackRatio = EngineConfiguration().ackRatio
+  package var initialSequence: UInt32 = 0
+  package var isPathRemembered = false
   /// The controller begins at the full rate.
-  public var startsAtFullRate = false
-  public var coalescing: Nanoseconds = .microseconds(10)
-  public var elidesPayloads = false
+  package var startsAtFullRate = false
+  package var coalescing: Nanoseconds = .microseconds(10)
+  package var elidesPayloads = false
   /// Of `hostile`, what the hostile peers do (each in turn when there is none), and how many datagrams a second each sends.
-  public var hostility: HostileProfile?
-  public var hostileRate: UInt64 = 10_000
+  package var hostility: HostileProfile?
+  package var hostileRate: UInt64 = 10_000
   /// Of a crowd, hostile ones included; of `hostile`, those only.
-  public var peers = 10_000
-  public var receivePoolBytes = EngineConfiguration().receivePoolBytes
+  package var peers = 10_000
+  package var receivePoolBytes = EngineConfiguration().receivePoolBytes
   /// Tells how many bytes of this process are resident; a churn then says how much they grow.
-  public var residentBytes: (@Sendable () -> UInt64)?
+  package var residentBytes: (@Sendable () -> UInt64)?
 
-  public init(_ profile: Profile) {
+  package init(_ profile: Profile) {
     self.profile = profile
     switch profile {
     case .lan:
@@ -105,5 +105,5 @@ public struct Scenario: Sendable {
   }
 
   /// Bytes that the path holds.
-  public var product: Double { Double(rate) / 8e9 * Double(roundTrip) }
+  package var product: Double { Double(rate) / 8e9 * Double(roundTrip) }
 }

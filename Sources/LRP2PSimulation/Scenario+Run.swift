@@ -1,60 +1,60 @@
 import LRP2PCore
 
 /// What a run has shown.
-public struct ScenarioResult: Sendable {
-  public var traceHash: UInt64 = 0
+package struct ScenarioResult: Sendable {
+  package var traceHash: UInt64 = 0
   /// From the dial to the last byte at the receiver, the last flow's.
-  public var completion: Double?
-  public var goodput = 0.0
+  package var completion: Double?
+  package var goodput = 0.0
   /// Of the path's rate, from the end of the ramp on, in UDP payload.
-  public var utilisation: Double?
+  package var utilisation: Double?
   /// Until nine tenths of the rate were carried for the first time.
-  public var ramp: Double?
-  public var retransmittedFraction = 0.0
-  public var returnBytesPerForwardByte = 0.0
-  public var maximumInFlightPackets = 0
-  public var datagrams: UInt64 = 0
-  public var probeTimeouts: UInt64 = 0
+  package var ramp: Double?
+  package var retransmittedFraction = 0.0
+  package var returnBytesPerForwardByte = 0.0
+  package var maximumInFlightPackets = 0
+  package var datagrams: UInt64 = 0
+  package var probeTimeouts: UInt64 = 0
   /// From the last first transmission to the last byte at the receiver, in round trips.
-  public var tailRoundTrips: Double?
-  public var lossOfProduct = 0.0
-  public var jainIndex: Double?
-  public var shares: [Double] = []
+  package var tailRoundTrips: Double?
+  package var lossOfProduct = 0.0
+  package var jainIndex: Double?
+  package var shares: [Double] = []
   /// Of a crowd: the worst honest peer's part of its fair share, of all and of each kind.
-  public var leastShare: Double?
-  public var leastShares: [String: Double] = [:]
+  package var leastShare: Double?
+  package var leastShares: [String: Double] = [:]
   /// Seconds from the dial of an honest peer to its connection, at most.
-  public var slowestHandshake = 0.0
-  public var honestPeers = 0
-  public var hostilePeers = 0
-  public var hostileDatagrams: UInt64 = 0
+  package var slowestHandshake = 0.0
+  package var honestPeers = 0
+  package var hostilePeers = 0
+  package var hostileDatagrams: UInt64 = 0
   /// Of `hostile`: how many times as long the honest transfer took beside hostile peers, by what they do.
-  public var slowdowns: [String: Double] = [:]
+  package var slowdowns: [String: Double] = [:]
   /// The most bytes of the server's receive pool, and of a hostile peer's receive window beside it.
-  public var mostPoolBytes: UInt64 = 0
-  public var mostWindowBytes = 0
-  public var isVerified = false
+  package var mostPoolBytes: UInt64 = 0
+  package var mostWindowBytes = 0
+  package var isVerified = false
   /// What went wrong, if anything did.
-  public var failure: String?
-  public var invariantsChecked = 0
-  public var faults: [String: UInt64] = [:]
+  package var failure: String?
+  package var invariantsChecked = 0
+  package var faults: [String: UInt64] = [:]
   /// What only this profile counts, by name.
-  public var counts: [(name: String, value: UInt64)] = []
+  package var counts: [(name: String, value: UInt64)] = []
   /// Of this process, at the end, and how much more than when all tables had filled.
-  public var residentBytes: UInt64?
-  public var residentGrowth: Int64?
-  public var samples: [FlowSample] = []
+  package var residentBytes: UInt64?
+  package var residentGrowth: Int64?
+  package var samples: [FlowSample] = []
 }
 
 /// A flow at one moment.
-public struct FlowSample: Sendable {
-  public var time: Double
-  public var flow: Int
-  public var congestionWindow: UInt64
-  public var bytesInFlight: UInt64
+package struct FlowSample: Sendable {
+  package var time: Double
+  package var flow: Int
+  package var congestionWindow: UInt64
+  package var bytesInFlight: UInt64
   /// Bits per second delivered since the last sample.
-  public var deliveryRate: Double
-  public var smoothedRTT: Double
+  package var deliveryRate: Double
+  package var smoothedRTT: Double
 }
 
 extension Scenario {
@@ -85,7 +85,7 @@ extension Scenario {
   }
 
   /// Plays it. - Parameter interval: between samples, nanoseconds; 0 takes none.
-  public func run(sampling interval: Nanoseconds = 0) -> ScenarioResult {
+  package func run(sampling interval: Nanoseconds = 0) -> ScenarioResult {
     if profile == .chaos {
       var chaos = Chaos(seed: seed)
       return chaos.run()
@@ -126,7 +126,7 @@ extension Scenario {
     for controller in controllers {
       network.onHost(0) { engine, _ in
         guard let peer = try? engine.connect(to: Self.receiver) else { preconditionFailure("a free slot") }
-        engine.setCongestion(peer, controller)
+        engine.setCongestionControl(controller, for: peer)
       }
     }
     var result = ScenarioResult()

@@ -1,8 +1,8 @@
 /// xoshiro256** (Blackman and Vigna, 2018), seeded by splitmix64: the same seed, the same world.
-public struct SeededRandom: RandomNumberGenerator {
+package struct SeededRandom: RandomNumberGenerator {
   private var state: (UInt64, UInt64, UInt64, UInt64)
 
-  public init(seed: UInt64) {
+  package init(seed: UInt64) {
     var z = seed
     func next() -> UInt64 {
       z &+= 0x9E37_79B9_7F4A_7C15
@@ -14,7 +14,7 @@ public struct SeededRandom: RandomNumberGenerator {
     state = (next(), next(), next(), next())
   }
 
-  public mutating func next() -> UInt64 {
+  package mutating func next() -> UInt64 {
     func rotate(_ x: UInt64, _ k: UInt64) -> UInt64 { (x << k) | (x >> (64 - k)) }
     let result = rotate(state.1 &* 5, 7) &* 9
     let t = state.1 << 17
@@ -28,9 +28,9 @@ public struct SeededRandom: RandomNumberGenerator {
   }
 
   /// Whether something of this probability happens now.
-  public mutating func happens(_ probability: Double) -> Bool {
+  package mutating func happens(_ probability: Double) -> Bool {
     probability > 0 && Double(next() >> 11) / Double(1 << 53) < probability
   }
 
-  public mutating func below(_ bound: UInt64) -> UInt64 { bound == 0 ? 0 : next() % bound }
+  package mutating func below(_ bound: UInt64) -> UInt64 { bound == 0 ? 0 : next() % bound }
 }

@@ -26,11 +26,11 @@ package struct StreamHandler: Handler {
   package var closedCount = 0
   package var drainings: [CloseReason] = []
   /// Closes a connection that drains, with this code.
-  package var closesDraining: UInt32?
+  package var closesDraining: CloseCode?
   package var pongs: [UInt16] = []
   package var moves: [Address] = []
   /// Closes a connection that moves, with this code.
-  package var closesMoving: UInt32?
+  package var closesMoving: CloseCode?
   /// Of each switch of path that has ended, whether both sides use the new one.
   package var switches: [Bool] = []
   package var poolPressures: [ReceivePoolPressure] = []
@@ -71,7 +71,7 @@ package struct StreamHandler: Handler {
     if before < pausesAt, progress.received >= pausesAt { engine.pause(peer) }
   }
 
-  package mutating func receivePool(_ pressure: ReceivePoolPressure, engine: inout Engine) {
+  package mutating func receivePoolChanged(to pressure: ReceivePoolPressure, engine: inout Engine) {
     poolPressures.append(pressure)
   }
 
@@ -113,7 +113,7 @@ package struct StreamHandler: Handler {
     switches.append(succeeded)
   }
 
-  package mutating func pong(_ peer: Peer, token: UInt16, engine: inout Engine) { pongs.append(token) }
+  package mutating func pongReceived(_ peer: Peer, token: UInt16, engine: inout Engine) { pongs.append(token) }
 
   package mutating func timerFired(token: UInt64, engine: inout Engine) { timersFired.append(token) }
 }

@@ -12,7 +12,7 @@ extension SodiumSuite {
         unsafe crypto_scalarmult_base(target.baseAddress!, secret.baseAddress!)
       }
     }
-    precondition(result == 0, "no public key")
+    precondition(result == 0, "no package key")
     return PublicKey(bytes: point.bytes)
   }
 

@@ -3,11 +3,11 @@ package import LRP2PCore
 
 /// The ciphers, on libsodium. A value without state beyond what the machine can do: copy it freely, use it from
 /// any thread.
-public struct SodiumSuite: Sendable {
+package struct SodiumSuite: Sendable {
   /// Whether libsodium can run AES-256-GCM here (it refuses without hardware support).
   let hasAES256GCM: Bool
 
-  public init() {
+  package init() {
     // Safe to repeat and from several threads; negative only when the system has no randomness.
     precondition(sodium_init() >= 0, "libsodium cannot be initialised")
     hasAES256GCM = crypto_aead_aes256gcm_is_available() == 1

@@ -166,7 +166,7 @@ package struct Doctor {
             check: "aes_hardware", status: .missing, found: "no AES instructions",
             advice: "ChaCha20-Poly1305 is used, which every peer can do"))
     }
-    do throws(EngineConfiguration.Invalid) {
+    do throws(ConfigurationError) {
       _ = try CipherSuites.make(.ipsecMB)
       findings.append(
         Finding(check: "aead_provider", status: .good, found: "libipsec-mb", advice: "the fastest there is"))

@@ -83,7 +83,7 @@ package struct PathTest: ReceivingHandler {
 
   package mutating func received(_ peer: Peer, _ bytes: RawSpan, engine: inout Engine) {}
 
-  package mutating func pong(_ peer: Peer, token: UInt16, engine: inout Engine) {
+  package mutating func pongReceived(_ peer: Peer, token: UInt16, engine: inout Engine) {
     let index = Int(token) - 1
     guard peer == dials[0].peer, sentAt.indices.contains(index), sentAt[index] != 0 else { return }
     trips.append(Double(currentInstant() - sentAt[index]) / 1000)

@@ -1,6 +1,8 @@
 import ArgumentParser
 import Glibc
 import LRP2P
+import LRP2PCore
+import LRP2PReactor
 import LRP2PTool
 
 struct DoctorCommand: ParsableCommand {

@@ -1,4 +1,6 @@
 import LRP2P
+import LRP2PCore
+import LRP2PReactor
 import LRP2PTool
 
 /// What ends a command: one line, and the exit status.

@@ -1,5 +1,7 @@
 import Glibc
 import LRP2P
+import LRP2PCore
+import LRP2PReactor
 import LRP2PTool
 
 /// Takes files from any number of peers at once: moves what comes to the threads that write, and what they say back.
@@ -208,7 +210,7 @@ struct FileReceiver: Handler {
   }
 
   private func refuse(
-    _ peer: Peer, _ sender: Sender, _ code: UInt32, _ text: String, _ engine: inout Engine
+    _ peer: Peer, _ sender: Sender, _ code: CloseCode, _ text: String, _ engine: inout Engine
   ) {
     guard sender.refusal == nil else { return }
     sender.refusal = text

@@ -1,5 +1,7 @@
 import Glibc
 import LRP2P
+import LRP2PCore
+import LRP2PReactor
 import LRP2PTool
 
 /// Moves what the threads that read files give into the connection, and what the receiver says back to them.
@@ -122,7 +124,7 @@ struct FileSender: Handler {
   /// What the transfer has waited for, on a terminal.
   mutating func tellLimits() { if let line = limits.line { progress.note(line) } }
 
-  private mutating func fail(_ text: String, _ code: UInt32, _ engine: inout Engine) {
+  private mutating func fail(_ text: String, _ code: CloseCode, _ engine: inout Engine) {
     if outcome == nil { outcome = .failure(Failure(text)) }
     if let peer { engine.close(peer, code: code, reason: text) }
   }

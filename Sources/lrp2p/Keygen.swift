@@ -1,5 +1,7 @@
 import ArgumentParser
 import LRP2P
+import LRP2PCore
+import LRP2PReactor
 
 struct Keygen: ParsableCommand {
   static let configuration = CommandConfiguration(abstract: "Make an identity and print its public key.")

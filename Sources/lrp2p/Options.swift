@@ -1,5 +1,7 @@
 import ArgumentParser
 import LRP2P
+import LRP2PCore
+import LRP2PReactor
 
 /// Of the commands that move files.
 struct ProgressOptions: ParsableArguments {
@@ -20,7 +22,7 @@ struct DialOptions: ParsableArguments {
 
   /// Dials all addresses of the host.
   func connect(
-    _ engine: inout Engine, to addresses: [Address], pinned: PublicKey?, versions: ProtocolVersions = .version1,
+    _ engine: inout Engine, to addresses: [Address], pinned: PublicKey?, versions: VersionPolicy = .version1,
     payload: [UInt8] = []
   ) throws(Failure) -> Peer {
     do throws(EngineError) {

@@ -1,6 +1,8 @@
 import ArgumentParser
 import Glibc
 import LRP2P
+import LRP2PCore
+import LRP2PReactor
 import LRP2PTool
 
 struct Ping: ParsableCommand {
@@ -115,7 +117,7 @@ struct PingHandler: ReceivingHandler {
     if sent < count { send(peer, &engine) } else { finish(peer, &engine) }
   }
 
-  mutating func pong(_ peer: Peer, token: UInt16, engine: inout Engine) {
+  mutating func pongReceived(_ peer: Peer, token: UInt16, engine: inout Engine) {
     let index = Int(token) % sentAt.count
     guard sentAt[index] != 0 else { return }
     let microseconds = Double(currentInstant() - sentAt[index]) / 1000

@@ -1,5 +1,7 @@
 import Glibc
 import LRP2P
+import LRP2PCore
+import LRP2PReactor
 import LRP2PTool
 
 /// Moves standard input to one peer and the peer to standard output; never holds more than a ring and a backlog.

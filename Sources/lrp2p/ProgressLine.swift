@@ -1,5 +1,7 @@
 import Glibc
 import LRP2P
+import LRP2PCore
+import LRP2PReactor
 import LRP2PTool
 
 /// One line on a terminal, rewritten in place and removed at the end.

@@ -1,5 +1,7 @@
 import ArgumentParser
 import LRP2P
+import LRP2PCore
+import LRP2PReactor
 import LRP2PTool
 
 struct Send: ParsableCommand {

@@ -1,5 +1,7 @@
 import Glibc
 import LRP2P
+import LRP2PCore
+import LRP2PReactor
 
 /// What ends a command from outside.
 struct Interrupted: Error {

@@ -1,5 +1,7 @@
 import Glibc
 import LRP2P
+import LRP2PCore
+import LRP2PReactor
 import LRP2PTool
 
 /// What is said of each file, on either side, and what it comes to.

@@ -93,7 +93,7 @@ import Testing
     ] {
       var configuration = ReactorConfiguration()
       change(&configuration)
-      #expect(throws: EngineConfiguration.Invalid.self) { try configuration.validate() }
+      #expect(throws: ConfigurationError.self) { try configuration.validate() }
     }
   }
 

@@ -10,9 +10,9 @@ import Testing
   @Test(.enabled(if: uringRefusal == nil, "no io_uring here, so everything ran over epoll only")) func isThere() throws
   {
     let reactor = try makeReactor(.ioUring)
-    #expect(reactor.statistics.backend == .ioUring && reactor.backendRefusal == nil)
+    #expect(reactor.statistics.backend == .ioUring && reactor.backendFallbackError == nil)
     #expect(try makeReactor(.epoll).statistics.backend == .epoll)
-    #expect(try makeReactor(.automatic).backendRefusal == nil)
+    #expect(try makeReactor(.automatic).backendFallbackError == nil)
   }
 
   @Test func refusalFallsBackToEpoll() {
@@ -23,7 +23,7 @@ import Testing
         isRefused.withLock { $0 = system_call_filter_refuse_io_uring() }
         var reactor = try makeReactor(.ioUring)
         #expect(reactor.statistics.backend == .epoll)
-        #expect("\(reactor.backendRefusal!)" == "set up io_uring: operation not permitted")
+        #expect("\(reactor.backendFallbackError!)" == "set up io_uring: operation not permitted")
         var peer = try Endpoint(bind: .loopback4(), backend: .epoll)
         peer.append(to: reactor.localAddress, length: 3000, segmentSize: 1000)
         #expect(try peer.flush())

@@ -65,10 +65,10 @@ import Testing
     network.route(from: 0, to: 1, over: network.addLink(link))
     network.route(from: 1, to: 0, over: network.addLink(link))
     let peer = network.onHost(0) { engine, _ in try? engine.connect(to: Address(ipv4: 2, port: 1)) }!
-    network.onHost(0) { engine, _ in engine.setCongestion(peer, first) }
+    network.onHost(0) { engine, _ in engine.setCongestionControl(first, for: peer) }
     for round in 0..<10 {
       network.run(for: .milliseconds(200))
-      network.onHost(0) { engine, _ in engine.setCongestion(peer, round % 2 == 0 ? .bbr : .cubic) }
+      network.onHost(0) { engine, _ in engine.setCongestionControl(round % 2 == 0 ? .bbr : .cubic, for: peer) }
       let now = network.readHost(0) { engine, _ in engine.statistics(of: peer)?.congestion }
       #expect(now == nil || now == (round % 2 == 0 ? .bbr : .cubic))
     }

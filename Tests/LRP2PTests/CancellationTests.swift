@@ -1,4 +1,5 @@
 import LRP2P
+import LRP2PCore
 import LRP2PReactor
 import LRP2PSimulation
 import Testing
@@ -149,7 +150,7 @@ import Testing
     server.finish()
     for task in tasks { try await task.value }
     // Now nobody holds it.
-    await #expect(throws: TransportError.closed(.remote(code: Endpoint.Code.abandoned, reason: ""))) {
+    await #expect(throws: TransportError.closed(.remote(code: CloseCode.abandoned, reason: ""))) {
       _ = try await server.readAll()
     }
     await pair.close()

@@ -1,4 +1,5 @@
 import LRP2P
+import LRP2PCore
 import LRP2PReactor
 import Testing
 

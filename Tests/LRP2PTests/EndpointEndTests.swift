@@ -1,4 +1,5 @@
 import LRP2P
+import LRP2PCore
 import LRP2PReactor
 import Testing
 
@@ -63,7 +64,7 @@ import Testing
         client.finish()
       }
       #expect(try await other.read() == [])
-      #expect(try await other.closed() == .remote(code: Endpoint.Code.abandoned, reason: ""))
+      #expect(try await other.closed() == .remote(code: CloseCode.abandoned, reason: ""))
     }
     #expect(try await slow.readAll() == content)
     await pair.close()
@@ -151,7 +152,7 @@ import Testing
       _ = try await pair.server.connect(to: pair.client.localAddress)
     }
     let late = try await pair.client.connect(to: pair.server.localAddress)
-    #expect(try await late.closed() == .remote(code: Endpoint.Code.endpointClosed, reason: ""))
+    #expect(try await late.closed() == .remote(code: CloseCode.endpointClosed, reason: ""))
     var loops = 0
     for try await _ in pair.server.incoming { loops += 1 }
     #expect(loops == 0)
@@ -175,7 +176,7 @@ import Testing
     }
     await closing.value
     for other in others { await other.value }
-    #expect(try await client.closed() == .remote(code: Endpoint.Code.endpointClosed, reason: ""))
+    #expect(try await client.closed() == .remote(code: CloseCode.endpointClosed, reason: ""))
     await pair.client.close()
   }
 
@@ -207,7 +208,7 @@ import Testing
     await server.close()
     for connection in connections {
       do throws(TransportError) {
-        #expect(try await connection.closed() == .remote(code: Endpoint.Code.endpointClosed, reason: ""))
+        #expect(try await connection.closed() == .remote(code: CloseCode.endpointClosed, reason: ""))
       } catch { #expect(error == .endpointClosed) }
     }
     await client.close()

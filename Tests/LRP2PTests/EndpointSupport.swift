@@ -1,5 +1,6 @@
 import Foundation
 import LRP2P
+import LRP2PCore
 import LRP2PReactor
 import LRP2PSimulation
 import Testing

@@ -1,4 +1,5 @@
 import LRP2P
+import LRP2PCore
 import LRP2PReactor
 import Testing
 
@@ -160,7 +161,7 @@ import Testing
 
     let abandoned: Connection
     do { (_, abandoned) = try await pair.connect() }
-    await #expect(throws: TransportError.closed(.remote(code: Endpoint.Code.abandoned, reason: ""))) {
+    await #expect(throws: TransportError.closed(.remote(code: CloseCode.abandoned, reason: ""))) {
       try await abandoned.read()
     }
     await pair.close()
@@ -197,7 +198,7 @@ import Testing
     var connections: [Connection] = []
     for _ in 0..<5 { connections.append(try await pair.client.connect(to: pair.server.localAddress)) }
     for connection in connections[2...] {
-      #expect(try await connection.closed() == .remote(code: Endpoint.Code.backlogFull, reason: ""))
+      #expect(try await connection.closed() == .remote(code: CloseCode.backlogFull, reason: ""))
     }
     for connection in connections[..<2] {
       let accepted = try await pair.server.accept()
@@ -242,7 +243,7 @@ import Testing
     await pair.server.close()
     await #expect(throws: TransportError.endpointClosed) { _ = try await accepting.value }
     await #expect(throws: TransportError.endpointClosed) { try await reading.value }
-    await #expect(throws: TransportError.closed(.remote(code: Endpoint.Code.endpointClosed, reason: ""))) {
+    await #expect(throws: TransportError.closed(.remote(code: CloseCode.endpointClosed, reason: ""))) {
       try await client.read()
     }
     await #expect(throws: TransportError.endpointClosed) {
@@ -295,7 +296,7 @@ import Testing
       return (client, try await server.accept())
     }()
     await #expect(throws: TransportError.endpointClosed) { try await client.read() }
-    await #expect(throws: TransportError.closed(.remote(code: Endpoint.Code.endpointClosed, reason: ""))) {
+    await #expect(throws: TransportError.closed(.remote(code: CloseCode.endpointClosed, reason: ""))) {
       try await accepted.read()
     }
     await server.close()

@@ -1,5 +1,7 @@
 import Foundation
 import LRP2P
+import LRP2PCore
+import LRP2PReactor
 import Testing
 
 @Suite struct IdentityTests {

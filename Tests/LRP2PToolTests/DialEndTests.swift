@@ -6,8 +6,8 @@ import Testing
   private static let ends: [(CloseReason, wasAnswered: Bool)] =
     DialFault.allCases.map { (.unreachable($0), false) } + [
       (.handshakeTimeout, false), (.handshakeTimeout, true), (.keyRefused, false), (.handshakeFailed, false),
-      (.noCommonProtocol, true), (.remote(code: LRP2PCore.CloseCode.keyRefused, reason: ""), true),
-      (.remote(code: LRP2PCore.CloseCode.resources, reason: ""), true),
+      (.noCommonProtocol, true), (.remote(code: CloseCode.keyRefused, reason: ""), true),
+      (.remote(code: CloseCode.resources, reason: ""), true),
     ]
 
   /// A script, and a reader, tell them apart.

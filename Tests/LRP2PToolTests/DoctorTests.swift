@@ -1,4 +1,5 @@
 import LRP2P
+import LRP2PCore
 import LRP2PReactor
 import LRP2PTool
 import Testing
@@ -27,7 +28,7 @@ import Testing
     #expect(isGood("segmentation_offload") == reactor.statistics.segmentationOffload)
     #expect(isGood("receive_offload") == reactor.statistics.receiveOffload)
     #expect(isGood("socket_filter") == reactor.statistics.socketFilter)
-    #expect(isGood("io_uring") == (reactor.backendRefusal == nil))
+    #expect(isGood("io_uring") == (reactor.backendFallbackError == nil))
     #expect(isGood("aead_provider") == (reactor.engine.aeadProvider == "libipsec-mb"))
   }
 

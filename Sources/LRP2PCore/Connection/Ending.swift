@@ -2,7 +2,7 @@
 package struct Ending {
   package var isClosedByUser = false
   package var owesClose = false
-  package var closeCode: UInt32 = 0
+  package var closeCode = CloseCode.none
   package var closeReason = ""
   /// When it waits no longer: for CLOSE to leave, for the reader, or for what is still on its way.
   package internal(set) var lingerDeadline: Instant = .never

@@ -2,7 +2,7 @@
 
 /// What `closeAll` has still to do.
 struct CloseOfResting {
-  var code: UInt32 = 0
+  var code = CloseCode.none
   var reason = ""
   var walk = SlotWalk()
 }
@@ -12,11 +12,11 @@ extension Engine {
   /// `local(code)`, and no other callback. A connection that begins while these leave may be closed with them.
   ///
   /// - Parameters:
-  ///   - code: for the peers' programs; below `CloseCode.firstOwn`, or `CloseCode.goingAway`: `refused` for any other.
+  ///   - code: for the peers' programs; one of a program, or `goingAway`: `refused` for any other.
   ///   - reason: for people, at most 1,000 bytes of UTF-8; the rest is cut off.
   @discardableResult
-  public mutating func closeAll(code: UInt32 = CloseCode.goingAway, reason: String = "") -> CommandResult {
-    guard code < CloseCode.firstOwn || code == CloseCode.goingAway else { return .refused }
+  public mutating func closeAll(code: CloseCode = .goingAway, reason: String = "") -> CommandResult {
+    guard !code.isReserved || code == .goingAway else { return .refused }
     for slot in Slot.all(peers.slots) where peers.flows.contains(slot) {
       switch peers.rows[slot].phase {
       case .established, .draining: close(slot, code: code, reason: reason)
@@ -39,7 +39,7 @@ extension Engine {
   }
 
   /// The user is done with a connection, or a dial.
-  mutating func close(_ slot: Slot, code: UInt32, reason: String) {
+  mutating func close(_ slot: Slot, code: CloseCode, reason: String) {
     wake(slot)
     guard !peers.flows[slot].ending.isClosedByUser else { return }
     peers.flows[slot].ending.isClosedByUser = true

@@ -57,12 +57,12 @@ extension Engine {
   }
 
   /// The code that tells the peer of an end which it does not know of; `nil` of any other, and where the peer knows no CLOSE.
-  private func toldCode(of reason: CloseReason, _ slot: Slot) -> UInt32? {
+  private func toldCode(of reason: CloseReason, _ slot: Slot) -> CloseCode? {
     speaksVersion1(slot) ? reason.toldCode : nil
   }
 
   /// The peer is told of an end that it does not know of.
-  private mutating func owe(_ slot: Slot, close code: UInt32, _ text: String) {
+  private mutating func owe(_ slot: Slot, close code: CloseCode, _ text: String) {
     peers.flows[slot].ending.owesClose = true
     peers.flows[slot].ending.closeCode = code
     peers.flows[slot].ending.closeReason = text
@@ -72,11 +72,11 @@ extension Engine {
 
 extension CloseReason {
   /// The code that tells the peer of an end which it does not know of.
-  fileprivate var toldCode: UInt32? {
+  fileprivate var toldCode: CloseCode? {
     switch self {
-    case .protocolViolation: CloseCode.violation
-    case .unsupported: CloseCode.unknownCritical
-    case .keyExhausted: CloseCode.exhausted
+    case .protocolViolation: .violation
+    case .unsupported: .unknownCritical
+    case .keyExhausted: .exhausted
     case .finished, .local, .remote, .reset, .handshakeTimeout, .unreachable, .idleTimeout, .unreadTimeout, .keyRefused,
       .handshakeFailed, .noCommonProtocol, .sequenceExhausted:
       nil

@@ -11,7 +11,7 @@ extension Engine {
       // Token 0 asks for an ACK only.
       if token != 0 { peers.flows[slot].pongs.owe(token) }
     case Control.pong:
-      if token != 0 { handler.pong(peer(slot), token: token, engine: &self) }
+      if token != 0 { handler.pongReceived(peer(slot), token: token, engine: &self) }
     case Control.challenge:
       guard body.byteCount >= Control.challengeLength else {
         counters.malformed &+= 1
@@ -28,7 +28,7 @@ extension Engine {
         let code = try Control.closeCode(body)
         let text = try Control.closeReason(body)
         // Who has found out makes no difference to the program.
-        reason = code == CloseCode.noCommonProtocol ? .noCommonProtocol : .remote(code: code, reason: text)
+        reason = code == .noCommonProtocol ? .noCommonProtocol : .remote(code: code, reason: text)
       } catch {
         counters.malformed &+= 1
         return
@@ -45,7 +45,7 @@ extension Engine {
   mutating func receiveLate(_ plaintext: RawSpan, _ slot: Slot, packetNumber: UInt64) {
     guard let segment = try? Segment.parse(plaintext) else { return }
     let isDraining = peers.rows[slot].phase == .draining
-    if isDraining ? peers.flows[slot].ending.closeCode != 0 : peers.flows[slot].ending.isClosedByUser {
+    if isDraining ? peers.flows[slot].ending.closeCode != .none : peers.flows[slot].ending.isClosedByUser {
       peers.flows[slot].ending.lingerReceived += 1
       // Not to a CLOSE: two who have closed would have no end of it.
       if peers.flows[slot].ending.lingerReceived >= peers.flows[slot].ending.lingerAnswerAt,

@@ -22,7 +22,7 @@ extension Engine {
 
   /// A new dial; `transmit` sends its message 1.
   mutating func startDialling(
-    _ slot: Slot, _ targets: [DialTarget], pinned: PublicKey?, versions: ProtocolVersions
+    _ slot: Slot, _ targets: [DialTarget], pinned: PublicKey?, versions: VersionPolicy
   ) {
     counters.handshakesStarted &+= 1
     let address = peers.rows[slot].address

@@ -48,21 +48,21 @@ extension Engine {
   /// What speaks against an initiator that has shown who it is; `nil` when it is taken.
   private mutating func refusal<H: Handler>(
     of parameters: HandshakeParameters, _ applicationProtocol: Int?, _ key: PublicKey, _ slot: Slot, _ handler: inout H
-  ) -> (code: UInt32, text: String)? {
+  ) -> (code: CloseCode, text: String)? {
     if let unknown = parameters.unknownCritical {
       counters.handshakesIncompatible &+= 1
-      return (CloseCode.unknownCritical, unknown.text)
+      return (.unknownCritical, unknown.text)
     }
     guard parameters.offersVersion1 else {
       counters.handshakesIncompatible &+= 1
-      return (CloseCode.noCommonProtocol, "no common version")
+      return (.noCommonProtocol, "no common version")
     }
     guard applicationProtocol != nil else {
       counters.handshakesIncompatible &+= 1
-      return (CloseCode.noCommonProtocol, "no common protocol")
+      return (.noCommonProtocol, "no common protocol")
     }
     guard isWithinLimits(key, peers.rows[slot].address) else {
-      return (CloseCode.resources, "too many connections")
+      return (.resources, "too many connections")
     }
     let payload = parameters.payload
     guard
@@ -70,7 +70,7 @@ extension Engine {
         key: key, from: peers.rows[slot].address, payload: scratch.bytes(payload.lowerBound, payload.count))
     else {
       counters.keysRefused &+= 1
-      return (CloseCode.keyRefused, "key refused")
+      return (.keyRefused, "key refused")
     }
     return nil
   }

@@ -11,9 +11,9 @@ extension Engine {
   /// What has come authentically is not wanted, and the initiator is told why, by the one sealed segment of a connection that never
   /// begins. The slot stays half-open, and gives way like any other: a repeated message 3 is answered once more.
   mutating func turnAway(
-    _ slot: Slot, _ noise: NoiseHandshake, _ message: RawSpan, _ code: UInt32, _ reason: String
+    _ slot: Slot, _ noise: NoiseHandshake, _ message: RawSpan, _ code: CloseCode, _ reason: String
   ) {
-    guard configuration.tellsRefusals else {
+    guard configuration.reportsRefusals else {
       refuse(slot)
       return
     }
@@ -43,7 +43,7 @@ extension Engine {
         && PublicKey(bytes: message.extracting(0..<32)) == peers.handshakes[slot].answeredKey)
   }
 
-  private mutating func sealRefusal(_ slot: Slot, _ code: UInt32, _ reason: String) {
+  private mutating func sealRefusal(_ slot: Slot, _ code: CloseCode, _ reason: String) {
     let length = Datagram.headerLength + Segment.controlLength + Control.closeLength(reason) + Datagram.tagLength
     let packetNumber = peers.rows[slot].sendPacketNumber
     peers.rows[slot].sendPacketNumber += 1

@@ -23,7 +23,7 @@ extension Engine {
 
   /// - Parameter length: of the datagram; what parameters do not need is padding.
   mutating func writeMessage1(
-    _ slot: Slot, pinned: PublicKey?, versions: ProtocolVersions, token: (UInt64, UInt64), cookie: ShownCookie?,
+    _ slot: Slot, pinned: PublicKey?, versions: VersionPolicy, token: (UInt64, UInt64), cookie: ShownCookie?,
     length: Int
   ) {
     var noise = newNoise(initiator: true)

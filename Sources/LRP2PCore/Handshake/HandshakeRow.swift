@@ -40,7 +40,7 @@ package struct HandshakeRow: ~Copyable {
   /// What was judged: the initiator's pin, if any.
   package var pinned: PublicKey?
   /// What a dial offers, or what came of it. Of a responder: what the initiator speaks.
-  package var versions = ProtocolVersions.version1
+  package var versions = VersionPolicy.version1
 
   package init(noise: NoiseHandshake, byteCount: Int, started: Instant) {
     self.noise = noise

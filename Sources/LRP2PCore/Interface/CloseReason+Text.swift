@@ -1,10 +1,10 @@
 extension CloseReason: CustomStringConvertible {
-  /// A few words. A code is named where `CloseCode` has a text for it.
+  /// A few words. A code of the protocol is named.
   public var description: String {
     switch self {
     case .finished: "finished"
-    case .local(let code): "by this side, \(Self.name(of: code))"
-    case .remote(let code, let reason): "by the peer, \(Self.name(of: code))" + (reason.isEmpty ? "" : ", \(reason)")
+    case .local(let code): "by this side, \(code)"
+    case .remote(let code, let reason): "by the peer, \(code)" + (reason.isEmpty ? "" : ", \(reason)")
     case .reset: "the peer has lost the connection: it was restarted"
     case .handshakeTimeout: "the peer does not answer, or refuses this side's key"
     case .unreachable(let fault): "the peer cannot be reached: \(fault)"
@@ -19,6 +19,4 @@ extension CloseReason: CustomStringConvertible {
     case .sequenceExhausted: "the peer cannot number more data in one connection"
     }
   }
-
-  private static func name(of code: UInt32) -> String { CloseCode.text(of: code) ?? "code \(code)" }
 }

@@ -42,7 +42,7 @@ public struct EngineConfiguration: Sendable {
   /// The same of all connections together: 65,536 … 2^40. It is taken in steps of 4 KiB for each, as bytes are written. One connection
   /// may hold no more than it leaves to the others, of all but an eighth, but 16 KiB in any case, as long as there is any.
   public var writePoolBytes = 256 << 20
-  /// The congestion controller of new connections; `Engine.setCongestion` changes that of one.
+  /// The congestion controller of new connections; `Engine.setCongestionControl` changes that of one.
   public var congestion = CongestionAlgorithm.bbr
   /// Packets to send before the first acknowledgement, for each 100 ms of round trip up to 600: 1 … 64 (RFC 6928
   /// recommends 10).
@@ -86,7 +86,7 @@ public struct EngineConfiguration: Sendable {
   public var acceptsConnections = true
   /// Whether a peer that is refused after its handshake is told why (`CloseCode.keyRefused`, `resources`, `noCommonProtocol`), and need
   /// not find out by silence. Whoever dials then learns whether his key is wanted.
-  public var tellsRefusals = true
+  public var reportsRefusals = true
   /// Whether a listener also takes connections of the original peer (version 0). Its static keys are throw-away, so
   /// `Handler.accepts` sees a key that it has never seen, and anyone in the middle can read along.
   public var acceptsOriginal = false
@@ -123,18 +123,10 @@ public struct EngineConfiguration: Sendable {
     return UInt32(min(packets, Int(PacketWindow.largest)))
   }
 
-  /// A value that cannot be used.
-  public enum Invalid: Error, Hashable, Sendable {
-    /// It is outside of its documented range.
-    case outOfRange(field: String, allowed: String)
-    /// This machine does not have what it asks for.
-    case unavailable(field: String, reason: String)
-  }
-
   /// Throws the first field that is out of range. The ranges here are the table that doc comments and docs/tuning.md are checked
   /// against (scripts/check-knobs).
-  public func validate() throws(Invalid) {
-    func check(_ field: String, _ value: Int, _ range: ClosedRange<Int>) throws(Invalid) {
+  public func validate() throws(ConfigurationError) {
+    func check(_ field: String, _ value: Int, _ range: ClosedRange<Int>) throws(ConfigurationError) {
       guard range.contains(value) else {
         throw .outOfRange(field: field, allowed: "\(range.lowerBound) … \(range.upperBound)")
       }
@@ -169,11 +161,11 @@ public struct EngineConfiguration: Sendable {
     }
   }
 
-  private func validateTimes() throws(Invalid) {
+  private func validateTimes() throws(ConfigurationError) {
     let week: Nanoseconds = .seconds(7 * 24 * 3600)
     func check(
       _ field: String, _ value: Nanoseconds, _ range: ClosedRange<Nanoseconds>, orNever: Bool, _ allowed: String
-    ) throws(Invalid) {
+    ) throws(ConfigurationError) {
       guard range.contains(value) || (orNever && value == 0) else {
         throw .outOfRange(field: field, allowed: orNever ? "0, or \(allowed)" : allowed)
       }

@@ -24,9 +24,9 @@ public enum CloseReason: Error, Hashable, Sendable {
   /// Both directions were finished and everything was acknowledged.
   case finished
   /// This side called `close`.
-  case local(code: UInt32)
+  case local(code: CloseCode)
   /// The peer called `close`, with its code and reason.
-  case remote(code: UInt32, reason: String)
+  case remote(code: CloseCode, reason: String)
   /// The peer has lost the connection, as a process has that was started anew, and says so: dial again.
   case reset
   /// The handshake was not answered in time.
@@ -56,7 +56,7 @@ public enum CloseReason: Error, Hashable, Sendable {
 }
 
 /// Which versions of the protocol a dial may end up with.
-public enum ProtocolVersions: Sendable {
+public enum VersionPolicy: Sendable {
   /// Version 1 only.
   case version1
   /// The original peer (version 0) only. Its static keys are throw-away: whom one talks to is not known.

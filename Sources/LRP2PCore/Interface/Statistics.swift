@@ -198,7 +198,7 @@ public struct PeerStatistics: Sendable {
   public var sendWindowPackets: Int
   public var retransmissions: UInt64
   /// Datagrams of ours that the peer has seen marked as having met congestion (ECN-CE), as it tells.
-  public var congestionMarksTold: UInt64
+  public var congestionMarksReported: UInt64
   /// Whether datagrams are marked as ECN-capable, and if not, why.
   public var ecn: ECNState
 

@@ -6,14 +6,26 @@ public enum AEAD: UInt8, BitwiseCopyable, Sendable, CaseIterable {
 
 /// A 32-byte X25519 public key: who a peer is.
 public struct PublicKey: Hashable, Sendable, BitwiseCopyable {
-  public var words: (UInt64, UInt64, UInt64, UInt64)  // the 32 bytes in memory order
+  /// The 32 bytes in memory order.
+  package var words: (UInt64, UInt64, UInt64, UInt64)
 
-  /// - Parameter bytes: 32 bytes; shorter input is a programming error.
-  public init(bytes: RawSpan) {
+  /// The key of these bytes, as `bytes` has them. Any 32 bytes are a key.
+  ///
+  /// - Returns: `nil` where they are not 32.
+  public init?(bytes: some Collection<UInt8>) {
+    guard bytes.count == 32 else { return nil }
+    var copy = InlineArray<32, UInt8>(repeating: 0)
+    for (index, byte) in bytes.enumerated() { copy[index] = byte }
+    unsafe self.init(bytes: copy.span.bytes)
+  }
+
+  /// - Parameter bytes: 32 bytes.
+  package init(bytes: RawSpan) {
     precondition(bytes.byteCount == 32)
     words = unsafe bytes.unsafeLoadUnaligned(as: (UInt64, UInt64, UInt64, UInt64).self)
   }
-  public init() { words = (0, 0, 0, 0) }
+  /// No peer's: what stands where none is known yet.
+  package init() { words = (0, 0, 0, 0) }
   /// In a time that does not depend on where they differ.
   public static func == (a: PublicKey, b: PublicKey) -> Bool {
     isZero(
@@ -25,7 +37,7 @@ public struct PublicKey: Hashable, Sendable, BitwiseCopyable {
     hasher.combine(words.2)
     hasher.combine(words.3)
   }
-  /// The bytes, in order.
+  /// The 32 bytes, in order.
   public var bytes: [UInt8] { unsafe withUnsafeBytes(of: words) { unsafe Array($0) } }
 }
 

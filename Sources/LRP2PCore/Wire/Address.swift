@@ -2,16 +2,17 @@
 /// reports it. 24 bytes.
 public struct Address: Hashable, Sendable, BitwiseCopyable {
   /// The upper and lower half of the IPv6 address, in host order of the big-endian value.
-  public var high: UInt64
-  public var low: UInt64
-  /// The zone of a link-local address, else 0.
-  public var scope: UInt32
+  package var high: UInt64
+  package var low: UInt64
+  /// The zone of a link-local address of IPv6 (the number of an interface), else 0.
+  public package(set) var scope: UInt32
+  /// The UDP port. It may be set: the same host, another port.
   public var port: UInt16
   /// Which of this side's own addresses it is heard at, and answered from: the reactor's number for it, which means nothing else to the
   /// core. 0: the system chooses. Addresses that differ only in it are equal.
   package var local: UInt8 = 0
 
-  public init(high: UInt64, low: UInt64, scope: UInt32 = 0, port: UInt16) {
+  package init(high: UInt64, low: UInt64, scope: UInt32 = 0, port: UInt16) {
     self.high = high
     self.low = low
     self.scope = scope
@@ -23,6 +24,7 @@ public struct Address: Hashable, Sendable, BitwiseCopyable {
     self.init(high: 0, low: 0x0000_FFFF_0000_0000 | UInt64(ipv4), port: port)
   }
 
+  /// Whether it is an address of IPv4, also where it was given in its IPv4-mapped form.
   public var isIPv4: Bool { high == 0 && low >> 32 == 0xFFFF }
 
   package static var none: Address { Address(high: 0, low: 0, port: 0) }

@@ -16,17 +16,18 @@ package enum Control {
   package static let longestReason = 1000
 
   /// The body of CLOSE: its code; the reason is what stands behind, cut at `longestReason`.
-  package static func closeCode(_ body: RawSpan) throws(Malformed) -> UInt32 {
+  package static func closeCode(_ body: RawSpan) throws(Malformed) -> CloseCode {
     guard body.byteCount >= 4 else { throw Malformed() }
-    return body.bigEndian32(0)
+    return CloseCode(rawValue: body.bigEndian32(0))
   }
 
   /// Bytes of the body of CLOSE.
   package static func closeLength(_ reason: String) -> Int { 4 + min(reason.utf8.count, longestReason) }
 
   @_lifetime(bytes: copy bytes)
-  package static func writeClose(_ code: UInt32, _ reason: String, at offset: Int, into bytes: inout MutableRawSpan) {
-    bytes.setBigEndian32(offset, code)
+  package static func writeClose(_ code: CloseCode, _ reason: String, at offset: Int, into bytes: inout MutableRawSpan)
+  {
+    bytes.setBigEndian32(offset, code.rawValue)
     var at = offset + 4
     for byte in reason.utf8.prefix(longestReason) {
       bytes.setByte(at, byte)

@@ -1,3 +1,5 @@
+import LRP2PCore
+
 // How files travel on a connection's stream: docs/transfers.md. Integers are big-endian.
 
 /// From the sender: a hello, then records.
@@ -186,10 +188,10 @@ package struct FileFailure: Error, Equatable, Sendable {
   }
 }
 
-/// Codes that either side closes a connection with.
-package enum CloseCode {
-  package static let malformed: UInt32 = 1
-  package static let refused: UInt32 = 2
-  package static let storage: UInt32 = 3
-  package static let interrupted: UInt32 = 4
+extension CloseCode {
+  // Codes that either side closes a connection with.
+  package static let malformed: CloseCode = 1
+  package static let refused: CloseCode = 2
+  package static let storage: CloseCode = 3
+  package static let interrupted: CloseCode = 4
 }

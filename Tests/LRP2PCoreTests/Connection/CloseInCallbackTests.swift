@@ -42,14 +42,14 @@ import Testing
     mutating func acknowledged(_ peer: Peer, upTo offset: UInt64, engine: inout Engine) {
       note(.acknowledged, peer, &engine)
     }
-    mutating func pong(_ peer: Peer, token: UInt16, engine: inout Engine) { note(.pong, peer, &engine) }
+    mutating func pongReceived(_ peer: Peer, token: UInt16, engine: inout Engine) { note(.pong, peer, &engine) }
     mutating func moved(_ peer: Peer, to address: Address, engine: inout Engine) {
       if hasClosed { callsBehindClose += 1 }
     }
     mutating func closed(_ peer: Peer, reason: CloseReason, engine: inout Engine) { reasons.append(reason) }
   }
 
-  private static func world(_ second: Closing, versions: ProtocolVersions = .version1) throws -> World<Closing> {
+  private static func world(_ second: Closing, versions: VersionPolicy = .version1) throws -> World<Closing> {
     var configuration = EngineConfiguration()
     configuration.acceptsOriginal = true
     var link = Link()
@@ -62,8 +62,8 @@ import Testing
     return world
   }
 
-  @Test(arguments: Closing.Moment.allCases, [ProtocolVersions.version1, .original])
-  private func nothingFollows(moment: Closing.Moment, versions: ProtocolVersions) throws {
+  @Test(arguments: Closing.Moment.allCases, [VersionPolicy.version1, .original])
+  private func nothingFollows(moment: Closing.Moment, versions: VersionPolicy) throws {
     if moment == .pong, versions == .original { return }
     var second = Closing()
     second.closesIn = moment

@@ -10,7 +10,7 @@ import Testing
 
   /// A second host that has stopped reading, and has all that the first one has sent.
   private static func stoppedWorld(
-    finishes: Bool, versions: ProtocolVersions = .version1, configure: (inout EngineConfiguration) -> Void = { _ in }
+    finishes: Bool, versions: VersionPolicy = .version1, configure: (inout EngineConfiguration) -> Void = { _ in }
   ) throws -> StreamWorld {
     var world = LifecycleTests.world(sends: nil) {
       $0.acceptsOriginal = true

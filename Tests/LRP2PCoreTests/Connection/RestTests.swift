@@ -238,7 +238,7 @@ private typealias StreamWorld = World<StreamHandler>
     world.second.resume(accepted)
     _ = world.run(for: .seconds(5))
     Self.expectRest(world)
-    world.first.recall(dialled, path: RememberedPath(roundTrip: .milliseconds(10), bytesPerSecond: 1_000_000))
+    world.first.useRememberedPath(RememberedPath(roundTrip: .milliseconds(10), bytesPerSecond: 1_000_000), for: dialled)
     _ = world.run(for: .seconds(5))
     #expect(world.first.peers.flows.inUse == 1)
     world.first.finish(dialled)

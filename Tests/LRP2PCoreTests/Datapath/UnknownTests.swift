@@ -156,10 +156,10 @@ import Testing
     var world = try Self.open()
     let dialled = try LifecycleTests.only(world.firstHandler)
     #expect(world.first.close(dialled, code: CloseCode.violation) == .refused)
-    #expect(world.first.close(dialled, code: .max) == .refused)
-    let all = world.first.closeAll(code: CloseCode.firstOwn)
+    #expect(world.first.close(dialled, code: CloseCode(rawValue: .max)) == .refused)
+    let all = world.first.closeAll(code: 0xFFFF_FF00)
     #expect(all == .refused)
-    #expect(world.first.close(dialled, code: CloseCode.firstOwn - 1) == .done)
+    #expect(world.first.close(dialled, code: 0xFFFF_FEFF) == .done)
   }
 
   // MARK: Handshake

@@ -19,7 +19,7 @@ import Testing
     network.route(from: 0, to: 1, over: forth)
     network.route(from: 1, to: 0, over: back)
     let peer = network.onHost(0) { engine, _ in try? engine.connect(to: Address(ipv4: 2, port: 1)) }!
-    network.onHost(0) { engine, _ in engine.setCongestion(peer, controller) }
+    network.onHost(0) { engine, _ in engine.setCongestionControl(controller, for: peer) }
     network.run(for: .seconds(10))
     for number in [forth, back] { network[link: number].loss = 0.8 }
     network.run(for: .seconds(5))

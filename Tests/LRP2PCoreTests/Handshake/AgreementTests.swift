@@ -101,7 +101,7 @@ import Testing
   }
 
   @Test func theListenerMayBeSilent() throws {
-    var world = Self.world([], ["a"], second: { $0.tellsRefusals = false })
+    var world = Self.world([], ["a"], second: { $0.reportsRefusals = false })
     let peer = try world.first.connect(to: StreamWorld.secondAddress)
     #expect(world.run(for: .seconds(20)) { $0.firstHandler.closedCount == 1 })
     #expect(world.firstHandler.peers[peer]?.closed == .handshakeTimeout)

@@ -17,7 +17,7 @@ import Testing
   @Test func anIdentityHasSoMany() throws {
     var world = LifecycleTests.world(sends: nil) {
       $0.maximumConnectionsPerIdentity = 3
-      $0.tellsRefusals = false
+      $0.reportsRefusals = false
     }
     let peers = try Self.dial(&world, 5)
     #expect(world.secondHandler.peers.count == 3 && world.second.statistics.peers == 3)
@@ -74,7 +74,7 @@ import Testing
   @Test func halfOpenOnesAreJudgedAgain() throws {
     var world = LifecycleTests.world(sends: nil) {
       $0.maximumConnectionsPerPrefix = 3
-      $0.tellsRefusals = false
+      $0.reportsRefusals = false
     }
     _ = try Self.dial(&world, 5)
     #expect(world.secondHandler.peers.count == 3 && world.second.statistics.peers == 3)

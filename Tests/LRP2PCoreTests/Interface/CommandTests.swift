@@ -11,8 +11,8 @@ import Testing
       engine.offer(peer, upTo: 1), engine.offer(peer, upTo: .max), engine.finish(peer), engine.flush(peer),
       engine.close(peer, code: 1, reason: "again"), engine.pause(peer), engine.resume(peer),
       engine.ping(peer, token: 1),
-      engine.setCongestion(peer, .cubic),
-      engine.recall(peer, path: RememberedPath(roundTrip: .max, bytesPerSecond: .max)),
+      engine.setCongestionControl(.cubic, for: peer),
+      engine.useRememberedPath(RememberedPath(roundTrip: .max, bytesPerSecond: .max), for: peer),
     ]
     #expect(results.allSatisfy { $0 == .ended }, "\(results)", sourceLocation: location)
   }
@@ -49,10 +49,10 @@ import Testing
     let dialled = try world.first.connect(to: StreamWorld.secondAddress, versions: .original)
     #expect(world.run(for: .seconds(5)) { $0.firstHandler.peers[dialled] != nil })
     #expect(world.first.ping(dialled, token: 0) == .refused)
-    #expect(world.first.flush(dialled) == .refused && world.first.setCongestion(dialled, .bbr) == .refused)
+    #expect(world.first.flush(dialled) == .refused && world.first.setCongestionControl(.bbr, for: dialled) == .refused)
     #expect(world.first.offer(dialled, upTo: 3000) == .done)
     _ = world.run(for: .seconds(1))
-    #expect(world.first.recall(dialled, path: RememberedPath(roundTrip: 1, bytesPerSecond: 1)) == .refused)
+    #expect(world.first.useRememberedPath(RememberedPath(roundTrip: 1, bytesPerSecond: 1), for: dialled) == .refused)
   }
 
   /// Values that nobody has measured.
@@ -61,7 +61,8 @@ import Testing
     var world = try LifecycleTests.openWorld()
     let dialled = try LifecycleTests.only(world.firstHandler)
     #expect(
-      world.first.recall(dialled, path: RememberedPath(roundTrip: roundTrip, bytesPerSecond: bytesPerSecond)) == .done)
+      world.first.useRememberedPath(RememberedPath(roundTrip: roundTrip, bytesPerSecond: bytesPerSecond), for: dialled)
+        == .done)
     world.first.offer(dialled, upTo: 100_000)
     #expect(world.run(for: .seconds(60)) { $0.firstHandler.peers[dialled]?.acknowledged == 100_000 })
   }

@@ -8,7 +8,7 @@ import Testing
   private func isValid(_ change: (inout EngineConfiguration) -> Void) -> Bool {
     var configuration = EngineConfiguration()
     change(&configuration)
-    do throws(EngineConfiguration.Invalid) {
+    do throws(ConfigurationError) {
       try configuration.validate()
       return true
     } catch {

@@ -147,7 +147,7 @@ import Testing
     world.first.offer(dialled, upTo: 2_000_000)
     #expect(world.run(for: .seconds(20)) { $0.firstHandler.peers[dialled]?.acknowledged == 2_000_000 })
     let received = world.second.statistics(of: accepted)?.congestionMarksReceived
-    #expect(received ?? 0 > 0 && world.first.statistics(of: dialled)?.congestionMarksTold == received)
+    #expect(received ?? 0 > 0 && world.first.statistics(of: dialled)?.congestionMarksReported == received)
   }
 
   /// What could be sent has a turn, or a clock that gives it one: else it would wait for ever.

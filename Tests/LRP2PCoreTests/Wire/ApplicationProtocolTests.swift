@@ -164,12 +164,12 @@ import Testing
     configuration.applicationProtocols = [long, long]
     try configuration.validate()
     configuration.applicationProtocols.append("b")
-    #expect(throws: EngineConfiguration.Invalid.self) { try configuration.validate() }
+    #expect(throws: ConfigurationError.self) { try configuration.validate() }
     configuration.acceptsConnections = false
     try configuration.validate()
     configuration.applicationProtocols = Array(repeating: "b", count: 255)
     try configuration.validate()
     configuration.applicationProtocols.append("b")
-    #expect(throws: EngineConfiguration.Invalid.self) { try configuration.validate() }
+    #expect(throws: ConfigurationError.self) { try configuration.validate() }
   }
 }

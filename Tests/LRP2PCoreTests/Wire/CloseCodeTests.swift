@@ -8,11 +8,11 @@ import Testing
       CloseCode.goingAway, CloseCode.resources, CloseCode.exhausted, CloseCode.abandoned, CloseCode.endpointClosed,
       CloseCode.backlogFull,
     ]
-    let texts = codes.map { CloseCode.text(of: $0) }
-    #expect(Set(texts).count == codes.count && !texts.contains(nil))
-    #expect(CloseCode.text(of: CloseCode.goingAway) == "going away")
+    let texts = codes.map(\.description)
+    #expect(Set(texts).count == codes.count && !texts.contains { $0.hasPrefix("code") })
+    #expect("\(CloseCode.goingAway)" == "going away" && codes.allSatisfy(\.isReserved))
     // A program's own, and one that is not known.
-    #expect(CloseCode.text(of: 7) == nil && CloseCode.text(of: CloseCode.firstOwn + 0xFF) == nil)
+    #expect("\(CloseCode.none)" == "code 0" && "\(CloseCode(rawValue: .max))" == "code 4294967295")
   }
 
   @Test func theIndexOfAPeerIsThatOfItsSlot() {

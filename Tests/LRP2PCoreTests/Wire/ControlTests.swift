@@ -2,7 +2,7 @@ import LRP2PCore
 import Testing
 
 @Suite struct ControlTests {
-  private func code(_ body: [UInt8]) -> UInt32? { try? Control.closeCode(body.raw) }
+  private func code(_ body: [UInt8]) -> CloseCode? { try? Control.closeCode(body.raw) }
   private func reason(_ body: [UInt8]) -> String? { try? Control.closeReason(body.raw) }
 
   @Test func codeAndReason() {

@@ -1,2 +1,0 @@
-@_exported import LRP2PCore
-@_exported import LRP2PReactor
