@@ -67,6 +67,7 @@ struct Job {
   var spin = false
   var oneCore = false
   var congestion = EngineConfiguration().congestion
+  var ecn = EngineConfiguration().usesECN ? Toggle.on : .off
   var aeadProvider = AEADProvider.automatic
   var backend = ReactorConfiguration().backend
   /// An echo over raw UDP only.
@@ -108,6 +109,7 @@ struct Job {
     configuration.engine.aeads = aead == .aes256GCM ? [.aes256GCM, .chacha20Poly1305] : [aead]
     configuration.engine.maximumPeers = maximumPeers
     configuration.engine.congestion = congestion
+    configuration.engine.usesECN = ecn == .on
     configuration.aeadProvider = aeadProvider
     // Longer than any round trip: it never comes to sleep.
     if spin { configuration.longestSpin = .milliseconds(10) }

@@ -40,6 +40,9 @@ struct CommonOptions: ParsableArguments {
   @Option(help: "The congestion controller.")
   var congestion = EngineConfiguration().congestion
 
+  @Option(help: "Whether data is marked as ECN-capable, and marks are read.")
+  var ecn = EngineConfiguration().usesECN ? Toggle.on : .off
+
   @Flag(help: "Both ends on one core; else each has its own.")
   var oneCore = false
 
@@ -67,7 +70,7 @@ struct CommonOptions: ParsableArguments {
   func job(_ kind: Kind, aead: AEAD) -> Job {
     Job(
       kind: kind, aead: aead, seconds: seconds, datagram: datagram, connections: connections, oneCore: oneCore,
-      congestion: congestion, aeadProvider: aeadProvider, backend: backend)
+      congestion: congestion, ecn: ecn, aeadProvider: aeadProvider, backend: backend)
   }
 
   /// Those to measure, in turn.

@@ -15,6 +15,7 @@ struct WorkerCommand: ParsableCommand {
   @Flag var spin = false
   @Flag var oneCore = false
   @Option var congestion = EngineConfiguration().congestion
+  @Option var ecn: Toggle
   @Option var aeadProvider = AEADProvider.automatic
   @Option var backend = ReactorConfiguration().backend
   @Flag var baselinesOnly = false
@@ -41,7 +42,9 @@ struct WorkerCommand: ParsableCommand {
       "--parent", "\(bench_process_id())",
     ]
     if job.spin { arguments.append("--spin") }
-    arguments += ["--congestion", job.congestion.rawValue, "--aead-provider", job.aeadProvider.rawValue]
+    arguments += [
+      "--congestion", job.congestion.rawValue, "--ecn", job.ecn.rawValue, "--aead-provider", job.aeadProvider.rawValue,
+    ]
     arguments += ["--backend", job.backend.rawValue]
     if job.oneCore { arguments.append("--one-core") }
     if job.baselinesOnly { arguments.append("--baselines-only") }
@@ -65,7 +68,7 @@ struct WorkerCommand: ParsableCommand {
     do {
       let job = Job(
         kind: kind, aead: aead, seconds: seconds, datagram: datagram, connections: connections, spin: spin,
-        oneCore: oneCore, congestion: congestion, aeadProvider: aeadProvider, backend: backend,
+        oneCore: oneCore, congestion: congestion, ecn: ecn, aeadProvider: aeadProvider, backend: backend,
         baselinesOnly: baselinesOnly,
         peers: peers, active: active,
         keepAlive: keepAlive, rate: rate, reactors: reactors, hugePages: hugePages, filter: filter,

@@ -79,7 +79,11 @@ extension BBR {
   /// nothing has grown.
   mutating func isTimeToGoDown(_ ack: AckSample, _ rate: DeliveryRate.Sample) -> Bool {
     // On a new path no round trip may have been measured yet.
-    if ack.now - cycleStart > minimumRoundTrip, isQueued, ack.bytesInFlight > inFlight(1.25) { return true }
+    if ack.now - cycleStart > minimumRoundTrip, ack.bytesInFlight > inFlight(1.25),
+      isQueued || inFlight(1) < 2 * minimumWindow && ack.roundTrip.latest > minimumRoundTrip + minimumRoundTrip / 4
+    {
+      return true
+    }
     // Without data enough nothing can grow.
     if rate.isApplicationLimited { return ack.now - cycleStart > probeWait }
     guard isRoundStart else { return false }

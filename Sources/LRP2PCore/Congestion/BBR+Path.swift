@@ -77,13 +77,13 @@ extension BBR {
     lossShare += (Double(rate.lost) / Double(rate.lost + rate.delivered) - lossShare) / 16
   }
 
-  /// What a flow of which the path holds few packets keeps of its pace: all up to a loss of 2 %, a sixth at 5 %. So many flows may
-  /// share the path that it has no room for four packets of each, or for one; nothing but the loss tells them. TCP's rate falls in a
-  /// like manner where so much is lost (RFC 5348, 3.1).
+  /// What a flow of which the path holds few packets keeps of its pace: all up to a loss of 2 %, half at 5 %, a seventeenth at 10 %. So
+  /// many flows may share the path that it has no room for four packets of each, or for one; nothing but the loss tells them. TCP's rate
+  /// falls in a like manner where so much is lost (RFC 5348, 3.1): four packets in a round trip at 5 %, two at 10, half of one at 20.
   var crowdGain: Double {
     guard lossShare > 0.02 else { return 1 }
-    let excess = lossShare / 0.02
-    return 1 / (excess * excess)
+    let excess = lossShare / 0.05
+    return 1 / (1 + excess * excess * excess * excess)
   }
 
   /// What is lost while the pace is that of the path, and nothing queues, is not lost by congestion. Where the path holds few packets of

@@ -20,11 +20,18 @@ package struct Pacer: BitwiseCopyable {
 
   package init() {}
 
-  package mutating func setRate(bytesPerSecond: UInt64, now: Instant) {
+  /// - Parameter roundTrip: the shortest of the path. A quarter of it is not exceeded by a burst, which would fill a queue that is as
+  ///   long as the path.
+  package mutating func setRate(bytesPerSecond: UInt64, roundTrip: Nanoseconds = .milliseconds(4), now: Instant) {
     refill(now: now)
     rate = bytesPerSecond
-    burst = max(rate / 1000, Self.leastBurst, quantum)
+    let length = min(max(roundTrip / 4, Self.shortestBurst), Self.longestBurst)
+    burst = max(min(rate, Self.fastest) * length / 1_000_000_000, Self.leastBurst, quantum)
   }
+
+  private static var shortestBurst: Nanoseconds { .microseconds(125) }
+  private static var longestBurst: Nanoseconds { .milliseconds(1) }
+  private static var fastest: UInt64 { 1 << 40 }
 
   /// The first data leaves: of it `burst` bytes at once.
   package mutating func start(bytesPerSecond: UInt64, burst bytes: Int, now: Instant) {

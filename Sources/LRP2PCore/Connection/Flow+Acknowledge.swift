@@ -139,7 +139,8 @@ extension Flow {
       rate = rate == 0 ? most : min(rate, most)
     }
     if !hasCongestionWindow || !send.hasData { pacer.stopsWaiting(now: now) }
-    pacer.setRate(bytesPerSecond: rate, now: now)
+    pacer.setRate(
+      bytesPerSecond: rate, roundTrip: roundTrip.hasSample ? roundTrip.minimum : .milliseconds(4), now: now)
   }
 
   // MARK: Start

@@ -28,7 +28,7 @@ package struct PathCase: Sendable {
   /// What both sides would be told of the round trip, had engines a knob for that (`PathRun.expect`).
   package var initialRoundTrip: Nanoseconds?
   /// Both sides mark what they send as ECN-capable.
-  package var usesECN = false
+  package var usesECN = EngineConfiguration().usesECN
   /// The bars have been proposed, and not agreed on.
   package var isProposed = false
   /// The first is the one that the table shows.

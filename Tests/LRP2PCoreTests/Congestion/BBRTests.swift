@@ -172,6 +172,17 @@ private struct BBRPath: ~Copyable {
     #expect(bandwidth > 4_000_000, "\(bandwidth)")
   }
 
+  /// Of a path that holds four packets, and a queue as long, none is lost by probing: UP ends with the first packet that has queued.
+  @Test func aThinPathIsProbedWithoutLoss() {
+    var path = BBRPath(bytesPerSecond: 6500, roundTrip: .milliseconds(600))
+    path.queue = 3900
+    path.run(for: .seconds(60))
+    let (lost, delivered) = (path.lost, path.delivered)
+    path.run(for: .seconds(240))
+    #expect(path.lost == lost)
+    #expect(path.delivered - delivered > 240 * 6500 / 10 * 9)
+  }
+
   /// Of a path that holds few packets of each flow, and loses many, each takes less; of one that holds many it keeps its pace.
   @Test func aCrowdSharesTheLoss() {
     var paces: [Double] = []

@@ -57,6 +57,23 @@ import Testing
     if Double(lateness) < burstTime / 2 { #expect(sent > 0.95 * ideal - burst(rate), "\(sent) of \(ideal)") }
   }
 
+  /// What leaves together after a pause is a quarter of the round trip: a queue may be no longer than the path. On long paths it is a
+  /// millisecond, and never less than an eighth of one.
+  @Test(
+    arguments: [(0, 125), (400, 125), (1000, 250), (4000, 1000), (600_000, 1000)] as [(UInt64, UInt64)])
+  func aBurstIsAPartOfTheRoundTrip(roundTrip: UInt64, burst: UInt64) {
+    let rate: UInt64 = 1_000_000_000
+    var pacer = Pacer()
+    var now: Instant = 1 << 40
+    pacer.setRate(bytesPerSecond: rate, roundTrip: .microseconds(roundTrip), now: now)
+    pacer.spend(1 << 30)
+    now += .seconds(10)
+    pacer.stopsWaiting(now: now)
+    pacer.setRate(bytesPerSecond: rate, roundTrip: .microseconds(roundTrip), now: now + .seconds(10))
+    let packets = pacer.allowance(of: 1000, now: now + .seconds(10))
+    #expect(packets == Int(burst))
+  }
+
   /// Asking often, for whatever reason, costs nothing: a busy connection has ACKs to send every few microseconds.
   @Test(arguments: rates.filter { $0 < 2_000_000 })
   func askingOftenCostsNothing(rate: UInt64) {
