@@ -9,7 +9,7 @@ struct MessageHeaders: ~Copyable {
   let count: Int
   private let family: Int32
   private let locals: LocalAddresses
-  private let trafficClass: UInt8
+  private let trafficClass: (four: UInt8, six: UInt8)
 
   /// - Parameter socket: the one that will send.
   init(count: Int, for socket: borrowing UDPSocket, locals: LocalAddresses) {
@@ -38,7 +38,9 @@ struct MessageHeaders: ~Copyable {
       unsafe lrp2p_control_put_segment(ring, slot, UInt16(truncatingIfNeeded: segmentSize))
     }
     if row.ecn != 0 {
-      unsafe lrp2p_control_put_traffic_class(ring, slot, row.address.isIPv4, Int32(trafficClass | row.ecn & 3))
+      let isIPv4 = row.address.isIPv4
+      let byte = (isIPv4 ? trafficClass.four : trafficClass.six) | row.ecn & 3
+      unsafe lrp2p_control_put_traffic_class(ring, slot, isIPv4, Int32(byte))
     }
     let source = locals.source(for: row.address)
     if source != 0 {

@@ -15,8 +15,9 @@ package struct UDPSocket: ~Copyable {
   /// Whether the kernel has UDP_SEGMENT and UDP_GRO, and the configuration wants them.
   package let segmentationOffload: Bool
   package let receiveOffload: Bool
-  /// The byte beside ECN of what it sends (IP_TOS, IPV6_TCLASS).
-  package let trafficClass: UInt8
+  /// The byte of what it sends in each family (IP_TOS, IPV6_TCLASS), without ECN: of `ReactorConfiguration.dscp`, or of whoever has set
+  /// it on the socket before.
+  package let trafficClass: (four: UInt8, six: UInt8)
   /// Whether `attach(filter:)` has succeeded.
   package private(set) var isFiltered = false
 
@@ -82,11 +83,20 @@ package struct UDPSocket: ~Copyable {
     var local = lrp2p_address()
     _ = try check(unsafe lrp2p_local_address(descriptor.raw, &local), operation())
     self.family = family
-    trafficClass = UInt8(truncatingIfNeeded: configuration.dscp << 2)
     localAddress = Address(local)
     (segmentationOffload, receiveOffload) = Self.configure(descriptor.raw, configuration)
+    trafficClass = (
+      Self.trafficClass(of: descriptor.raw, LRP2P_SOL_IP, IP_TOS),
+      Self.trafficClass(of: descriptor.raw, LRP2P_SOL_IPV6, IPV6_TCLASS)
+    )
     if localAddress.isUnspecified { Self.askWhereDatagramsCome(descriptor.raw, family) }
     self.descriptor = descriptor
+  }
+
+  private static func trafficClass(of raw: Int32, _ level: lrp2p_option_level, _ option: Int32) -> UInt8 {
+    var value: Int32 = 0
+    return unsafe lrp2p_get_option(raw, Int32(level.rawValue), option, &value) < 0
+      ? 0 : UInt8(truncatingIfNeeded: value) & 0xFC
   }
 
   /// An answer leaves from the address that was asked, of which there may be several. A kernel that does not report it chooses.

@@ -68,11 +68,18 @@ import Testing
     return length > 16 ? control[16] : nil
   }
 
-  @Test(arguments: availableBackends, [UInt8(0), 2]) func aCodePointStaysBesideECN(backend: ReactorBackend, ecn: UInt8)
-    throws
-  {
+  /// Whether the library has set it or the program.
+  @Test(arguments: availableBackends, [(0, true), (2, true), (0, false), (2, false)] as [(UInt8, Bool)])
+  func aCodePointStaysBesideECN(backend: ReactorBackend, how: (ecn: UInt8, isOurs: Bool)) throws {
+    let ecn = how.ecn
     var configuration = ReactorConfiguration()
-    configuration.dscp = 46
+    if how.isOurs {
+      configuration.dscp = 46
+    } else {
+      configuration.configureSocket = { descriptor throws(SystemError) in
+        _ = lrp2p_set_option(descriptor, Int32(LRP2P_SOL_IP.rawValue), IP_TOS, 46 << 2)
+      }
+    }
     var sender = try Endpoint(bind: .loopback4(), backend: backend, configuration: configuration)
     let receiver = FileDescriptor(owning: try Self.check(lrp2p_udp_socket(AF_INET), "open a socket"))
     _ = try Self.check(lrp2p_bind(receiver.raw, AF_INET, Address.loopback4().native), "bind")

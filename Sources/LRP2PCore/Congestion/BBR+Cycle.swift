@@ -80,7 +80,9 @@ extension BBR {
   mutating func isTimeToGoDown(_ ack: AckSample, _ rate: DeliveryRate.Sample) -> Bool {
     // On a new path no round trip may have been measured yet.
     if ack.now - cycleStart > minimumRoundTrip, ack.bytesInFlight > inFlight(1.25),
-      isQueued || inFlight(1) < 2 * minimumWindow && ack.roundTrip.latest > minimumRoundTrip + minimumRoundTrip / 4
+      isQueued
+        || inFlight(1) < 2 * minimumWindow
+          && ack.roundTrip.latest > minimumRoundTrip + max(minimumRoundTrip / 4, .milliseconds(10))
     {
       return true
     }

@@ -70,7 +70,15 @@ extension PathCase {
         "loss-\(percent)", "\(percent) % lost at random each way, 100 ms", roundTrip: .milliseconds(100),
         bars: [PathBar(.goodput, bar)]
       ) { ($0.forth.loss, $0.back.loss) = (Double(percent) / 100, Double(percent) / 100) }
-    }
+    } + [
+      PathCase(
+        "loss-5-slow", "1 Mbit/s, 5 % lost at random each way, 50 ms; windows of 10 s", rate: 1_000_000,
+        bars: [PathBar(.goodput, 0.45)]
+      ) {
+        ($0.forth.loss, $0.back.loss) = (0.05, 0.05)
+        $0.window = .seconds(10)
+      }
+    ]
   }
 
   private static var neighbours: [PathCase] {
