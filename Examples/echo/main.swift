@@ -3,6 +3,8 @@
 //   example-echo 127.0.0.1:4433        prints its address and key; `lrp2p pipe --connect ADDRESS --peer KEY` talks to it
 
 import LRP2P
+import LRP2PCore
+import LRP2PReactor
 
 struct Echo: WritingHandler {
   mutating func received(_ peer: Peer, _ bytes: RawSpan, engine: inout Engine) {

@@ -5,6 +5,8 @@
 
 import Glibc
 import LRP2P
+import LRP2PCore
+import LRP2PReactor
 
 func serve(_ address: Address) throws {
   var configuration = ReactorConfiguration()

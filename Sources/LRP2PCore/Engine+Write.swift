@@ -24,7 +24,9 @@ extension Engine {
   ///
   /// Call it on the reactor's thread, from any callback that gets the engine or between turns. The connection may still be dialling.
   ///
-  /// - Parameter bytes: any number. They are copied, so they need not stay.
+  /// - Parameters:
+  ///   - peer: whose connection it is.
+  ///   - bytes: any number. They are copied, so they need not stay.
   @discardableResult
   public mutating func write(_ peer: Peer, _ bytes: RawSpan) -> WriteResult {
     guard let slot = awake(peer), !peers.flows[slot].send.finRequested else { return .ended }

@@ -1,4 +1,4 @@
-import LRP2P
+import LRP2PCore
 
 /// Sends each message to all subscribers.
 struct Publisher: WritingHandler {

@@ -1,4 +1,4 @@
-import LRP2P
+import LRP2PCore
 
 /// What is known of a subscriber.
 struct Subscriber {}

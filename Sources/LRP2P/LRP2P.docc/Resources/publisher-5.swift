@@ -1,4 +1,4 @@
-import LRP2P
+import LRP2PCore
 
 /// What a subscriber has not been given yet.
 struct Subscriber {

@@ -1,4 +1,4 @@
-import LRP2P
+import LRP2PCore
 
 /// Many subscribers in one process, over one socket: each counts the bytes that it gets.
 struct Subscribers: ReceivingHandler {
