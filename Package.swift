@@ -1,4 +1,5 @@
 // swift-tools-version: 6.2
+// SPDX-License-Identifier: MIT
 import PackageDescription
 
 // Spans stored behind computed properties need lifetime annotations; strict memory safety makes every unsafe

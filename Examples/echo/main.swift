@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Sends back what it gets, to any number of peers. A peer that does not read what it asked for is paused.
 //
 //   example-echo 127.0.0.1:4433        prints its address and key; `lrp2p pipe --connect ADDRESS --peer KEY` talks to it

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 import LRP2PCore
 
 /// What a subscriber has not been given yet.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 import LRP2PCore
 
 /// Many subscribers in one process, over one socket: each counts the bytes that it gets.

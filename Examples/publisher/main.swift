@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // A server that publishes to any number of subscribers, and survives those that stand still. It holds at most 64 KiB for each.
 //
 //   example-publisher serve 127.0.0.1:0                              prints its address and key

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // What a program may ask of the engine, from any callback or between turns. It only marks peers ready: the next `transmit` does it.
 
 extension Engine {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Bytes that the engine keeps for its user: written once, sent and repeated from here, and dropped as they are acknowledged.
 
 /// What has become of a write (`Engine.write`).

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 import LRP2PCore
 
 // The end of a reactor, in good order: connections that are left to end, and what is ready to leave.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Takes the place of the programs in a build without LRP2P_TOOLS, in which they cannot be: see Package.swift.
 
 import Glibc
