@@ -12,7 +12,7 @@ help:
 setup:
 	@scripts/setup
 
-# Builds the programs in release mode, into bin/.
+# Builds the programs in release mode, into bin/. Swift's own libraries are in them, so they run where no toolchain is.
 build: setup
 	swift build -c release --product lrp2p
 	swift build -c release --product lrp2p-bench
@@ -37,6 +37,7 @@ test: setup
 
 # Measures all scenarios in turn, for docs/benchmarks.md and its pictures; make bench BENCH="--rounds 3" for less.
 bench: build
+	@scripts/setup python3-matplotlib
 	scripts/bench $(BENCH)
 
 # Plays the simulator's profiles in virtual time and draws them into docs/pictures/.
@@ -52,9 +53,9 @@ fuzz: setup
 sanitize: setup
 	scripts/sanitize
 
-# Lists the pages of docs/.
-docs:
-	@ls docs/*.md
+# Builds the documentation of the interface, the guides and the tutorial as a web site, in .build-docs.
+docs: setup
+	@scripts/docs
 
 # Formats all Swift sources.
 format:

@@ -1,4 +1,5 @@
 // swift-tools-version: 6.2
+// SPDX-License-Identifier: MIT
 import PackageDescription
 
 // Spans stored behind computed properties need lifetime annotations; strict memory safety makes every unsafe
@@ -64,11 +65,20 @@ if Context.environment["LRP2P_TOOLS"] != nil {
     .executable(name: "lrp2p", targets: ["lrp2p"]), .executable(name: "lrp2p-bench", targets: ["lrp2p-bench"]),
     .executable(name: "lrp2p-sim", targets: ["lrp2p-sim"]),
   ]
+  // The programs run where no toolchain is. Only linking differs, so tests and programs share what is compiled. The argument
+  // parser was compiled for the shared Foundation, which does not name the parts of the static one.
+  let isStatic: [LinkerSetting] = [
+    .unsafeFlags(["-static-stdlib", "-use-ld=lld"]), .linkedLibrary("_FoundationCollections"),
+    .linkedLibrary("_FoundationCShims"),
+    .linkedLibrary("swiftSynchronization"),
+  ]
   package.targets += [
     .executableTarget(
-      name: "lrp2p", dependencies: ["LRP2P", "LRP2PTool", "LRP2PSodium", argumentParser], swiftSettings: settings),
+      name: "lrp2p", dependencies: ["LRP2P", "LRP2PTool", "LRP2PSodium", argumentParser], swiftSettings: settings,
+      linkerSettings: isStatic),
     .executableTarget(
-      name: "lrp2p-sim", dependencies: ["LRP2PSimulation", "LRP2PCore", argumentParser], swiftSettings: settings),
+      name: "lrp2p-sim", dependencies: ["LRP2PSimulation", "LRP2PCore", argumentParser], swiftSettings: settings,
+      linkerSettings: isStatic),
     // The harness is no package of its own, so that it can measure what only this package sees.
     .target(name: "CAllocationCount", path: "Benchmarks/CAllocationCount"),
     .target(name: "CBenchSystem", dependencies: ["CLinux"], path: "Benchmarks/CBenchSystem"),
@@ -77,13 +87,16 @@ if Context.environment["LRP2P_TOOLS"] != nil {
       dependencies: [
         "LRP2P", "LRP2PSodium", "LRP2PSimulation", "CLinux", "CAllocationCount", "CBenchSystem", argumentParser,
       ],
-      path: "Benchmarks/lrp2p-bench", swiftSettings: settings),
+      path: "Benchmarks/lrp2p-bench", swiftSettings: settings, linkerSettings: isStatic),
   ]
-  for example in ["simple", "multiplexing", "embedded"] {
+  for example in ["simple", "multiplexing", "embedded", "echo", "publisher"] {
     package.targets.append(
       .executableTarget(
         name: "example-\(example)", dependencies: ["LRP2P"], path: "Examples/\(example)", swiftSettings: settings))
   }
+} else {
+  // `swift run lrp2p` in a clone says how it is done.
+  package.targets.append(.executableTarget(name: "lrp2p", path: "Sources/lrp2p-missing", swiftSettings: settings))
 }
 
 // Warnings are errors in our own builds, by the compilers that are known not to have new ones.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Only here, never in the header: see clinux.h.
 #define _GNU_SOURCE
 

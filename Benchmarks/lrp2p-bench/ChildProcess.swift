@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 import CBenchSystem
 import CLinux
 import LRP2PReactor

@@ -1,4 +1,6 @@
+// SPDX-License-Identifier: MIT
 import ArgumentParser
+import CAllocationCount
 import LRP2P
 import LRP2PCore
 import LRP2PReactor
@@ -153,13 +155,16 @@ private struct CorePair: ~Copyable {
     (senderCost, receiverCost) = (0, 0)
     let (before, delivered) = (sender.statistics, sink.delivered)
     let answered = receiver.statistics.datagramsSent
+    let allocated = allocation_count()
     try run(datagrams: datagrams)
+    let allocations = allocation_count() - allocated
     let sent = sender.statistics.datagramsSent - before.datagramsSent
     var report = Report()
     report.add("datagrams", sent)
     report.add("sender_ns_per_datagram", Double(senderCost) / Double(sent))
     report.add("receiver_ns_per_datagram", Double(receiverCost) / Double(sent))
     report.add("answers_per_datagram", Double(receiver.statistics.datagramsSent - answered) / Double(sent))
+    if allocation_count_is_available() { report.add("allocations", allocations) }
     report.add("datagrams_retransmitted", sender.statistics.retransmissions - before.retransmissions)
     report.add("bytes_delivered", sink.delivered - delivered)
     if let aead, let provider {

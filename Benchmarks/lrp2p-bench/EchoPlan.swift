@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 import LRP2PCore
 
 /// What client and server do in turn: for each size the protocol, raw UDP, the protocol, raw UDP and so on, so that both meet

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 import LRP2PCore
 
 /// The load that a flood meets, and when what happens. All processes of a run share one clock.

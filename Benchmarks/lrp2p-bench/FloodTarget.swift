@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 import CAllocationCount
 import CBenchSystem
 import CLinux

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 import LRP2PCore
 
 /// Datagrams that have left, to be sent once more when their connection is over and its slot has another.

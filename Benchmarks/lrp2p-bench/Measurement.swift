@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 import LRP2PReactor
 
 /// What an end of a run counts, and how it names it on the pipe to the process that started it.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// The bytes of an endless stream as a function of their offset, so that no side keeps them and the receiver can check
 /// every one.
 ///

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 import LRP2PCore
 
 /// A stream that arrives and says itself, by its first word, which one it is.

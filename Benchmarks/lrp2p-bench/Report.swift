@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// A figure of the result.
 enum Value {
   case number(Double)

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 import CBenchSystem
 import LRP2PCore
 import LRP2PReactor

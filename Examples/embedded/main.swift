@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // A server with callbacks inside of a loop that is not its own: `poll` waits for the reactor and for standard input, whose end
 // ends the program. It tells each peer how much that has sent.
 //

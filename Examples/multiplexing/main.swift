@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // One socket talks with two peers at the same time: it accepts both, asks each for its name, and greets it.
 //
 //   example-multiplexing

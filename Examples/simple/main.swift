@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // One peer listens, one connects, and they exchange a message.
 //
 //   example-simple listen 127.0.0.1:0              prints its address and key

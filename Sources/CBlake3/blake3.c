@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "cblake3.h"
 
 #include <string.h>

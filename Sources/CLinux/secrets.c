@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // For mmap's flags and madvise; what Swift sees of this file are plain functions.
 #define _GNU_SOURCE
 #include "clinux.h"

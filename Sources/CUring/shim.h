@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // liburing, and of its interface what Swift cannot call: macros, and structures with parts of no fixed length.
 //
 // <features.h> comes first: liburing.h defines _GNU_SOURCE, which would change types (fd_set) that Swift also imports

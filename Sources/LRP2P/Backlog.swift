@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// The connections that wait for `accept`, in their order; any of them can go without a search.
 struct Backlog {
   /// Nil where one has gone.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 import LRP2PReactor
 
 /// What the connections of one endpoint hold together, in bytes: blocks that wait for a read, and writes that are not

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 import LRP2PCore
 import LRP2PReactor
 
@@ -18,6 +19,7 @@ public final class Endpoint: Sendable {
   /// - Parameters:
   ///   - identity: who this side is; a new one if nobody has to know it.
   ///   - address: port 0 takes any free port, `Address.any(port:)` binds all addresses of IPv6 and IPv4.
+  ///   - configuration: buffers, options of the socket and of the protocol.
   ///   - accepts: judges the key of every peer, of those who dial and of those who are dialled without a pinned key. It is
   ///     called on the endpoint's thread and must not block. A refused peer is told nothing: its attempt times out.
   /// - Throws: `configuration`, or `system`: the address is in use or not ours, no descriptors or threads are left.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 import LRP2PCore
 import LRP2PReactor
 import LRP2PSodium
@@ -22,7 +23,7 @@ public struct Identity: Sendable {
 
   /// Takes a secret key of 32 bytes, from a vault for example. Any 32 bytes are a key; they have to be as good as random.
   ///
-  /// - Parameter secretKey: is copied. The caller overwrites its own bytes.
+  /// - Parameter bytes: are copied. The caller overwrites its own.
   /// - Throws: `wrongLength` where these are not 32 bytes.
   public init(secretKey bytes: RawSpan) throws(IdentityError) {
     guard bytes.byteCount == 32 else { throw .wrongLength(bytes.byteCount) }
@@ -45,7 +46,9 @@ public struct Identity: Sendable {
 
   /// Reads an identity that `save` has written: one line, `lrp2p-identity-v1` and 64 hexadecimal characters.
   ///
-  /// - Parameter access: who else than the owner may have access to the file; one that more have access to is refused (`exposed`).
+  /// - Parameters:
+  ///   - path: of the file.
+  ///   - access: who else than the owner may have access to the file; one that more have access to is refused (`exposed`).
   public init(contentsOf path: String, access: FileAccess = .owner) throws(IdentityError) {
     // One more than the longest valid file, so that a longer one shows.
     var file = InlineArray<84, UInt8>(repeating: 0)

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 import LRP2PCore
 
 /// The connections that come in, to loop over: `for try await connection in endpoint.incoming`. It ends when the endpoint is

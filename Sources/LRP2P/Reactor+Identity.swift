@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 import LRP2PCore
 import LRP2PReactor
 
@@ -6,6 +7,7 @@ extension Reactor {
   /// `ReactorConfiguration.aeadProvider` says.
   ///
   /// - Parameters:
+  ///   - configuration: options of the socket and of the protocol.
   ///   - identity: who this side is.
   ///   - address: where to listen; port 0 takes any free port, `Address.any(port:)` binds all addresses of IPv6 and
   ///     IPv4.
@@ -25,6 +27,7 @@ extension Reactor {
   /// ports which this process may not. Its options are set as for any other; with one socket alone, answers to strangers share its buffer.
   ///
   /// - Parameters:
+  ///   - configuration: options of the socket and of the protocol.
   ///   - identity: who this side is.
   ///   - descriptor: of a UDP socket of IPv4 or IPv6 that is bound and not connected. It is the reactor's from this call on, which
   ///     closes it also where it throws. 0 to 2 are refused, and left open.

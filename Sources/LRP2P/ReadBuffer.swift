@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 import LRP2PCore
 
 /// Memory for received bytes. It is filled from its start by the reactor's thread, and what is filled is read by others, each

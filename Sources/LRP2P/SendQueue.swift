@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 import LRP2PCore
 
 /// The bytes of one write: an array that is kept, or memory that the caller keeps until `release`.

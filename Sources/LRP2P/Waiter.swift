@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 import LRP2PReactor
 
 /// Who waits for an answer: a task that is suspended, or a thread that blocks.

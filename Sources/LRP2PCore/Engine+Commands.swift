@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // What a program may ask of the engine, from any callback or between turns. It only marks peers ready: the next `transmit` does it.
 
 extension Engine {
@@ -83,6 +84,7 @@ extension Engine {
   /// follows with `local(code)`, and no other callback before it.
   ///
   /// - Parameters:
+  ///   - peer: whose connection it is.
   ///   - code: for the peer's program; one of the protocol's own (`CloseCode.isReserved`) is `refused`.
   ///   - reason: for people, at most 1,000 bytes of UTF-8; the rest is cut off.
   @discardableResult
@@ -122,7 +124,9 @@ extension Engine {
 
   /// Has `Handler.timerFired` called once, with `token`, at `deadline` or soon after: `engine.now + .seconds(5)`, for example.
   ///
-  /// - Parameter token: any number; several timers may have the same.
+  /// - Parameters:
+  ///   - deadline: on the clock of `now`.
+  ///   - token: any number; several timers may have the same.
   /// - Returns: what cancels it. A timer that has fired need not be cancelled.
   @discardableResult
   public mutating func setTimer(at deadline: Instant, token: UInt64) -> UserTimer {
@@ -140,7 +144,9 @@ extension Engine {
   /// Sends a PING; `Handler.pongReceived` follows when the peer answers. It is not repeated when it or its answer is lost; a
   /// second one before the first has left replaces it. The original peer answers none.
   ///
-  /// - Parameter token: comes back with the answer: 1 … 65,535. 0 is `refused`.
+  /// - Parameters:
+  ///   - peer: whose connection it is.
+  ///   - token: comes back with the answer: 1 … 65,535. 0 is `refused`.
   @discardableResult
   public mutating func ping(_ peer: Peer, token: UInt16) -> CommandResult {
     guard token != 0 else { return .refused }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Which connections there are, and who they are with.
 
 extension Engine {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// How much room there is in the pool of a reactor, which all its connections store what they receive in.
 public enum ReceivePoolPressure: Sendable, Hashable, BitwiseCopyable {
   /// Segments have been refused: they are not acknowledged, and their senders wait until there is room. Connections that hold

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Figures: all derived from the state when they are read, so that keeping them costs nothing.
 
 extension Engine {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // How much there is in an engine's tables, how much they have room for, and where: for simulations that watch them over a long
 // time, and for the reactor, which can tell the kernel what the memory is for.
 

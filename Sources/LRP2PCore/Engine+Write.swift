@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Bytes that the engine keeps for its user: written once, sent and repeated from here, and dropped as they are acknowledged.
 
 /// What has become of a write (`Engine.write`).
@@ -24,7 +25,9 @@ extension Engine {
   ///
   /// Call it on the reactor's thread, from any callback that gets the engine or between turns. The connection may still be dialling.
   ///
-  /// - Parameter bytes: any number. They are copied, so they need not stay.
+  /// - Parameters:
+  ///   - peer: whose connection it is.
+  ///   - bytes: any number. They are copied, so they need not stay.
   @discardableResult
   public mutating func write(_ peer: Peer, _ bytes: RawSpan) -> WriteResult {
     guard let slot = awake(peer), !peers.flows[slot].send.finRequested else { return .ended }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// The whole protocol for all peers of one socket: no clock, no descriptor, no entropy of its own.
 ///
 /// Three verbs move it, in `Engine+Receive`, `Engine+Expire` and `Engine+Transmit`; what is asked of it between them

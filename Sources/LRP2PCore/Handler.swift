@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// What the engine reports to its user, and what it asks: one value per reactor, called on the reactor's thread only.
 ///
 /// `received` and `fill` have no default, so a misspelt one does not compile. A handler that needs only one of them says so by its

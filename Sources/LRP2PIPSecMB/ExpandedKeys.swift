@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 import CIPSecMB
 internal import LRP2PCore
 

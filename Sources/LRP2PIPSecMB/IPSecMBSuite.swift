@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 import CIPSecMB
 package import LRP2PCore
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 import CIPSecMB
 
 /// Why libipsec-mb is not used on this machine.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 import LRP2PCore
 
 /// Polls for a while before a wait sleeps, as long as that pays: waking a thread takes longer than most answers do on a

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 import LRP2PCore
 
 /// Hosts to which the kernel takes no bursts (IPsec, a device without checksums): their datagrams go one by one for a while. Where

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 import LRP2PCore
 
 /// Words that tell this host, and this run of its clock, from others. All that counts of them is that they differ.

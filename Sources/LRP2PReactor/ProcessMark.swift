@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 import CLinux
 
 /// Tells whether the process is still the one that made it, or a forked child, which has a copy of all memory: of keys and packet numbers

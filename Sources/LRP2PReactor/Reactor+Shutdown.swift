@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 import LRP2PCore
 
 // The end of a reactor, in good order: connections that are left to end, and what is ready to leave.
@@ -10,7 +11,9 @@ extension Reactor {
   /// It finishes nothing by itself, as only the program knows what it still has to say: call `Engine.finish` for each of
   /// `Engine.connectedPeers()` first, or let the handler do so. Call it between turns, on the reactor's thread.
   ///
-  /// - Parameter deadline: on the clock of `Engine.now`: `engine.now + .seconds(10)`, for example.
+  /// - Parameters:
+  ///   - handler: is called as by `run`.
+  ///   - deadline: on the clock of `Engine.now`: `engine.now + .seconds(10)`, for example.
   /// - Returns: how many connections were left at the deadline, and were closed.
   /// - Throws: as `turn`.
   @discardableResult
@@ -37,7 +40,9 @@ extension Reactor {
   /// Turns until all who are ready to send have had a share: a CLOSE or an ACK that is owed has left then, and of much data a
   /// part. For a program that turns a reactor and is about to let go of it; `run` does so by itself.
   ///
-  /// - Parameter timeout: the longest it may take, where the socket is full.
+  /// - Parameters:
+  ///   - handler: is called as by `run`.
+  ///   - timeout: the longest it may take, where the socket is full.
   /// - Throws: as `turn`.
   public mutating func flush<H: Handler>(_ handler: inout H, timeout: Nanoseconds = .seconds(5)) throws(SystemError) {
     let end = currentInstant() &+ min(timeout, 1 << 62)

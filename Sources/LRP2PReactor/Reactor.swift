@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 import LRP2PCore
 
 /// One socket, the engine of all its peers, and the loop that moves datagrams between them.

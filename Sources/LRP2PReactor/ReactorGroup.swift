@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 import LRP2PCore
 
 /// Sockets that share a port, for reactors that each have a thread: the kernel brings every datagram to the reactor of its

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// Counters of one reactor, all since its start. What the protocol counts is in `Engine.statistics`.
 public struct ReactorStatistics: Sendable, BitwiseCopyable {
   /// What moves the datagrams.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 import CLinux
 import CUring
 import LRP2PCore

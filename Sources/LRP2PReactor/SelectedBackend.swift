@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 import LRP2PCore
 
 /// The backend that was chosen when the reactor was made. The choice costs a branch a call, none a datagram.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 import CLinux
 
 /// What an errno of a send means for the message it was for. The table is in docs/errors.md.

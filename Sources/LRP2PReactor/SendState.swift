@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 import LRP2PCore
 
 /// Whether a socket takes datagrams, as far as its last send has told.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 import CLinux
 
 /// Files of a few bytes that hold secrets: read in one go, written once.

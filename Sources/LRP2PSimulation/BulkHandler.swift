@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 import LRP2PCore
 
 /// Sends and receives streams whose bytes are a function of their offset, checks every byte that comes, and keeps the books

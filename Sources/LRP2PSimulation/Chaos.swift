@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 import LRP2PCore
 
 /// A world of faults that are all drawn from the seed: a server, a few clients with several connections each, links that lose,

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// Counts what was checked and keeps what failed first.
 struct Checks {
   var count = 0

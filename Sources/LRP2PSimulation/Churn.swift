@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 import LRP2PCore
 
 /// Connections that come and go at a steady rate: a few hosts dial one server, tables are small, and links repeat some of what they

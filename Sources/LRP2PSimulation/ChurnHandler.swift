@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 import LRP2PCore
 
 /// One end of a churn's connections. It keeps a record for each connection that exists, by slot, and judges it when it ends:

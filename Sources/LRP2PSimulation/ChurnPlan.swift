@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 import LRP2PCore
 
 /// What one connection of a churn does. Both ends know it by the connection's number, which the first eight bytes of the

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 import LRP2PCore
 
 /// A suite without secrets: payloads stay readable, tags are checksums under the key, and the key agreement is a

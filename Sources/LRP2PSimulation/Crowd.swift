@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 import LRP2PCore
 
 /// A server among thousands of peers, a fifth of them hostile, all that they do drawn from the seed. What it sends is limited by

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 import LRP2PCore
 
 /// An address that stands for a host: what is sent there reaches the host, from the sender's address or another of the relay's.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 import LRP2PCore
 
 /// What a datagram or a command that is for somebody else must not change of a connection: whatever it could do leaves a trace

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 import LRP2PCore
 
 /// Feeds an established connection with what a fuzzer makes up: raw datagrams, sealed ones that reach the parsers and

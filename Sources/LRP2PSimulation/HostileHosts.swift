@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 import LRP2PCore
 
 /// Hosts with one hostile peer each, all of which dial host 0 of a network. What they do is drawn from a randomness of their own.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 import LRP2PCore
 
 /// What a peer does that has been accepted, owns its keys, and means harm: every segment is well formed and authentic, and its

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 import LRP2PCore
 
 /// What one direction of a path does to datagrams. Probabilities are 0 … 1, times nanoseconds, sizes bytes.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 import LRP2PCore
 
 /// One thing about a link that changes at a moment (`SimulatedNetwork.schedule`).

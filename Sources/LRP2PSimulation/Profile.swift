@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 import LRP2PCore
 
 /// A path between two hosts, or a way to make up many.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 import LRP2PCore
 
 /// Numbers at which a comparison of sequence numbers, of windows or of packet numbers may change its answer.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 import LRP2PCore
 
 /// Connections to one host whose readers have all stopped, and whose senders have more than it has room for.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// xoshiro256** (Blackman and Vigna, 2018), seeded by splitmix64: the same seed, the same world.
 package struct SeededRandom: RandomNumberGenerator {
   private var state: (UInt64, UInt64, UInt64, UInt64)

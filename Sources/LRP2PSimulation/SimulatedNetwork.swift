@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 import LRP2PCore
 
 /// Hosts, each an engine with its user's callbacks, and the links between them, in virtual time on one thread: the real

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 import LRP2PCore
 
 /// Bytes of a stream as a function of their offset: written, and checked, without being kept.

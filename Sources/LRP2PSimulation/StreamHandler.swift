@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 import LRP2PCore
 
 /// Sends a number of bytes, each a function of its offset, on every connection; checks every byte that comes.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 import LRP2PCore
 
 /// Sides that leave a path which still carries datagrams (SWITCH), from a randomness of their own; and somebody near who repeats

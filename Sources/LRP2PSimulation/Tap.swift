@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 import LRP2PCore
 
 /// Somebody on the way to a host who keeps some of what passes, to send it again, and repeats some of it at once, ahead of

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 import CSodium
 package import LRP2PCore
 

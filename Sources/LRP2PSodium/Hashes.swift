@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 import CSodium
 internal import LRP2PCore
 

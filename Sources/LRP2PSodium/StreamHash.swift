@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 import CSodium
 
 /// BLAKE2b-256 of bytes that come in pieces: what `b2sum -l 256` prints.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 import LRP2PCore
 
 /// How a connection that was dialled has failed, for people and for scripts. The table is in docs/errors.md.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 import LRP2PCore
 
 /// How long a transfer was held back by what. Asked behind each turn of its reactor: the time until the next is put down to

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// A figure with a fixed number of decimals: the library does without Foundation.
 package enum Rate {
   package static func decimal(_ value: Double, places: Int) -> String {

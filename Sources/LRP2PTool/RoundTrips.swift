@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// Round trips in microseconds: how many, and their extremes.
 package struct RoundTrips {
   package private(set) var count = 0

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// The part of a stream that may have to be sent again: a ring of bytes from the first that is not acknowledged to
 /// the last that was read. Offsets are those of the stream.
 package struct SendRing {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 import LRP2PCore
 import LRP2PSimulation
 
@@ -69,34 +70,54 @@ struct Chart {
     let top = Self.margin.top + Double(index) * (Self.panel + Self.margin.gap)
     let left = Self.margin.left
     let right = Self.width - 20
-    let end = max(samples.map(\.time).max() ?? 1, 0.001)
+    let last = max(samples.map(\.time).max() ?? 1, 0.001)
     // A few samples of acknowledgements that came together would flatten all others.
     let sorted = samples.map(value).sorted()
     let most = max(sorted.isEmpty ? 1 : sorted[Int(Double(sorted.count - 1) * 0.995)] * 1.08, 1e-9)
+    let (interval, steps) = Self.ticks(to: most, about: 4)
+    let (seconds, marks) = Self.ticks(to: last, about: 5)
+    let (highest, end) = (interval * Double(steps), seconds * Double(marks))
     var text = "<text x=\"\(Self.number(left))\" y=\"\(Self.number(top - 6))\">\(label)</text>\n"
-    for step in 0...4 {
-      let y = top + Self.panel * (1 - Double(step) / 4)
+    for step in 0...steps {
+      let y = top + Self.panel * (1 - Double(step) / Double(steps))
       text +=
         "<line x1=\"\(Self.number(left))\" x2=\"\(Self.number(right))\" y1=\"\(Self.number(y))\" y2=\"\(Self.number(y))\" stroke=\"#ddd\"/>"
-      let tick = most * Double(step) / 4
+      let tick = interval * Double(step)
       text +=
-        "<text x=\"\(Self.number(left - 6))\" y=\"\(Self.number(y + 4))\" text-anchor=\"end\">\(Output.decimal(tick, tick < 10 ? 2 : 1))</text>\n"
+        "<text x=\"\(Self.number(left - 6))\" y=\"\(Self.number(y + 4))\" text-anchor=\"end\">\(Self.text(tick, interval))</text>\n"
     }
-    for step in 0...5 {
-      let x = left + (right - left) * Double(step) / 5
+    for step in 0...marks {
+      let x = left + (right - left) * Double(step) / Double(marks)
       text +=
-        "<text x=\"\(Self.number(x))\" y=\"\(Self.number(top + Self.panel + 16))\" text-anchor=\"middle\">\(Output.decimal(end * Double(step) / 5, 1)) s</text>\n"
+        "<text x=\"\(Self.number(x))\" y=\"\(Self.number(top + Self.panel + 16))\" text-anchor=\"middle\">\(Self.text(seconds * Double(step), seconds)) s</text>\n"
     }
     for flow in 0..<flows {
       let points = samples.filter { $0.flow == flow }.map { sample in
         let x = left + (right - left) * sample.time / end
-        let y = top + Self.panel * (1 - min(value(sample) / most, 1))
+        let y = top + Self.panel * (1 - min(value(sample) / highest, 1))
         return "\(Self.number(x)),\(Self.number(y))"
       }
       text +=
         "<polyline fill=\"none\" stroke=\"\(Self.colours[flow % 8])\" stroke-width=\"1.3\" points=\"\(points.joined(separator: " "))\"/>\n"
     }
     return text
+  }
+
+  /// The interval of an axis, which is 1, 2 or 5 with a power of ten, and how many of them reach its end.
+  private static func ticks(to end: Double, about count: Int) -> (interval: Double, count: Int) {
+    var interval = 1e-9
+    var next = 0
+    while interval * Double(count) < end {
+      interval *= next == 1 ? 2.5 : 2
+      next = (next + 1) % 3
+    }
+    return (interval, max(Int((end / interval).rounded(.up)), 1))
+  }
+
+  /// A tick, with the digits after the point that the interval needs.
+  private static func text(_ tick: Double, _ interval: Double) -> String {
+    interval > 0.99
+      ? String(Int(tick.rounded())) : Output.decimal(tick, interval > 0.099 ? 1 : interval > 0.0099 ? 2 : 3)
   }
 
   private static func number(_ value: Double) -> String { Output.decimal(value, 1) }

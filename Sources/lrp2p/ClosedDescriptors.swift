@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 import Glibc
 
 /// Which of the first three descriptors were closed when the program began, as some init systems and `cron` have them.

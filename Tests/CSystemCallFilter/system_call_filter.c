@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "include/system_call_filter.h"
 
 #include <errno.h>

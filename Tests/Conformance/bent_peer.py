@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What the cases are made of: a peer that can be bent, and the program under test.  The bent peer does nothing by
 itself: the case says which messages and segments are sent, down to each byte, and which it waits for.  Keys, Noise and the reading of
 segments are those of the independent peer in Tests/PythonPeer.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """S4, S5: ACK blocks."""
 
 from bent_peer import ACK_NOW, NONE, RTO, ack, ack_value, block, changed, data, numbers, option, v1

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """H8: cookies, as the initiator meets them."""
 
 import random

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """V: what is none."""
 
 import random

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """H: the handshake."""
 
 import os

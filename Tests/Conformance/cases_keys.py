@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """K: keys."""
 
 import struct

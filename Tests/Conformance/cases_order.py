@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """S14: in which order a segment is judged."""
 
 from bent_peer import ACK_NOW, CLOSE, FIN, NONE, PING, ack, ack_value, block, control, data, option

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A: what an ACK block tells beside intervals, and what follows from the packet numbers."""
 
 import struct

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """H6, H7: parameters that are longer, shorter, unknown, critical, or come twice; H11 to H15: parameters 15 to 18."""
 
 import struct

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """P: the path."""
 
 import os

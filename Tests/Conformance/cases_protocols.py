@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """H16: application protocols of a program that has some, which needs an option of it."""
 
 from bent_peer import v1

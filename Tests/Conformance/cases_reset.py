@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """R: the reset."""
 
 import os

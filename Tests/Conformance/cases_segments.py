@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """S: segments, and what they carry."""
 
 import random

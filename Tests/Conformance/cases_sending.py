@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """S15, S16: what the program sends, and when."""
 
 import random

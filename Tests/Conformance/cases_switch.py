@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """W: SWITCH."""
 
 import os

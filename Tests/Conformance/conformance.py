@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """The rules of docs/protocol.md as a table of cases.  Each plays one side of the wire, honestly or not, against a program under test.
 
     conformance.py --list           the table: id, section of docs/protocol.md, role of the program, rule

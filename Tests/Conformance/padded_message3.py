@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """A hundred dials of the bent peer, with messages 3 of 200 to 1,400 bytes, to a program whose socket filter is on: each has to become a
 connection, and what is forged has to be dropped by the kernel.
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The program under test, as a process that is fed and read."""
 
 import contextlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The table of cases, and what they share."""
 
 import contextlib

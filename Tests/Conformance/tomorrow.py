@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Transfers between a program and a peer from tomorrow (tomorrow_peer.py), which does at random whatever can be ignored.
 
     tomorrow.py [SEEDS]         so many, 40 if not told, in both roles of the program

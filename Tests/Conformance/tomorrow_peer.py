@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A peer from tomorrow: it speaks version 1, and does whatever a later version, or another program, may do to a peer of today, at random.
 All of it can be ignored, or is another way to say the same.  What a seed does, and how much of it, is drawn once, at the start.
 """

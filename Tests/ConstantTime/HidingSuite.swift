@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 import CMemcheck
 import LRP2PCore
 

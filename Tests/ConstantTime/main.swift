@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Runs what handles secrets with these marked as undefined for valgrind's memcheck, which then reports every branch and every
 // address that depends on one. scripts/check-constant-time runs it and says which reports are none.
 //   constant-time            the library

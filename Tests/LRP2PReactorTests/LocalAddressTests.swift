@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 import CLinux
 import CSystemCallFilter
 import LRP2PCore

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 import CProcess
 import Foundation
 import LRP2P

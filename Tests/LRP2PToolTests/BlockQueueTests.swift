@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 import LRP2PReactor
 import LRP2PTool
 import Testing

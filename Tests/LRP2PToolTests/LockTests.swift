@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 import CSystemCallFilter
 import Glibc
 import LRP2PReactor

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """LRP2P version 1: a connection that has its keys (sections 1, 4, 5 and 7 of docs/protocol.md)."""
 
 import hashlib

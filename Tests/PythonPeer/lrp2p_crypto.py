@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The cryptography of LRP2P version 1 in plain Python: ChaCha20-Poly1305 (RFC 8439), X25519 (RFC 7748) and the Noise
 handshake Noise_XX_25519_ChaChaPoly_BLAKE2b (Noise Protocol Framework, revision 34).  Written for interoperability tests:
 it is correct, but nothing in it runs in constant time.  Do not protect anything with it.

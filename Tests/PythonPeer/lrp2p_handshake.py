@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """LRP2P version 1: the payloads of handshake messages, ids, and the keys that a connection begins with (section 2 of
 docs/protocol.md)."""
 

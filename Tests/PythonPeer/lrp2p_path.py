@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """LRP2P version 1: where the peer is, and where we are (sections 6.3 and 6.4 of docs/protocol.md)."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """LRP2P version 1: segments and what is in them (sections 1 and 4 of docs/protocol.md)."""
 
 import struct

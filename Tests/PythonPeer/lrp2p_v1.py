@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """A peer of LRP2P version 1, written from docs/protocol.md alone, for interoperability tests.  "(section N)" in a comment is a
 section of that document; "(own choice)" marks what the document leaves open.  IPv4, one connection, ChaCha20-Poly1305 only.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Counts the allocations of the whole process, Swift's and the C library's alike: every call of malloc, calloc,
 // realloc, posix_memalign, aligned_alloc, memalign, valloc and pvalloc, whether it succeeds or not. Frees are not
 // counted.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // What the harness needs of the system beyond CLinux: processes, their processor and their use of it, and the plain
 // sockets it compares with. Thin wrappers that return -errno.
 #pragma once

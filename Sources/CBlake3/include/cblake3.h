@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // BLAKE3 (https://github.com/BLAKE3-team/BLAKE3-specs), the hash without a key, 256 bits of output. One thread; eight chunks at a time, by what
 // vector instructions the processor has.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // What Glibc's module does not show of the file system, as it hides what needs _GNU_SOURCE: system calls that return -errno.
 #pragma once
 

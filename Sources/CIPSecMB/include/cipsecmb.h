@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // libipsec-mb, as Swift can call it: loaded at run time, so that neither its header nor the library itself is needed to
 // build or to run. No policy: which versions are good and what to do without is decided by the caller.
 //

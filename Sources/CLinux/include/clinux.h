@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The kernel, as Swift can call it: system calls that return -errno, control messages, the clock. No policy and no
 // state: every function is a thin wrapper.
 //

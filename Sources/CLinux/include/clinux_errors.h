@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // What the network has to say of datagrams that were sent: a socket's error queue (IP_RECVERR).
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Many messages in one system call (sendmmsg, recvmmsg), and the control messages that go with them.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // What the kernel reports of this host's own addresses (rtnetlink).
 #pragma once
 

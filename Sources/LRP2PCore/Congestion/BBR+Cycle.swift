@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The cycle of bandwidth probing: down, cruise, refill, up (draft-ietf-ccwg-bbr, section 5.3.3).
 
 extension BBR {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // What the samples say of the path beside its bandwidth: whether packets queue, whether it has become slower, and what is lost anyway.
 
 extension BBR {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// BBR, version 3 (draft-ietf-ccwg-bbr): a model of the path, its bandwidth and its round trip, sets the pace. Names follow the
 /// draft; where it differs and why is in docs/congestion.md.
 package struct BBR: BitwiseCopyable {

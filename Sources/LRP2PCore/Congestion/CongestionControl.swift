@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// Which congestion controller a connection uses.
 public enum CongestionAlgorithm: String, Sendable, Hashable, CaseIterable, BitwiseCopyable {
   /// RFC 9438, with HyStart++ (RFC 9406).

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// CUBIC (RFC 9438) with HyStart++ (RFC 9406), in bytes.
 package struct Cubic: BitwiseCopyable {
   package private(set) var window: UInt64

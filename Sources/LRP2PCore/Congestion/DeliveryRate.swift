@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// How fast the path delivers (draft-ietf-ccwg-bbr, section 4.1, after draft-cheng-iccrg-delivery-rate-estimation).
 ///
 /// What the draft keeps for each packet is the same for all that leave in one burst, so it is kept once for each:

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// A token bucket over bytes (RFC 9002, 7.7). Its burst is what the path carries in a millisecond, so that one timer tick never
 /// limits the rate, and two packets at least: more would overflow the short queues of slow paths. A sender that has waited for
 /// credit and is called late has all that it was to send in that time.

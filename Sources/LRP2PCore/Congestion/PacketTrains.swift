@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// The bottleneck's capacity from how far it pulls trains of packets apart (Dovrolis, Ramanathan and Moore, 2001).
 ///
 /// The first window of a long path leaves as trains, each at once. Where its packets arrive apart is where they queued, and

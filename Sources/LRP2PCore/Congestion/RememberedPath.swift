@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// What a connection has learnt of the path to its peer, of use to a later one over the same path. It may be stored: it
 /// tells nothing but how fast the path was.
 public struct RememberedPath: Sendable, Hashable, BitwiseCopyable {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// The permanent header of a connection: what stands from its beginning until its slot is free, whether anything moves or not, and stands
 /// nowhere else. What exists only while something moves is its `Flow`.
 package struct ConnectionHeader: BitwiseCopyable {

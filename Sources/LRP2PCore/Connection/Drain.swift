@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// The wait of a connection that is over for a reader which has not had all that was acknowledged.
 package struct Drain {
   /// Why the connection has ended.

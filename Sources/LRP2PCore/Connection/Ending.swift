@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// What a connection still has to do when it is over for its user, or about to be.
 package struct Ending {
   package var isClosedByUser = false

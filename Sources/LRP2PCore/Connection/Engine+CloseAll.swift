@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The end of all connections at once.
 
 /// What `closeAll` has still to do.

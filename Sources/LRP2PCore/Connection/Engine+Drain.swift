@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // What was acknowledged in order is delivered: a connection that ends while its reader is behind keeps what is unread, and nothing
 // else, until the reader has had it, closes, or has stood still for `unreadTimeout`.
 

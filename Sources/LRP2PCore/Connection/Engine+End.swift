@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The end of a connection: who is told, and what is given back.
 
 extension Engine {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Key epochs: what a datagram that is not of the epoch in use costs, and the step to the next key.
 
 extension Engine {

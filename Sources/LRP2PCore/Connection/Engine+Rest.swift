@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Rest: an established connection over which nothing moves gives its flow up for a row of fixed size, and has it again as
 // soon as something does.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 extension Flow {
   /// What an ACK changes beside the send window: round trip, congestion window, pace, loss and probe timers.
   package mutating func acknowledged(

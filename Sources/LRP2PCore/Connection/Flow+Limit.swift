@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 extension Flow {
   /// Whether the congestion window has room for more.
   @inline(__always)

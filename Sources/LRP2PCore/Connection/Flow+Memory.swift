@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // What one peer has made its flow keep beside the pool, for checks of what a hostile one can.
 
 extension ReceiveWindow {

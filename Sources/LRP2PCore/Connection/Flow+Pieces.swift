@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Segments that come in pieces. Their cells are charged to the peer with those of its receive window.
 
 extension Flow {

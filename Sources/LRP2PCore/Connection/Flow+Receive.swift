@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 extension Flow {
   /// A datagram has opened.
   /// - Returns: whether it is the first with this number.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 extension Flow {
   /// Nothing is under way, owed or stored, and both streams go on: all that has to be kept fits a `RestingRow`.
   @inline(__always)

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 extension Flow {
   /// The next segment that the congestion window and the pacer let out. If they do not, says when the pacer will.
   package mutating func nextSegment(now: Instant) -> SendWindow.Segment? {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// Everything about one connection that exists only while it moves data: both windows, round trip, congestion, and what is owed. What
 /// else its methods need of the connection they are given with its header.
 package struct Flow: ~Copyable {

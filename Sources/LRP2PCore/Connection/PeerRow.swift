@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// The hot row of a peer: what every datagram of it touches. One cache line.
 package struct PeerRow: BitwiseCopyable {
   /// The id this side receives under, slot included; 0 when the slot is free.

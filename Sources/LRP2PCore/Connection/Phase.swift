@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// Where a connection stands. Every change goes through `after`, so that a test can print the whole table.
 package enum Phase: UInt8, BitwiseCopyable, CaseIterable, Sendable {
   /// The slot is in nobody's use.

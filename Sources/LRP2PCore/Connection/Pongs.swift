@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// The PONGs that are owed: one for each PING with a token, of the newest eight.
 package struct Pongs: BitwiseCopyable {
   private static var most: Int { 8 }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// What remains of an established connection's flow while nothing moves: which packet numbers it has seen, where both streams stand, and
 /// what is known of the path. With its header, which this is a part of, its hot row, its keys and its place in the timer wheel this is all
 /// that an idle peer costs.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// The end of a stream over a path that loses: what a loss there costs is a round trip or two in which nothing else is
 /// sent. So once all has been sent, what was sent last is repeated at the same pace while the congestion window has
 /// room: a segment is then missing only if both its transmissions are. Nothing is repeated on a path that loses nothing.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Step 3 of the way in: what an authentic segment brings, and its data on the way to the reader.
 
 extension Engine {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Step 2 of the way in: which of a batch's datagrams are authentic. Only what has opened goes on.
 
 extension Engine {

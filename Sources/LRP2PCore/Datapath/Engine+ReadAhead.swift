@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Memory ahead of its use. In a crowd every peer's rows are cache misses. Waited for one datagram after the other, each would take its
 // time; read side by side, with nothing that depends on them, they come at the same time (docs/decisions/one-way.md has figures).
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The way in, step by step:
 // 1. here: datagrams are classified by connection id, and become jobs for the suite; handshake messages go to `Handshake/`;
 // 2. the batch is opened (`Engine+Open`), bulk is taken as a run (`Engine+ReceiveRun`);

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Step 3 of the way in, ACKs: what has reached the peer, and what has not.
 
 extension Engine {

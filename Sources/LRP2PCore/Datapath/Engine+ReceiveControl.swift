@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // What a peer says beside its stream, and what it says when the connection is over.
 
 extension Engine {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The bulk of what arrives: plain data of one connection, packet by packet and segment by segment in order. What each of them
 // would ask on its way through `receiveOpened` is asked once for all; each is handed over by itself.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Steps 3 and 4 of the way out: every sealed datagram is placed, numbered and sealed here.
 
 extension Engine {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Step 2 of the way out, ACKs: along with a short data segment, or alone.
 
 extension Engine {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Step 2 of the way out, CONTROL: PING, PONG, CLOSE.
 
 extension Engine {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Step 2 of the way out, data: probes, then what was lost, then what is new.
 
 extension Engine {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The bulk of what leaves: new data of one connection in whole segments, as many as stand side by side in a message. What each
 // of them would ask on its way through `sendData` is asked once for all.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The last step of both ways: what a connection owes, whether it has something to send, when to wake.
 
 extension Engine {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The way out, step by step:
 // 1. here: ready peers in turn, each a message's worth of what it has to send;
 // 2. what a peer sends is composed: its data (`Engine+SendData`, bulk in `Engine+SendRun`), ACKs (`Engine+SendAck`), CONTROL

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// What a received batch becomes on its way in: jobs for the suite, and whose datagram each is.
 struct Inbound: ~Copyable {
   static var capacity: Int { 1024 }

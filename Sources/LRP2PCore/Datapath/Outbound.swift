@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// The datagrams of an outgoing batch that wait to be sealed.
 struct Outbound: ~Copyable {
   static var capacity: Int { 1024 }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// When one peer is owed an ACK: at once on a new gap, FIN, a CE change, a reopened window or ACK-NOW; otherwise
 /// after as many packets as it asked for, within its announced delay and at least four times a round trip; but where a
 /// round trip has passed since the packet before, a quarter of a millisecond may pass, too.

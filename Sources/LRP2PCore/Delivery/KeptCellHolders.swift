@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// The connections that have lately taken a cell which the pool keeps for what a reader waits for (`ReceivePool`), the latest of them
 /// last. When no such cell is free whoever has taken the last one has it still, so a few are enough.
 package struct KeptCellHolders: BitwiseCopyable {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// What stands in a free cell of a pool, where builds ask for it (`POISONS_POOL`): nobody may write there, which is looked at when
 /// the cell is taken again, and whoever reads there hands over bytes that no peer has sent.
 package enum PoolPoison {

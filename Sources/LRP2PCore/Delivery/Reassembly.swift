@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// Segments that arrive in pieces, because the path carries less than it did when they were first sent. A piece begins
 /// at a multiple of 64 bytes, and all but the last are multiples of 64 long.
 package struct Reassembly: ~Copyable {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// Memory for bytes that arrived early or that nobody reads yet: cells of one datagram's payload, shared by all peers. It grows
 /// chunk by chunk, and gives chunks back when nothing is in use.
 ///

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // How far the peer may send. A window is a promise in packets and may be larger than what there is room for. When there is none, a
 // segment is refused, and the next ACK takes the promise back from there on: the sender then knows that it was no loss. From
 // then on the window follows the room that there is, until that is no limit any more.

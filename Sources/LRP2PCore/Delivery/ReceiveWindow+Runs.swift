@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // What an ACK tells of early numbers: where few runs exist, all of them; else the newest, those around what has filled a gap
 // since the last ACK, and older ones in rotation. So its cost does not grow with the window.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Where early and unread segments are kept: payloads in cells of the pool, an entry for each number in a ring that is as long as they
 // reach. Both are charged to the pool before they are taken.
 

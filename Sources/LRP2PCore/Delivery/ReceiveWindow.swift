@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// What one peer has sent us: the next number expected, what arrived early, and what waits for a reader.
 package struct ReceiveWindow: ~Copyable {
   // Not private: a debug build fails on private types in generic storage (Swift 6.3).

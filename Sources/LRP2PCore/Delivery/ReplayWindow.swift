@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// Which packet numbers of one peer have been seen: a sliding bitmap, as a ring of 64-bit words (RFC 6479).
 ///
 /// It slides by whole words: with `n` bits, at least the newest `n − 63` and at most the newest `n` numbers are told

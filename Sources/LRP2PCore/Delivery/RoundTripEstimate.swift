@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// Smoothed RTT, its variation and minimum (RFC 9002, section 5), and the probe timeout made from them.
 package struct RoundTripEstimate: BitwiseCopyable {
   package private(set) var latest: Nanoseconds = 0

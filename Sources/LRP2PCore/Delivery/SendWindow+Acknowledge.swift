@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // What an ACK does to the send window: what has arrived is settled, the peer's window moves, and what is described as missing is
 // judged (`SendWindow+Loss`).
 

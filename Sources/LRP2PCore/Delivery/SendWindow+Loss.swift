@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Loss detection in the style of RFC 9002 and RACK (RFC 8985): by packet order and by time.
 
 extension SendWindow {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // What the peer has refused because it had no room. The ACK with the newest packet number may take back a part of the window
 // that was promised; what has left for there by then, and is not acknowledged, was refused. That is flow control and no loss:
 // such a segment is not in flight any more, and leaves again when the window has opened as far as its number.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 extension SendWindow {
   /// What is kept of it while nothing is under way.
   package struct Rest: BitwiseCopyable {

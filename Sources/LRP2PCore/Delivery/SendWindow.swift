@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// What one peer was sent and has not yet acknowledged: 16 bytes of metadata for each sequence number, no payload.
 ///
 /// Every segment is outstanding, acknowledged, or waiting to be sent again: lost, or refused by a peer that had no room for it.

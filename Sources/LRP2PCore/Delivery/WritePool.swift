@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// What programs have written and peers have not acknowledged (`Engine.write`): a ring of chunks for each stream, from memory that all
 /// streams share. It grows block by block up to its bound, and gives blocks back when nothing is in use.
 package struct WritePool: ~Copyable {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// Answers to addresses that have not proved themselves, on their way out: a fixed number of places and so many a second, whatever
 /// comes in.
 package struct Answers<Answer: BitwiseCopyable>: ~Copyable {

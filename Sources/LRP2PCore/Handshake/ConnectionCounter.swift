@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// How many connections each identity, or each network, has: open addressing with linear probing over secret hashes, one entry
 /// for each that has any. Of 64 bits that nobody outside can compute, so that no two are taken for one.
 package struct ConnectionCounter: ~Copyable {

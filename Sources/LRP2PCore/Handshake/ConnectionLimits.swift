@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// Incoming connections by who has dialled, and from where; they count if there is a limit.
 package struct ConnectionLimits: ~Copyable {
   package internal(set) var identities: ConnectionCounter

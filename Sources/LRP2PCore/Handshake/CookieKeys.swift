@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// What a responder makes cookies with: secrets that change, each also accepted for as long again as it was in use. Nothing is kept
 /// of a cookie that was issued. A secret follows from the identity, the clock and what the clock counts from, so that all reactors of a
 /// host that have the same identity take each other's cookies, and those from before the program was started anew.

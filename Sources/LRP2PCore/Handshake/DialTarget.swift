@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// One address of a dial, and what has become of it.
 package struct DialTarget {
   package let address: Address

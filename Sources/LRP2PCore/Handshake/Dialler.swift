@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// What this side's dials have in common.
 struct Dialler: ~Copyable {
   /// Cookies of others for dials to come.

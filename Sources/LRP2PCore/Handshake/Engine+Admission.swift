@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Who gets a slot: half-open handshakes, of which those without proof of their address give way, and limits for each identity
 // and each network on the connections that come of them.
 

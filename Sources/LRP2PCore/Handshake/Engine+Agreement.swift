@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // What both sides of a handshake agree on.
 
 extension Engine {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The attempts of one dial, as the responder sees them: it keeps them until one is the connection. The other side is `Engine+Dial`.
 
 extension Engine {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Cookies, on both sides. A responder with many half-open handshakes asks for proof of the address before it does any key
 // agreement, as WireGuard (section 5.3 of its paper) and QUIC's Retry (RFC 9000, 8.1.2) do, and keeps nothing meanwhile.
 

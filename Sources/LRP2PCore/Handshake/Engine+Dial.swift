@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // A dial, as the initiator has it: attempts to one address or several, each under an id and an ephemeral key of its own, as the original
 // takes a repeated message 1 for message 3. All stay open, and the first message 2 wins; the user's handle is that of the first attempt,
 // which keeps what is known of the dial. What ends it, and what the network says of it, is in `Engine+DialEnds`.

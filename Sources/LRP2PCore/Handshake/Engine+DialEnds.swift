@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // What ends a dial: its time, an answer that is not wanted, and what the kernel or the network has against its addresses.
 
 extension Engine {

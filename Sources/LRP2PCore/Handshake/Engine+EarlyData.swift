@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Data that overtakes message 3: held until its keys are there, within bounds for each handshake and for all. It is rare, and may
 // allocate: places for what is held, and a batch to open it in.
 

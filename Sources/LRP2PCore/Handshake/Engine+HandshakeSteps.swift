@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // What the three messages have in common.
 
 extension Engine {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Message 1 of the Noise XX handshake, on both sides, and what becomes of a stranger's. A message that fails changes nothing but a
 // counter.
 

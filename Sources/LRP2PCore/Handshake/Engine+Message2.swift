@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Message 2: the responder's answer, as the initiator takes it.
 
 extension Engine {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Message 3: the initiator shows who it is, and the responder decides.
 
 extension Engine {

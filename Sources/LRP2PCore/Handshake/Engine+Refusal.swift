@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // What becomes of an initiator that has shown who it is, and is not wanted.
 
 extension Engine {

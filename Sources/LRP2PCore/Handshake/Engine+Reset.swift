@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Connections that one side has lost, as a process that is started anew has: it tells whoever still sends, and whoever is told ends
 // the connection at once. See docs/decisions/reset.md.
 

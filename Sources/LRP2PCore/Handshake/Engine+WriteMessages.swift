@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // What this side writes of a handshake: messages 1, 2 and 3.
 
 extension Engine {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// The secrets of an engine that belong to no peer. They stand in memory of their own, as an engine is moved from where it is made to where it
 /// is used, and what is moved leaves its bytes behind.
 @safe

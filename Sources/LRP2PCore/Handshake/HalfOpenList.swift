@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// Half-open handshakes of others in the order in which they came, linked through their handshake rows, and how many of them
 /// each network has. There is one list of those whose address has shown that it receives, and one of the others.
 package struct HalfOpenList: ~Copyable {

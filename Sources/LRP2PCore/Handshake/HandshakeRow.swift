@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// What a connection needs only until its handshake is confirmed.
 package struct HandshakeRow: ~Copyable {
   package var noise: NoiseHandshake

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// Sealed datagrams that came before the message 3 which brings their keys. They wait in cells of the receive pool.
 package struct HeldDatagrams: ~Copyable {
   package static var maximumPerHandshake: Int { 10 }

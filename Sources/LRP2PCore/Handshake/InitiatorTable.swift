@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// Finds the slot of a handshake datagram by the initiator's id and its address: open addressing with linear probing,
 /// hashed with a secret seed so that nobody can aim at one chain.
 package struct InitiatorTable: ~Copyable {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// What the side that is dialled keeps of strangers, all of it of fixed size, and what answers to them cost.
 struct Listener: ~Copyable {
   var cookieReplies: CookieReplies

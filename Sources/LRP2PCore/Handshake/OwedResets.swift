@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// Resets on their way out.
 ///
 /// Whoever has much in flight to a host that has lost it all sends many datagrams before a reset can reach it: within a moment one of them is

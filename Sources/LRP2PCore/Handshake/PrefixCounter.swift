@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// Half-open handshakes by the network they come from (IPv4 /24, IPv6 /48), in a fixed number of counters that prefixes
 /// share by a secret hash: one network cannot use up what is there for all.
 package struct PrefixCounter: ~Copyable {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// What the initiator's program has to say in message 3, which may be a secret of its own: overwritten when it is forgotten.
 @safe
 package struct ProgramBytes: ~Copyable {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// Cookies that responders have given for later dials, by address: a few, as a process dials few hosts again and again. Of two
 /// addresses that share a place the newer stays.
 package struct RememberedCookies: ~Copyable {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// How long a message 1 hosts have taken, so that the next dial begins with that: a few, as a process dials few hosts again and again.
 /// Of two hosts that share a place the newer stays.
 package struct RememberedLengths: ~Copyable {

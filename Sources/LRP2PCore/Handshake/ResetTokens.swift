@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// The tokens that peers have told for the case that they lose a connection, and which slot a reset is for: by the id that the peer
 /// receives under, and its address.
 ///

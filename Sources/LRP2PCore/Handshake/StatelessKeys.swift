@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// Keys that a host has again when it has lost all else: they follow from its identity, from where its socket is bound, and from what
 /// tells it from other hosts with the same identity. So a process that is started anew knows the ids that the one before it gave out, and
 /// can tell whoever still sends under one that the connection is lost (`Reset`).

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// Pays for answers to addresses that have not proved themselves: so many a second, of which some may be saved up.
 package struct TokenBucket: BitwiseCopyable {
   private let perSecond: Double

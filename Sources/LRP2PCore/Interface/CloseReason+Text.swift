@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 extension CloseReason: CustomStringConvertible {
   /// A few words. A code of the protocol is named.
   public var description: String {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// What has become of a command to the engine (`offer`, `close`, `ping` …). Whatever is not `done` has changed nothing.
 public enum CommandResult: Sendable, Hashable, BitwiseCopyable {
   /// It was taken, or there is nothing left to do.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// A value of a configuration that cannot be used.
 public enum ConfigurationError: Error, Hashable, Sendable {
   /// The field is outside of its documented range.

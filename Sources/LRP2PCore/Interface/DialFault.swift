@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// Why an address cannot be dialled, as the kernel, the network or the dial itself has it.
 ///
 /// The network's word can be forged by anyone who sees the dial's messages, so that an address is given up only when it is repeated

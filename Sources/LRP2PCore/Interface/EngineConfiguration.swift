@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// Every knob of the protocol core. Times are in nanoseconds, sizes in bytes, windows in packets.
 public struct EngineConfiguration: Sendable {
   /// The largest datagram sent or accepted, UDP payload bytes: 1200 … 16384. The peer's own bound applies too.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// A handle to a connection: its slot in the flat arrays and the slot's generation. It becomes void when the
 /// connection is closed; calls with a void handle change nothing and say so (`CommandResult.ended`).
 public struct Peer: Hashable, Sendable, BitwiseCopyable {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// A program's own state of each connection: an array by `Peer.index`, so that finding a value costs no hash, and each value belongs to one
 /// connection. A handle of another connection that has, or had, the same index finds nothing.
 ///

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// Who a connection is with, and who has dialled: what `Handler.connected` brings, and `Engine.info` returns later.
 public struct PeerInfo: Hashable, Sendable {
   /// Which side has dialled.

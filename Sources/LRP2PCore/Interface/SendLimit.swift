@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// What keeps a connection from sending more than it does. In the terms of Linux's `tcp_info`: `receiveWindow` is what
 /// `tcpi_rwnd_limited` counts, `socket` what `tcpi_sndbuf_limited` does, and `congestionWindow` and `pacing` are the rest of
 /// `tcpi_busy_time`.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// Counters of one engine, all since its start. Reading them costs a copy. What each means for whoever runs the program, and
 /// what to do when it rises, is in docs/statistics.md.
 public struct EngineStatistics: Sendable, BitwiseCopyable {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The seam of version 0: everything that the rest of the engine asks because a connection may speak it. What it then does is in the other
 // files of this folder. The runs of the fast path ask nothing: they are of confirmed connections, which version 0 never has, and what a
 // turn sends is decided here before.

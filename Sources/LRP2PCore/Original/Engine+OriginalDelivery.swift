@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Data and ACKs of the original peer. Its ACK of one segment is rewritten as an ACK block that says the same, so that
 // windows, loss detection and congestion control are those of version 1.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The handshake with the original peer: the same Noise messages with empty payloads, each of which it sends once.
 
 extension Engine {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// What a connection with the original peer (protocol version 0) needs beside its flow.
 package struct OriginalPeer: ~Copyable {
   /// Payload bytes of a data segment: 1400 less 6 and the 64 that the original reserves for cryptography.

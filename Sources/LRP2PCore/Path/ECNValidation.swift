@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// What is known of a path and its peer with respect to ECN (RFC 3168).
 public enum ECNState: UInt8, BitwiseCopyable, Sendable {
   /// Nothing is marked: `EngineConfiguration.usesECN` is false, or the connection is of version 0.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Own addresses that are gone. Who is heard at one is sent a PING: it leaves from another, so that the peer learns of that, also where it
 // alone sends.
 

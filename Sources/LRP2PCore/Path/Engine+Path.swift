@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The path: a peer that is heard from another address, and what size of datagram arrives.
 
 extension Engine {

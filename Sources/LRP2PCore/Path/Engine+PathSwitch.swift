@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // SWITCH: a side that wants to be reached at another address, although the old one may still answer.
 
 extension Engine {

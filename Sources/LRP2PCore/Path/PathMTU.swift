@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// Which datagrams the path carries (RFC 8899): a search upward by padded CHALLENGEs, and a fall back to what every path
 /// carries when full datagrams vanish while shorter ones arrive, or nothing arrives at all.
 package struct PathMTU: BitwiseCopyable {

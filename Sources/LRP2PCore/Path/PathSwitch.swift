@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// A change of path that this side's program has asked for (docs/protocol.md, 6.4): an address that it knows of the peer's is asked
 /// whether the peer is there, by CHALLENGE; then the peer is told by SWITCH to use where that comes from.
 package struct PathSwitch: BitwiseCopyable {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// Finds out whether a peer that was heard from a new address can be reached there (RFC 9000, section 8.2), and whether
 /// it can still be reached at the old one: then the new address is somebody's who repeats its datagrams, or not needed. Unless the
 /// peer says that it wants to be reached there (SWITCH): then the new one alone counts.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Which half-open handshakes of others there are, the oldest first.
 
 extension PeerTable {

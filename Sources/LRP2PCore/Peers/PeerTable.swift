@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// All peers of an engine, in flat columns by slot.
 package struct PeerTable: ~Copyable {
   package var rows: GrowingColumn<Slot, PeerRow>

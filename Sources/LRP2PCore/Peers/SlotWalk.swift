@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// Slots that something is still to be done about, a few at a time: so that a million connections at rest do not need their flows all at
 /// once, and no turn takes long.
 struct SlotWalk {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The clock: due timers of the user and of peers, and what each phase of a connection waits for (`Schedule`).
 
 extension Engine {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Planned outages: a satellite that sets, a machine that is moved.
 
 extension Engine {

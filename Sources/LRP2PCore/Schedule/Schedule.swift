@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// Whose turn it is, and when: who has something to send, whose state this batch has changed, and what waits for which time.
 ///
 /// An established connection's deadlines are in a wheel over flows while it has one; what it waits for at rest, and what the other

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// Whose code seals and opens datagrams. It makes no difference on the wire; handshakes are libsodium's in any case.
 public enum AEADProvider: String, Sendable, CaseIterable {
   /// libipsec-mb where it is installed and fits the processor, else libsodium.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// The AEADs of the wire format, by their number in the handshake.
 public enum AEAD: UInt8, BitwiseCopyable, Sendable, CaseIterable {
   case chacha20Poly1305 = 1

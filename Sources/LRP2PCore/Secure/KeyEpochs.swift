@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// Which keys of one connection are in use. The bits of a packet number above `bits` are the epoch of the key that the
 /// datagram is sealed under; every epoch's key follows from the last one by a one-way step, so an update costs no byte
 /// on the wire.

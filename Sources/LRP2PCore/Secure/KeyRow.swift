@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// A row of the table of traffic keys (`PeerTable.keys`).
 @usableFromInline package struct KeyRow: ColumnIndex, Hashable, Sendable {
   @usableFromInline package var index: Int

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// One side of a Noise_XX_25519_ChaChaPoly_BLAKE2b handshake with payloads (Noise revision 34).
 ///
 /// Messages: 1 `e` · 2 `e, ee, s, es` · 3 `s, se`. A fixed-layout value: a copy is a snapshot, and a step that fails

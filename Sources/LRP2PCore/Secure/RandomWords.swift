@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// Random numbers for ids, tokens and challenges, drawn from the suite so many at a time: asking the kernel takes longer than anything
 /// that is done with one of them. Keys are not made of these.
 package struct RandomWords: BitwiseCopyable {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// Overwrites `bytes` with zeros. Never optimised, so that the stores survive although nothing reads them afterwards;
 /// copies that the compiler made elsewhere are out of reach.
 @inline(never) @_optimize(none) @_lifetime(bytes: copy bytes)

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// The traffic keys of protocol version 1. (The original peer uses the Noise transport keys as they are.)
 package enum TrafficKeys {
   /// Keyed BLAKE2b-32 under `noiseKey` of `"lrp2p v1 key" ‖ AEAD ‖ direction ‖ handshake hash`.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// A block of raw bytes, aligned to a cache line, handed out as bounds-checked spans.
 @safe
 @usableFromInline package struct Arena: ~Copyable {

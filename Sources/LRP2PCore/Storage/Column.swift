@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// A flat, bounds-checked array of fixed-layout rows that owns its memory, in place of `Array` on the fast path:
 /// no reference count, no uniqueness check, no exclusivity check beyond the owner's.
 ///

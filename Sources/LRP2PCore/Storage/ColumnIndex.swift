@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// What names a row of a column. Each kind of row has a type of its own, so that no column takes the index of another.
 @usableFromInline package protocol ColumnIndex: BitwiseCopyable {
   var index: Int { get }

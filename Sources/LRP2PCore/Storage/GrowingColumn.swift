@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// A bounds-checked array of fixed-layout rows that grows without moving any: blocks of 16, 32, 64 … rows, found from an
 /// index by its highest bit. A row costs one more load than in a `Column`, of a pointer that stays in the cache; growth costs
 /// what the new rows do, however many there are already.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// The finaliser of splitmix64 (Steele, Lea and Flood, 2014): each bit of the result hangs on each of the value.
 @inline(__always)
 func mix(_ value: UInt64) -> UInt64 {

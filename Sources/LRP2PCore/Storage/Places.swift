@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// Dense numbers for slots: columns by place are as long as the most slots that have had one at the same time, however many
 /// slots there are. The place that was given back last is the next to be taken, so that few are in use over and over.
 package struct Places: ~Copyable {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// A first-in, first-out queue on a ring of a power of two that doubles when full and halves when it runs empty.
 package struct Queue<Element: BitwiseCopyable>: ~Copyable {
   private var ring: Column<Element>

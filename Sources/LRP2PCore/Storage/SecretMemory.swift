@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// Where the memory for keys comes from. The core knows nothing of the kernel: who has more to say about such memory (that it is in no
 /// core dump, and is not swapped out) brings it.
 package protocol SecretMemory: AnyObject {

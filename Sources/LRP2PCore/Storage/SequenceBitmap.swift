@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// A set of sequence numbers within one window, as a ring of bits with a summary of its words: members are found,
 /// added and removed in constant time, and the next or previous (non-)member by word, whatever the window holds.
 ///

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// The place of a connection in every per-connection column.
 @usableFromInline package struct Slot: ColumnIndex, Hashable, Sendable {
   @usableFromInline package var index: Int

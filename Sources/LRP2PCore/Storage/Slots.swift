@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// One optional row for each slot, in memory of its own that never moves: for rows that own other storage.
 @safe
 @usableFromInline package struct Slots<Index: ColumnIndex, Row: ~Copyable>: ~Copyable {

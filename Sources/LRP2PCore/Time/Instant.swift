@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// Nanoseconds on a monotonic clock that counts suspend (CLOCK_BOOTTIME on Linux), or virtual nanoseconds in a
 /// simulation. Never read below the reactor: every entry into the core is told what time it is.
 public typealias Instant = UInt64

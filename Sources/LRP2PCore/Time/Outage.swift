@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// A planned outage: a clock that stands still until it is over, and continues from there.
 package struct Outage: BitwiseCopyable {
   /// How long the clock has stood still in all.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// A hierarchical timing wheel (Varghese and Lauck, 1987) over the rows of a table: one deadline a row, set, moved and
 /// cancelled in constant time, with two link columns and no other memory. A tick is 2^15 ns; 9 levels of 64 buckets
 /// reach beyond the last instant, so that no entry ever stands in a bucket that comes before its tick's own.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// A timer that was set (`Engine.setTimer`), by which it can be cancelled. It is void once the timer has fired or was cancelled, and a
 /// void one cancels nothing.
 public struct UserTimer: Hashable, Sendable, BitwiseCopyable {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// The block of an ACK: what a receiver has seen, beside the last in-order number and the window.
 ///
 /// Varints: largest ack-eliciting packet number received, microseconds since it arrived, what is told behind, duplicates received,

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// An ACK that a data segment takes along: type 2, length, last in-order number 4, window 3, and a block without
 /// intervals.
 package struct AckOption: BitwiseCopyable {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// An IP address and UDP port. IPv4 is kept in its IPv4-mapped IPv6 form (::ffff:a.b.c.d), as a dual-stack socket
 /// reports it. 24 bytes.
 public struct Address: Hashable, Sendable, BitwiseCopyable {

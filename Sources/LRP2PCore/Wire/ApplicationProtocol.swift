@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// The name of what programs speak over a connection, such as "chat/2": 1 … 63 bytes of any value. A name is compared byte by byte; one
 /// version of a protocol that cannot speak with another has a name of its own.
 public struct ApplicationProtocol: Hashable, Sendable {

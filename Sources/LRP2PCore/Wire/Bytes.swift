@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Big-endian loads and stores over spans. Every one is bounds-checked; callers test lengths first and treat a
 // short input as malformed, so the preconditions here are never reached by bytes from the network.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// Why one side has closed a connection, as a number that the other side gets: 32 bits on the wire.
 ///
 /// A program's own codes are those below 0xFFFF_FF00. It writes them as literals, or names them:

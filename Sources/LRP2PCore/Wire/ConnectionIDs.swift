@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// A keyed hash of eight bytes in 32-bit steps that a program of the kernel's packet filter can take, too.
 ///
 /// It keeps those out who have not seen what it gave; it is no message authentication code.

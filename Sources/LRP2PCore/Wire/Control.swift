@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// CONTROL segments: unsequenced, each kind owns its reliability. An unknown kind below `firstCritical` is ignored.
 package enum Control {
   package static let ping: UInt16 = 1

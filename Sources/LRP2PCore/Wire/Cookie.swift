@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// Proof that whoever shows it receives at its address: issued by a responder, repeated by the initiator in message 1. Its
 /// bytes mean nothing to the initiator.
 package struct Cookie: BitwiseCopyable, Equatable {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// The fixed layout of a datagram: connection id, packet number, sealed segment.
 package enum Datagram {
   /// Connection id (8) and packet number (8), in the clear, authenticated as associated data.

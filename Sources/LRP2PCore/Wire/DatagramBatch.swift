@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// One kernel message: one or several datagrams for (or from) one address, side by side in the arena, each
 /// `segmentSize` bytes but for the last, which may be shorter. What UDP_SEGMENT sends and UDP_GRO receives.
 package struct Message: BitwiseCopyable {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// What a version 1 peer says of itself in the payloads of the handshake: a magic, then parameters as
 /// `type 2 ‖ length 2 ‖ value`. The receive id comes first. Unknown types are skipped, but for those from 0x4000 to 0x7FFF, which are
 /// critical; those with the top bit set mean nothing for ever. No type comes twice. What a known value has behind the bytes that are

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// A segment of the original peer (version 0), whose ACKs name one sequence number each and come in two forms: data
 /// offset 9 with a window of three bytes as published, and data offset 10 with four as the original writes it.
 package struct OriginalSegment: BitwiseCopyable, Equatable {

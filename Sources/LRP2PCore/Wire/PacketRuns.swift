@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// Which of the newest packet numbers have arrived, as an ACK block tells it: lengths of runs (varints), downward from the largest
 /// number, alternating between received and missing, the first received.
 package struct PacketRuns: BitwiseCopyable {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// Proof that a reset comes from whom a connection was with: it was told in the handshake, and nobody else knows it.
 package struct ResetToken: BitwiseCopyable, Equatable {
   private var words: (UInt64, UInt64) = (0, 0)

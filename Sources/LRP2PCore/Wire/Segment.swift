@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// The flags of a segment. The first four are the original's, the others are version 1's. Of the two that are free, 16 is critical and
 /// 128 is ignored.
 package enum SegmentFlag {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// A half-open range of sequence numbers in serial order.
 package struct SequenceRange: BitwiseCopyable, Equatable {
   package var lower: UInt32 = 0

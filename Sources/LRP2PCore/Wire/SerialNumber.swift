@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Serial number arithmetic over 32-bit sequence numbers (RFC 1982). A number that comes from the network may lie anywhere on the
 // circle, so it is first asked whether it is one of so many from a known one on (`isWithin`): the answer is exact for all 2^32 of
 // them. Only behind that, or between own numbers, does an order mean anything: these are less than 2^31 apart, which a 24-bit

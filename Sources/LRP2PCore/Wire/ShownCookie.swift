@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// A cookie as its initiator has it: 8 to 128 bytes that mean nothing to it (`Cookie` is what this responder makes).
 package struct ShownCookie: BitwiseCopyable {
   /// A reply with a shorter one would be no datagram.

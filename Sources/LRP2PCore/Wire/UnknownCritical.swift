@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// Something in an authentic segment or handshake message that must not be ignored and is not known here: the connection ends, and
 /// the peer is told what it was (docs/protocol.md, section 9).
 package enum UnknownCritical: BitwiseCopyable, Equatable, Sendable {

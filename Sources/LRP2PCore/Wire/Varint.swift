@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// Variable-length integers of RFC 9000, section 16: the two top bits of the first byte tell the length (1, 2, 4 or 8
 /// bytes), the rest is the value, big-endian. Not necessarily the shortest form.
 package enum Varint {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 import LRP2PCore
 
 /// How many bytes have been delivered in all, looked at every so often. Times are since the first look, at which there were none.

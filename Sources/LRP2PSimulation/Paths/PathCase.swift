@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 import LRP2PCore
 
 /// A path as there are some in the world, what happens to it, who sends over it, and what is the least that must come of that.

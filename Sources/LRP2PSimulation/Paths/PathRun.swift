@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 import LRP2PCore
 
 /// One playing of a case: sending hosts, one that receives, and a link each way that all share.

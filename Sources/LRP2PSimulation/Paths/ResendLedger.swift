@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 import LRP2PCore
 
 /// What becomes of the data segments that a link is given: who looks at both ends of it knows of each resend whether it was

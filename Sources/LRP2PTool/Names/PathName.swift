@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// Paths as the file system has them: bytes, of which only `/` and NUL mean something.
 package enum PathName {
   /// What a file system takes for one name.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// What a receiver takes, and what it does about files that are there already.
 package struct IntakePolicy: Sendable {
   package enum Existing: Sendable {

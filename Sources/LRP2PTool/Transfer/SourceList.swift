@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 import Glibc
 
 /// What a sender has been asked to send, found before anything is sent: a missing file is known then.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// What a sender says of a file, a folder or a link before anything of it is sent.
 package struct Offer: Equatable, Sendable {
   package enum Kind: UInt8, Sendable {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// A record of one of the two directions.
 protocol Record {
   static func length(_ bytes: [UInt8]) throws(Malformed) -> Int

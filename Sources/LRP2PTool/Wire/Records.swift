@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 import LRP2PCore
 
 // How files travel on a connection's stream: docs/transfers.md. Integers are big-endian.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// The part of a stream that may have to be sent again, in blocks: from the first that is not acknowledged on. Offsets are those of
 /// the stream.
 package struct BlockQueue {

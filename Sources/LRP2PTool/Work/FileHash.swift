@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 import CBlake3
 import LRP2PSodium
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 import LRP2PReactor
 
 /// The digest of one file, made beside the reading or writing of it once there is much of it.

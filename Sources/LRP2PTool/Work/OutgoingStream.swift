@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 import LRP2PReactor
 
 /// Files on their way from the threads that read them to the reactor, and the receiver's replies on their way back.

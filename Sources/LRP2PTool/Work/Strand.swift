@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 import LRP2PReactor
 
 /// Connections with news from other threads, for the reactor to look at behind its turn.

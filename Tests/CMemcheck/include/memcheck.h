@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #ifndef LRP2P_MEMCHECK_H
 #define LRP2P_MEMCHECK_H
 #include <stddef.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #ifndef MEMORY_USE_H
 #define MEMORY_USE_H
 #include <stddef.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #ifndef PROCESS_H
 #define PROCESS_H
 #include <stddef.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 import LRP2PCore
 
 /// Numbers at which a comparison of two 32-bit numbers may change its answer.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 import LRP2PCore
 
 /// splitmix64 (Steele, Lea and Flood, 2014): the same seed, the same run.

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: MIT
+// Sends back what it gets, to any number of peers. A peer that does not read what it asked for is paused.
+//
+//   example-echo 127.0.0.1:4433        prints its address and key; `lrp2p pipe --connect ADDRESS --peer KEY` talks to it
+
+import LRP2P
+import LRP2PCore
+import LRP2PReactor
+
+struct Echo: WritingHandler {
+  mutating func received(_ peer: Peer, _ bytes: RawSpan, engine: inout Engine) {
+    guard case .full(let accepted) = engine.write(peer, bytes) else { return }
+    engine.pause(peer)
+    if accepted < bytes.byteCount { engine.close(peer, code: 1, reason: "out of memory") }
+  }
+
+  mutating func writable(_ peer: Peer, engine: inout Engine) { engine.resume(peer) }
+  mutating func finished(_ peer: Peer, engine: inout Engine) { engine.finish(peer) }
+}
+
+var address = Address("127.0.0.1:4433")!
+if CommandLine.arguments.count == 2, let given = Address(CommandLine.arguments[1]) { address = given }
+// What one peer may hold: bytes that it does not read, and what it sends meanwhile.
+var configuration = ReactorConfiguration()
+configuration.engine.writePeerBytes = 1 << 20
+configuration.engine.receivePeerBytes = 1 << 20
+var echo = Echo()
+var reactor = try Reactor(configuration: configuration, identity: Identity(), bind: address)
+print("listening on \(reactor.localAddress) key \(reactor.engine.publicKey)")
+try reactor.run(&echo)
