@@ -28,9 +28,10 @@ let package = Package(
     .target(name: "LRP2PIPSecMB", dependencies: ["LRP2PCore", "CIPSecMB"], swiftSettings: settings),
     .target(name: "LRP2PSimulation", dependencies: ["LRP2PCore"], swiftSettings: settings),
     .target(name: "LRP2PReactor", dependencies: ["LRP2PCore", "CLinux", "CUring"], swiftSettings: settings),
+    // Its async calls stay on the executor of their caller (SE-0461).
     .target(
       name: "LRP2P", dependencies: ["LRP2PCore", "LRP2PReactor", "LRP2PSodium", "LRP2PIPSecMB"],
-      swiftSettings: settings),
+      swiftSettings: settings + [.enableUpcomingFeature("NonisolatedNonsendingByDefault")]),
     .target(name: "CFiles"),
     .target(name: "CBlake3"),
     .target(

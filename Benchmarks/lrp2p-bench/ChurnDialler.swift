@@ -63,6 +63,7 @@ struct ChurnCaller: Handler {
       lastReason = reason
     }
   }
+  mutating func connected(_ peer: Peer, _ info: PeerInfo, engine: inout Engine) {}
 }
 
 enum ChurnDialler {

@@ -86,7 +86,7 @@ struct ChurnSink: Handler {
 enum ChurnResponder {
   static func run(_ job: Job, at address: Address, announce: (Address) -> Void) throws -> Measurement {
     let configuration = try job.crowdConfiguration(isResponder: true)
-    var reactor = try Reactor(configuration: configuration, identity: Identity(), bind: address)
+    var reactor = try Reactor(configuration: configuration, identity: Identity(), bind: address, accepting: .anyone)
     var sink = ChurnSink(maximumPeers: configuration.engine.maximumPeers)
     announce(reactor.localAddress)
     let deadline = job.longestWait == .never ? .never : currentInstant() &+ job.longestWait

@@ -77,6 +77,8 @@ private struct CoreSink: ReceivingHandler {
   mutating func received(_ peer: Peer, _ bytes: RawSpan, engine: inout Engine) {
     delivered &+= UInt64(bytes.byteCount)
   }
+  mutating func connected(_ peer: Peer, _ info: PeerInfo, engine: inout Engine) {}
+  mutating func closed(_ peer: Peer, reason: CloseReason, engine: inout Engine) {}
 }
 
 private struct CorePair: ~Copyable {
@@ -105,7 +107,7 @@ private struct CorePair: ~Copyable {
   }
 
   mutating func connect() throws {
-    do { _ = try sender.connect(to: Address.loopback.with(port: 1)) } catch {
+    do { _ = try sender.connect(to: Address.loopback.with(port: 1), expecting: .anyone) } catch {
       throw Failure("connect: the engine refuses (\(error))")
     }
     for _ in 0..<100 where !source.isConnected { step() }

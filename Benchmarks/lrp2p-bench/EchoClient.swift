@@ -65,7 +65,8 @@ struct EchoClient: ~Copyable {
   private var raw: RawUDP
 
   private init(_ job: Job, to address: Address) throws {
-    let reactor = try Reactor(configuration: job.configuration, identity: Identity(), bind: address.localEnd)
+    let reactor = try Reactor(
+      configuration: job.configuration, identity: Identity(), bind: address.localEnd, accepting: .anyone)
     let raw = try RawUDP(bind: address.localEnd, spin: job.spin)
     self.job = job
     plan = EchoPlan(job)
@@ -108,7 +109,7 @@ struct EchoClient: ~Copyable {
     let start = currentInstant()
     caller.reset(recordFrom: start &+ plan.warmUp, end: start &+ plan.slice)
     let peer: Peer
-    do { peer = try reactor.engine.connect(to: target) } catch {
+    do { peer = try reactor.engine.connect(to: target, expecting: .anyone) } catch {
       throw Failure("connect to \(target): the engine refuses (\(error))")
     }
     let deadline = start &+ plan.slice &+ EchoPlan.silence

@@ -65,7 +65,8 @@ enum EchoServer {
   private static func bind(_ job: Job, at address: Address) throws -> Sockets {
     var attempts = address.port == 0 ? 16 : 1
     while true {
-      let reactor = try Reactor(configuration: job.configuration, identity: Identity(), bind: address)
+      let reactor = try Reactor(
+        configuration: job.configuration, identity: Identity(), bind: address, accepting: .anyone)
       do {
         let raw = try RawUDP(bind: EchoPlan.rawAddress(reactor.localAddress), spin: job.spin)
         return Sockets(reactor: reactor, raw: raw)

@@ -113,7 +113,7 @@ extension EngineLoop where Socket == CrowdBackend {
 
   /// Dials from address `number`.
   mutating func dial(_ number: Int) throws -> Peer {
-    do { return try engine.connect(to: backend.address(number)) } catch {
+    do { return try engine.connect(to: backend.address(number), expecting: .anyone) } catch {
       throw Failure("connect: the engine refuses (\(error))")
     }
   }

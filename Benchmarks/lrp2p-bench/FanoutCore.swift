@@ -46,7 +46,7 @@ private struct EnginePair: ~Copyable {
       while caller.presence.peers.count < count, caller.presence.peers.count - caller.presence.answered < Self.batch {
         // Only to be told apart by: nothing is sent to these addresses.
         let address = Address.loopback(caller.presence.peers.count).with(port: 1)
-        do { caller.presence.dialled(try crowd.connect(to: address)) } catch {
+        do { caller.presence.dialled(try crowd.connect(to: address, expecting: .anyone)) } catch {
           throw Failure("connect: the engine refuses (\(error))")
         }
       }

@@ -9,7 +9,7 @@ import LRP2PReactor
 enum FanoutResponder {
   static func run(_ job: Job, at address: Address, announce: (Address) -> Void) throws -> Measurement {
     let configuration = try job.crowdConfiguration(isResponder: true)
-    var reactor = try Reactor(configuration: configuration, identity: Identity(), bind: address)
+    var reactor = try Reactor(configuration: configuration, identity: Identity(), bind: address, accepting: .anyone)
     var sink = FanoutSink(maximumPeers: configuration.engine.maximumPeers)
     announce(reactor.localAddress)
     // A crowd that does not come is the parent process's to notice.

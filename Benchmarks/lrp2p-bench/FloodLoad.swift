@@ -141,7 +141,9 @@ enum FloodLoad {
   }
 
   private static func dial(_ loop: inout EngineLoop<EpollBackend>, _ address: Address) throws -> Peer {
-    do { return try loop.engine.connect(to: address) } catch { throw Failure("connect: the engine refuses (\(error))") }
+    do { return try loop.engine.connect(to: address, expecting: .anyone) } catch {
+      throw Failure("connect: the engine refuses (\(error))")
+    }
   }
 
   /// Hands sealed datagrams of the load to whoever floods.

@@ -29,6 +29,7 @@ struct FloodSink: Handler {
   mutating func fill(_ peer: Peer, offset: UInt64, into bytes: inout MutableRawSpan) {
     streams[peer.slot.index].pattern.fill(offset: offset, into: &bytes)
   }
+  mutating func closed(_ peer: Peer, reason: CloseReason, engine: inout Engine) {}
 }
 
 /// The end that is flooded: a reactor, or the same engine behind the cheapest look that there is.
@@ -46,7 +47,7 @@ enum FloodTarget {
   private static func runReactor(
     _ job: Job, _ configuration: ReactorConfiguration, at address: Address, announce: (Address) -> Void
   ) throws -> Measurement {
-    var reactor = try Reactor(configuration: configuration, identity: Identity(), bind: address)
+    var reactor = try Reactor(configuration: configuration, identity: Identity(), bind: address, accepting: .anyone)
     var sink = FloodSink(maximumPeers: configuration.engine.maximumPeers)
     announce(reactor.localAddress)
     var before = Measurement()

@@ -9,7 +9,7 @@ enum HandshakeResponder {
     var before = Measurement()
     KeyAgreementCost.measure(into: &before)
     var reactor = try Reactor(
-      configuration: job.crowdConfiguration(isResponder: true), identity: Identity(), bind: address)
+      configuration: job.crowdConfiguration(isResponder: true), identity: Identity(), bind: address, accepting: .anyone)
     var sink = PresenceSink()
     announce(reactor.localAddress)
     let deadline = job.longestWait == .never ? .never : currentInstant() &+ job.longestWait

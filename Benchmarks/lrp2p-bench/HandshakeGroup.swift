@@ -18,7 +18,7 @@ enum HandshakeGroup {
 
   static func run(_ job: Job, at address: Address, announce: (Address) -> Void) throws -> [Measurement] {
     let group = try ReactorGroup(
-      count: job.reactors, configuration: job.crowdConfiguration(isResponder: true), bind: address)
+      count: job.reactors, configuration: job.crowdConfiguration(isResponder: true), bind: address, accepting: .anyone)
     let identity = Identity()
     let state = Locked(State())
     let rendezvous = (0..<job.reactors).map { _ in Rendezvous<Void>() }

@@ -7,7 +7,7 @@ import LRP2PReactor
 enum IdleResponder {
   static func run(_ job: Job, at address: Address, announce: (Address) -> Void) throws -> Measurement {
     var reactor = try Reactor(
-      configuration: job.crowdConfiguration(isResponder: true), identity: Identity(), bind: address)
+      configuration: job.crowdConfiguration(isResponder: true), identity: Identity(), bind: address, accepting: .anyone)
     var sink = PresenceSink()
     announce(reactor.localAddress)
     let deadline = job.longestWait == .never ? .never : job.populationDeadline

@@ -50,8 +50,8 @@ struct ReaderCommand: ParsableCommand {
   // MARK: Endpoint
 
   private func write(to address: Address, _ key: PublicKey) throws {
-    let endpoint = try Endpoint(bind: Address("127.0.0.1:0")!, configuration: configuration)
-    try write(on: try endpoint.blocking.connect(to: address, pinned: key))
+    let endpoint = try Endpoint(bind: Address("127.0.0.1:0")!, accepting: .anyone, configuration: configuration)
+    try write(on: try endpoint.blocking.connect(to: address, expecting: .key(key)))
     // Of a connection that was finished and dropped, the rest arrives meanwhile.
     endpoint.blocking.close(lingering: ending == .drop ? .seconds(Int64(10 * idleTimeout)) : .zero)
   }
@@ -85,7 +85,7 @@ struct ReaderCommand: ParsableCommand {
   }
 
   private func read() throws {
-    let endpoint = try Endpoint(bind: Address("127.0.0.1:0")!, configuration: configuration)
+    let endpoint = try Endpoint(bind: Address("127.0.0.1:0")!, accepting: .anyone, configuration: configuration)
     Output.line("listening on \(endpoint.localAddress) key \(endpoint.publicKey)")
     pause(milliseconds: sleep)
     let connection = try endpoint.blocking.accept().blocking
@@ -115,9 +115,9 @@ struct ReaderCommand: ParsableCommand {
 
   private func writeByCallbacks(to address: Address, _ key: PublicKey) throws {
     var reactor = try Reactor(
-      configuration: configuration.reactor, identity: Identity(), bind: Address("127.0.0.1:0")!)
+      configuration: configuration.reactor, identity: Identity(), bind: Address("127.0.0.1:0")!, accepting: .anyone)
     var handler = CallbackWriter(bytes: bytes, closes: ending == .close)
-    let peer = try reactor.engine.connect(to: address, pinned: key)
+    let peer = try reactor.engine.connect(to: address, expecting: .key(key))
     reactor.engine.offer(peer, upTo: bytes)
     reactor.engine.finish(peer)
     while handler.end == nil { try reactor.turn(&handler, timeout: nil) }
@@ -128,7 +128,7 @@ struct ReaderCommand: ParsableCommand {
 
   private func readByCallbacks() throws {
     var reactor = try Reactor(
-      configuration: configuration.reactor, identity: Identity(), bind: Address("127.0.0.1:0")!)
+      configuration: configuration.reactor, identity: Identity(), bind: Address("127.0.0.1:0")!, accepting: .anyone)
     Output.line("listening on \(reactor.localAddress) key \(reactor.engine.publicKey)")
     var handler = SlowHandler(rate: rate, sleep: .milliseconds(sleep))
     while handler.end == nil { try reactor.turn(&handler, timeout: nil) }
@@ -173,6 +173,7 @@ struct CallbackWriter: SendingHandler {
   }
 
   mutating func closed(_ peer: Peer, reason: CloseReason, engine: inout Engine) { end = reason }
+  mutating func connected(_ peer: Peer, _ info: PeerInfo, engine: inout Engine) {}
 }
 
 /// Reads late, and no faster than it may.

@@ -68,7 +68,7 @@ struct StreamSink: ReceivingHandler {
 
 enum ThroughputReceiver {
   static func run(_ job: Job, at address: Address, announce: (Address) -> Void) throws -> Measurement {
-    var reactor = try Reactor(configuration: job.configuration, identity: Identity(), bind: address)
+    var reactor = try Reactor(configuration: job.configuration, identity: Identity(), bind: address, accepting: .anyone)
     var sink = StreamSink(job)
     announce(reactor.localAddress)
     try awaitFirstByte(&reactor, &sink, longestWait: job.longestWait)

@@ -42,12 +42,13 @@ struct StreamSource: SendingHandler {
 
 enum ThroughputSender {
   static func run(_ job: Job, to address: Address) throws -> Measurement {
-    var reactor = try Reactor(configuration: job.configuration, identity: Identity(), bind: address.localEnd)
+    var reactor = try Reactor(
+      configuration: job.configuration, identity: Identity(), bind: address.localEnd, accepting: .anyone)
     var source = StreamSource(job)
     var peers: [Peer] = []
     for number in 0..<job.connections {
       let peer: Peer
-      do { peer = try reactor.engine.connect(to: address) } catch {
+      do { peer = try reactor.engine.connect(to: address, expecting: .anyone) } catch {
         throw Failure("connect to \(address): the engine refuses (\(error))")
       }
       source.assign(peer, number: number)

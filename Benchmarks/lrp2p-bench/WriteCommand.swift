@@ -53,6 +53,8 @@ private struct WrittenEcho: WritingHandler {
 
   mutating func writable(_ peer: Peer, engine: inout Engine) { engine.resume(peer) }
   mutating func finished(_ peer: Peer, engine: inout Engine) { engine.finish(peer) }
+  mutating func connected(_ peer: Peer, _ info: PeerInfo, engine: inout Engine) {}
+  mutating func closed(_ peer: Peer, reason: CloseReason, engine: inout Engine) {}
 }
 
 /// The same with a ring of its own, for one peer.
@@ -96,6 +98,8 @@ private struct RingEcho: Handler {
   }
 
   mutating func finished(_ peer: Peer, engine: inout Engine) { engine.finish(peer) }
+  mutating func connected(_ peer: Peer, _ info: PeerInfo, engine: inout Engine) {}
+  mutating func closed(_ peer: Peer, reason: CloseReason, engine: inout Engine) {}
 }
 
 /// Sends a pattern, and checks what comes back.
@@ -109,6 +113,7 @@ private struct EchoAsker: Handler {
     pattern.fill(offset: offset, into: &bytes)
   }
   mutating func closed(_ peer: Peer, reason: CloseReason, engine: inout Engine) { end = reason }
+  mutating func connected(_ peer: Peer, _ info: PeerInfo, engine: inout Engine) {}
 }
 
 private struct EchoRound {
@@ -120,10 +125,10 @@ private struct EchoRound {
   func run<Server: Handler>(_ handler: inout Server) throws -> Double {
     let loopback = Address("127.0.0.1:0")!
     let identity = Identity()
-    var server = try Reactor(identity: identity, bind: loopback)
-    var client = try Reactor(identity: Identity(), bind: loopback)
+    var server = try Reactor(identity: identity, bind: loopback, accepting: .anyone)
+    var client = try Reactor(identity: Identity(), bind: loopback, accepting: .anyone)
     var asker = EchoAsker()
-    let peer = try client.engine.connect(to: server.localAddress, pinned: identity.publicKey)
+    let peer = try client.engine.connect(to: server.localAddress, expecting: .key(identity.publicKey))
     client.engine.offer(peer, upTo: bytes)
     client.engine.finish(peer)
     let start = currentInstant()

@@ -8,6 +8,8 @@ import LRP2PCore
 import LRP2PReactor
 
 struct Echo: WritingHandler {
+  mutating func connected(_ peer: Peer, _ info: PeerInfo, engine: inout Engine) {}
+
   mutating func received(_ peer: Peer, _ bytes: RawSpan, engine: inout Engine) {
     guard case .full(let accepted) = engine.write(peer, bytes) else { return }
     engine.pause(peer)
@@ -16,6 +18,7 @@ struct Echo: WritingHandler {
 
   mutating func writable(_ peer: Peer, engine: inout Engine) { engine.resume(peer) }
   mutating func finished(_ peer: Peer, engine: inout Engine) { engine.finish(peer) }
+  mutating func closed(_ peer: Peer, reason: CloseReason, engine: inout Engine) {}
 }
 
 var address = Address("127.0.0.1:4433")!
@@ -25,6 +28,6 @@ var configuration = ReactorConfiguration()
 configuration.engine.writePeerBytes = 1 << 20
 configuration.engine.receivePeerBytes = 1 << 20
 var echo = Echo()
-var reactor = try Reactor(configuration: configuration, identity: Identity(), bind: address)
+var reactor = try Reactor(configuration: configuration, identity: Identity(), bind: address, accepting: .anyone)
 print("listening on \(reactor.localAddress) key \(reactor.engine.publicKey)")
 try reactor.run(&echo)

@@ -35,7 +35,7 @@ guard CommandLine.arguments.count == 2, let address = Address(CommandLine.argume
   exit(2)
 }
 var handler = Counting()
-var reactor = try Reactor(identity: Identity(), bind: address)
+var reactor = try Reactor(identity: Identity(), bind: address, accepting: .anyone)
 print("listening on \(reactor.localAddress) key \(reactor.engine.publicKey)")
 fflush(nil)
 

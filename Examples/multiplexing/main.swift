@@ -6,10 +6,16 @@
 import LRP2P
 import LRP2PCore
 
-/// Everything up to the end of a line, or of the stream.
-func line(from connection: Connection) async throws -> String {
+/// Everything up to the end of a line, or of the stream, but no more than `limit` bytes. The peer waits for an answer to each line, so
+/// nothing follows the end of one.
+func line(from connection: Connection, limit: Int = 1000) async throws -> String {
   var all: [UInt8] = []
-  while case let byte = try await connection.read(upTo: 1), !byte.isEmpty, byte != [UInt8(ascii: "\n")] { all += byte }
+  while all.count < limit, all.last != UInt8(ascii: "\n"),
+    case let bytes = try await connection.read(upTo: limit - all.count), !bytes.isEmpty
+  {
+    all += bytes
+  }
+  if all.last == UInt8(ascii: "\n") { all.removeLast() }
   return String(decoding: all, as: UTF8.self)
 }
 
@@ -23,8 +29,8 @@ func greet(_ connection: Connection) async throws {
 
 /// A peer, with a socket and an identity of its own.
 func visit(_ address: Address, key: PublicKey, name: String) async throws -> [String] {
-  let endpoint = try Endpoint(bind: .any(port: 0))
-  let connection = try await endpoint.connect(to: address, pinned: key)
+  let endpoint = try Endpoint(bind: .any(port: 0), accepting: .nobody)
+  let connection = try await endpoint.connect(to: address, expecting: .key(key))
   let question = try await line(from: connection)
   try await connection.write(Array("\(name)\n".utf8))
   let welcome = try await line(from: connection)
@@ -34,7 +40,7 @@ func visit(_ address: Address, key: PublicKey, name: String) async throws -> [St
   return ["to \(name): \(question)", "to \(name): \(welcome)"]
 }
 
-let host = try Endpoint(bind: Address("127.0.0.1:0")!)
+let host = try Endpoint(bind: Address("127.0.0.1:0")!, accepting: .anyone)
 async let alice = visit(host.localAddress, key: host.publicKey, name: "Alice")
 async let bob = visit(host.localAddress, key: host.publicKey, name: "Bob")
 try await withThrowingTaskGroup(of: Void.self) { greetings in

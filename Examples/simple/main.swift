@@ -9,7 +9,7 @@ import LRP2P
 import LRP2PCore
 
 func listen(_ address: Address) async throws {
-  let endpoint = try Endpoint(bind: address)
+  let endpoint = try Endpoint(bind: address, accepting: .anyone)
   print("listening on \(endpoint.localAddress) key \(endpoint.publicKey)")
   fflush(nil)
   let connection = try await endpoint.accept()
@@ -20,19 +20,21 @@ func listen(_ address: Address) async throws {
   await endpoint.close(lingering: .seconds(10))
 }
 
-func connect(to address: Address, pinned key: PublicKey) async throws {
-  let endpoint = try Endpoint(bind: .any(port: 0))
-  let connection = try await endpoint.connect(to: address, pinned: key)
+func connect(to address: Address, expecting keys: PeerKeys) async throws {
+  let endpoint = try Endpoint(bind: .any(port: 0), accepting: .nobody)
+  let connection = try await endpoint.connect(to: address, expecting: keys)
   try await connection.write(Array("Hello World".utf8))
   connection.finish()
   print("heard: \(try await text(from: connection))")
   await endpoint.close()
 }
 
-/// Everything that the peer says, up to its end.
-func text(from connection: Connection) async throws -> String {
+/// What the peer says, up to its end. A stranger may say any amount, so no more than `limit` bytes are taken.
+func text(from connection: Connection, limit: Int = 65_536) async throws -> String {
   var all: [UInt8] = []
-  while case let bytes = try await connection.read(), !bytes.isEmpty { all += bytes }
+  while all.count < limit, case let bytes = try await connection.read(upTo: limit - all.count), !bytes.isEmpty {
+    all += bytes
+  }
   return String(decoding: all, as: UTF8.self)
 }
 
@@ -43,7 +45,7 @@ do {
   } else if arguments.count == 3, arguments[0] == "connect", let address = Address(arguments[1]),
     let key = PublicKey(arguments[2])
   {
-    try await connect(to: address, pinned: key)
+    try await connect(to: address, expecting: .key(key))
   } else {
     print("usage: example-simple listen HOST:PORT | connect HOST:PORT KEY")
     exit(2)

@@ -5,7 +5,7 @@ import LRP2PReactor
 /// An endpoint for programs without async: the same object, the same rules, but the calling thread waits.
 ///
 /// The compiler refuses these calls in async code, where they would take a thread away from all tasks. On the endpoint's own thread
-/// (in `accepts` and `release` callbacks) they would wait for themselves: they throw `ownThread` there, and `close` does not
+/// (in `admission` and `release` callbacks) they would wait for themselves: they throw `ownThread` there, and `close` does not
 /// wait.
 public struct BlockingEndpoint: Sendable {
   /// The endpoint that this is a view of.
@@ -25,21 +25,24 @@ public struct BlockingEndpoint: Sendable {
   /// `Endpoint.connect`, blocking.
   @available(*, noasync, message: "use Endpoint.connect")
   public func connect(
-    to address: Address, pinned: PublicKey? = nil, versions: VersionPolicy = .version1, timeout: Duration? = nil
+    to address: Address, expecting keys: PeerKeys, versions: VersionPolicy = .version1, payload: [UInt8] = [],
+    timeout: Duration? = nil
   ) throws(TransportError) -> Connection {
-    try connect(to: [address], pinned: pinned, versions: versions, timeout: timeout)
+    try connect(to: [address], expecting: keys, versions: versions, payload: payload, timeout: timeout)
   }
 
   /// `Endpoint.connect` to a host of several addresses, blocking.
   @available(*, noasync, message: "use Endpoint.connect")
   public func connect(
-    to addresses: [Address], pinned: PublicKey? = nil, versions: VersionPolicy = .version1, timeout: Duration? = nil
+    to addresses: [Address], expecting keys: PeerKeys, versions: VersionPolicy = .version1, payload: [UInt8] = [],
+    timeout: Duration? = nil
   ) throws(TransportError) -> Connection {
     try endpoint.core.mayBlock()
     let channel = Channel(
       core: endpoint.core,
       dial: ChannelState.Dial(
-        addresses: addresses, pinned: pinned, versions: versions, timeout: timeout.map { Nanoseconds($0) }))
+        addresses: addresses, keys: keys, versions: versions, payload: payload, timeout: timeout.map { Nanoseconds($0) }
+      ))
     try block { channel.dial($0) }.get()
     return Connection(channel)
   }

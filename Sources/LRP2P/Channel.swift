@@ -136,8 +136,9 @@ final class Channel: @unchecked Sendable {
 struct ChannelState {
   struct Dial: Sendable {
     var addresses: [Address]
-    var pinned: PublicKey?
+    var keys: PeerKeys
     var versions: VersionPolicy
+    var payload: [UInt8]
     var timeout: Nanoseconds?
   }
   struct Close {
@@ -182,6 +183,9 @@ struct ChannelState {
 
   var remoteKey = PublicKey()
   var remoteAddress = Address(high: 0, low: 0, port: 0)
+  var applicationProtocol: ApplicationProtocol?
+  /// What the peer has said of itself when it dialled.
+  var payload: [UInt8] = []
   /// Why it is over; nil while it lives. No order goes to the engine behind it but CLOSE.
   private(set) var over: TransportError?
   /// Why it will be over as soon as what it holds is released, or is but for what is still to be read.

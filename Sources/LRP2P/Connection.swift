@@ -13,10 +13,17 @@ public final class Connection: Sendable {
   public let remoteKey: PublicKey
   /// Where it was when the connection was made; `statistics` has where it is.
   public let remoteAddress: Address
+  /// What both sides speak (`EngineConfiguration.applicationProtocols`); `nil` where this side has none configured.
+  public let applicationProtocol: ApplicationProtocol?
+  /// What the peer's program has said of itself when it dialled (`Endpoint.connect`), up to 512 bytes; empty of a connection that this
+  /// side has dialled. It is the peer's word, and no more is known of it.
+  public let requestPayload: [UInt8]
 
   init(_ channel: Channel) {
     self.channel = channel
-    (remoteKey, remoteAddress) = channel.state.withLock { ($0.remoteKey, $0.remoteAddress) }
+    (remoteKey, remoteAddress, applicationProtocol, requestPayload) = channel.state.withLock {
+      ($0.remoteKey, $0.remoteAddress, $0.applicationProtocol, $0.payload)
+    }
   }
 
   deinit { if !channel.core.isForked { channel.abandon() } }

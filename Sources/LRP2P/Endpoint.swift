@@ -19,24 +19,27 @@ public final class Endpoint: Sendable {
   /// - Parameters:
   ///   - identity: who this side is; a new one if nobody has to know it.
   ///   - address: port 0 takes any free port, `Address.any(port:)` binds all addresses of IPv6 and IPv4.
-  ///   - configuration: buffers, options of the socket and of the protocol.
-  ///   - accepts: judges the key of every peer, of those who dial and of those who are dialled without a pinned key. It is
-  ///     called on the endpoint's thread and must not block. A refused peer is told nothing: its attempt times out.
+  ///   - keys: who may connect: `.anyone`, `.keys(set)`, or `.nobody` for an endpoint that only dials.
+  ///   - configuration: buffers, sockets and protocol.
+  ///   - admission: judges a peer whose key is accepted, by what its program says of itself, before there is a connection. It is called on
+  ///     the endpoint's thread and must not block. Without it nothing more is asked.
   /// - Throws: `configuration`, or `system`: the address is in use or not ours, no descriptors or threads are left.
   public init(
-    identity: Identity = Identity(), bind address: Address, configuration: EndpointConfiguration = .init(),
-    accepts: @escaping @Sendable (PublicKey, Address) -> Bool = { _, _ in true }
+    identity: Identity = Identity(), bind address: Address, accepting keys: PeerKeys,
+    configuration: EndpointConfiguration = .init(),
+    admission: @escaping @Sendable (ConnectionRequest) -> Admission = { _ in .accepted }
   ) throws(TransportError) {
     try configuration.validate()
     let reactor: Reactor
     do throws(ReactorError) {
-      reactor = try Reactor(configuration: configuration.reactor, identity: identity, bind: address)
+      reactor = try Reactor(
+        configuration: configuration.reactor, identity: identity, bind: address, accepting: keys)
     } catch {
       throw TransportError(error)
     }
     localAddress = reactor.localAddress
     publicKey = identity.publicKey
-    core = EndpointCore(configuration: configuration, remote: reactor.remote, accepts: accepts)
+    core = EndpointCore(configuration: configuration, remote: reactor.remote, admission: admission)
     let handover = Handover(reactor, core)
     do throws(SystemError) { try Thread.start("lrp2p") { handover.run() } } catch { throw .system(error) }
   }
@@ -65,20 +68,24 @@ public final class Endpoint: Sendable {
 
   /// Connects to a peer. Several connections to the same peer are possible.
   ///
-  /// A listener that refuses this side's key says nothing, so a connection can be made here and end with
-  /// `handshakeTimeout` behind it: the first answer of the peer proves that it is one.
+  /// A listener sees this side's key and payload after it has answered. So a connection that it refuses is made here, and then ends with the
+  /// listener's code and reason (`closed(.remote)`): the first answer of the peer proves that it is one.
   ///
   /// - Parameters:
   ///   - address: where it listens.
-  ///   - pinned: the only key to accept; without it the `accepts` of `init` judges, and anyone may answer.
+  ///   - keys: who may answer: `.key(k)` pins it, and with `.anyone` it is not known who that is until the connection's
+  ///     `remoteKey` was looked at. Any other peer there is not talked to.
   ///   - versions: whether the other side may be, or has to be, the original peer.
+  ///   - payload: for the listener's program (`ConnectionRequest`), which sees it together with this side's key and before it takes the
+  ///     connection: at most 512 bytes. Only the listener can read it.
   ///   - timeout: when it is given up, 100 ms to one hour; without it `EngineConfiguration.handshakeTimeout`.
   /// - Throws: `closed` with `handshakeTimeout` (16 s by default), `unreachable`, `keyRefused`, `handshakeFailed`, `noCommonProtocol` or
-  ///   what the peer closed with; `cancelled` (the attempt is given up), `tooManyPeers`, `endpointClosed`, `system`.
+  ///   what the peer closed with; `cancelled` (the attempt is given up), `payloadTooLong`, `tooManyPeers`, `endpointClosed`, `system`.
   public func connect(
-    to address: Address, pinned: PublicKey? = nil, versions: VersionPolicy = .version1, timeout: Duration? = nil
+    to address: Address, expecting keys: PeerKeys, versions: VersionPolicy = .version1, payload: [UInt8] = [],
+    timeout: Duration? = nil
   ) async throws(TransportError) -> Connection {
-    try await connect(to: [address], pinned: pinned, versions: versions, timeout: timeout)
+    try await connect(to: [address], expecting: keys, versions: versions, payload: payload, timeout: timeout)
   }
 
   /// The same to a host of several addresses, as `Resolver` gives them: eight are taken at most, both families by turns. The next one is
@@ -86,13 +93,15 @@ public final class Endpoint: Sendable {
   ///
   /// - Throws: `noAddress` where there are none, and as the other one.
   public func connect(
-    to addresses: [Address], pinned: PublicKey? = nil, versions: VersionPolicy = .version1, timeout: Duration? = nil
+    to addresses: [Address], expecting keys: PeerKeys, versions: VersionPolicy = .version1, payload: [UInt8] = [],
+    timeout: Duration? = nil
   ) async throws(TransportError) -> Connection {
     try core.assertNotForked()
     let channel = Channel(
       core: core,
       dial: ChannelState.Dial(
-        addresses: addresses, pinned: pinned, versions: versions, timeout: timeout.map { Nanoseconds($0) }))
+        addresses: addresses, keys: keys, versions: versions, payload: payload, timeout: timeout.map { Nanoseconds($0) }
+      ))
     let result = await suspend {
       channel.dial($0)
     } onCancel: {

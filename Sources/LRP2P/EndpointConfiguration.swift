@@ -23,6 +23,7 @@ public struct EndpointConfiguration: Sendable {
   /// How long a peer may take to end its direction when nobody here holds the connection any more.
   package var lingerInterval: Nanoseconds = .seconds(30)
 
+  /// All defaults.
   public init() {}
 
   /// Bytes that one call of `Handler.received` may bring.

@@ -37,11 +37,17 @@ final class EndpointCore: @unchecked Sendable {
 
     /// Why nothing new begins here.
     var refusal: TransportError? { over ?? (closing != nil ? .endpointClosed : nil) }
+
+    /// Whether the reactor's thread has to be called; it looks at everything that is asked for until then.
+    mutating func isFirstToCall() -> Bool {
+      defer { isDraining = true }
+      return !isDraining
+    }
   }
 
   let configuration: EndpointConfiguration
   let budget: BufferBudget
-  let accepts: @Sendable (PublicKey, Address) -> Bool
+  let admission: @Sendable (ConnectionRequest) -> Admission
   private let remote: ReactorRemote
   let state = Locked(State())
 
@@ -51,12 +57,12 @@ final class EndpointCore: @unchecked Sendable {
 
   init(
     configuration: EndpointConfiguration, remote: ReactorRemote,
-    accepts: @escaping @Sendable (PublicKey, Address) -> Bool
+    admission: @escaping @Sendable (ConnectionRequest) -> Admission
   ) {
     self.configuration = configuration
     budget = BufferBudget(total: configuration.bufferBytes)
     self.remote = remote
-    self.accepts = accepts
+    self.admission = admission
   }
 
   // MARK: From any thread
@@ -72,20 +78,18 @@ final class EndpointCore: @unchecked Sendable {
   /// Has the reactor's thread serve a channel.
   func schedule(_ channel: Channel) {
     var isOver: TransportError?
-    state.withLock { state in
+    let isFirst = state.withLock { state in
       isOver = state.over
-      if state.over != nil { return }
+      if state.over != nil { return false }
       state.scheduled.append(channel)
-      wake(&state)
+      return state.isFirstToCall()
     }
+    if isFirst { submitDrain() }
     if let isOver { channel.failed(isOver) }
   }
 
-  private func wake(_ state: inout State) {
-    if state.isDraining { return }
-    state.isDraining = true
-    remote.submit { engine in self.drain(&engine) }
-  }
+  /// Once for all that is asked for until the reactor's thread looks, and under no lock: that thread may wake at once.
+  private func submitDrain() { remote.submit { engine in self.drain(&engine) } }
 
   func tryAccept() -> Attempt<Result<Channel, TransportError>> {
     let attempt: Attempt<Result<Channel, TransportError>> = state.withLock { state in
@@ -130,31 +134,33 @@ final class EndpointCore: @unchecked Sendable {
   /// descriptors are gone.
   func close(lingering: Nanoseconds, _ waiter: Waiter<Void>?) {
     var due = DeferredActions()
-    state.withLock { state in
+    let isFirst = state.withLock { state in
       if let waiter {
         if state.hasStopped { due.answer(waiter, ()) } else { state.closers.append(waiter) }
       }
-      guard state.over == nil else { return }
+      guard state.over == nil else { return false }
       for acceptor in state.acceptors { due.answer(acceptor.waiter, .failure(.endpointClosed)) }
       state.acceptors = []
       var closing = state.closing ?? Closing()
       closing.asked = min(lingering, closing.asked ?? lingering)
       state.closing = closing
-      wake(&state)
+      return state.isFirstToCall()
     }
+    if isFirst { submitDrain() }
     due.run()
   }
 
   func figures(_ waiter: Waiter<EndpointStatistics?>) {
     var due = DeferredActions()
-    state.withLock { state in
+    let isFirst = state.withLock { state in
       if state.over != nil {
         due.answer(waiter, nil)
-      } else {
-        state.figures.append(waiter)
-        wake(&state)
+        return false
       }
+      state.figures.append(waiter)
+      return state.isFirstToCall()
     }
+    if isFirst { submitDrain() }
     due.run()
   }
 
@@ -185,13 +191,13 @@ final class EndpointCore: @unchecked Sendable {
     if let refusal = state.withLock({ $0.refusal }) { throw refusal }
     do throws(EngineError) {
       return try engine.connect(
-        to: dial.addresses, pinned: dial.pinned, versions: dial.versions, timeout: dial.timeout)
+        to: dial.addresses, expecting: dial.keys, versions: dial.versions, payload: dial.payload, timeout: dial.timeout)
     } catch {
       switch error {
       case .tooManyPeers: throw .tooManyPeers
       case .noAddress: throw .noAddress
-      // No payload is given.
-      case .originalHasNoIdentity, .payloadTooLong: throw .originalHasNoIdentity
+      case .originalHasNoIdentity: throw .originalHasNoIdentity
+      case .payloadTooLong: throw .payloadTooLong
       }
     }
   }
@@ -290,9 +296,10 @@ final class EndpointCore: @unchecked Sendable {
     var over = TransportError.endpointClosed
     do throws(SystemError) {
       while !mayStop(reactor.engine) {
-        try reactor.turn(&handler, timeout: nil)
+        try reactor.loopTurn(&handler)
         deliver(&reactor)
       }
+      reactor.endLoop()
       closeChannels(&reactor.engine) { _ in true }
       try sendLast(&reactor, &handler)
     } catch {

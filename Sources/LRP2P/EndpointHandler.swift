@@ -5,14 +5,24 @@ import LRP2PReactor
 /// Moves bytes between the engine and the channels of an endpoint.
 struct EndpointHandler: Handler {
   let core: EndpointCore
+  /// Of the peer that was judged last: `connected` follows at once where it is taken.
+  private var payload: [UInt8] = []
 
-  mutating func accepts(key: PublicKey, from address: Address) -> Bool { core.accepts(key, address) }
+  init(core: EndpointCore) { self.core = core }
+
+  mutating func admission(of key: PublicKey, from address: Address, payload: RawSpan) -> Admission {
+    self.payload = (0..<payload.byteCount).map { payload.byte($0) }
+    return core.admission(ConnectionRequest(key: key, address: address, payload: self.payload))
+  }
 
   mutating func connected(_ peer: Peer, _ info: PeerInfo, engine: inout Engine) {
     if info.isIncoming {
       let channel = Channel(core: core)
       channel.peer = peer
-      channel.state.withLock { $0.connected(info) }
+      channel.state.withLock { state in
+        state.connected(info)
+        swap(&state.payload, &payload)
+      }
       core.insert(channel, peer)
       if let code = core.offer(channel) { channel.close(code: code, reason: "") }
     } else if let channel = core.channel(of: peer) {
@@ -85,6 +95,7 @@ extension ChannelState {
     isConnected = true
     remoteKey = info.key
     remoteAddress = info.address
+    applicationProtocol = info.applicationProtocol
   }
 }
 

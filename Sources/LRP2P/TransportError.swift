@@ -17,14 +17,16 @@ public enum TransportError: Error, Hashable, Sendable {
   case finished
   /// The endpoint was closed, or its last reference is gone: make a new one.
   case endpointClosed
-  /// A blocking call on the endpoint's own thread (in `accepts` or in a `release`), which would wait for itself: a mistake of
+  /// A blocking call on the endpoint's own thread (in `admission` or in a `release`), which would wait for itself: a mistake of
   /// the program; make the call from another thread.
   case ownThread
   /// All of `EngineConfiguration.maximumPeers` connections are in use: close some, or raise it.
   case tooManyPeers
   /// There is no address to dial: a mistake of the program.
   case noAddress
-  /// A pinned key was given for a dial that may only end with the original peer, whose keys are throw-away: drop one.
+  /// The payload for the listener's program has more than 512 bytes: a mistake of the program.
+  case payloadTooLong
+  /// Keys were named for a dial that may only end with the original peer, whose keys are throw-away: drop one.
   case originalHasNoIdentity
   /// A field of the configuration is out of its range, or asks for what this machine does not have: correct it.
   case configuration(ConfigurationError)
@@ -51,6 +53,7 @@ extension TransportError: CustomStringConvertible {
     case .ownThread: "a blocking call on the endpoint's own thread"
     case .tooManyPeers: "all connections of the endpoint are in use (maximumPeers)"
     case .noAddress: "no address to dial"
+    case .payloadTooLong: "the payload of a dial has more than 512 bytes"
     case .originalHasNoIdentity: "the original peer has no lasting key to pin"
     case .configuration(let invalid): ReactorError.configuration(invalid).description
     case .system(let error): error.description

@@ -2,12 +2,12 @@
 // What a program may ask of the engine, from any callback or between turns. It only marks peers ready: the next `transmit` does it.
 
 extension Engine {
-  /// Dials `address`, as a name that has but one.
+  /// Dials a host of one address. See `connect(to:expecting:versions:payload:timeout:)` with several.
   public mutating func connect(
-    to address: Address, pinned: PublicKey? = nil, versions: VersionPolicy = .version1, payload: [UInt8] = [],
+    to address: Address, expecting keys: PeerKeys, versions: VersionPolicy = .version1, payload: [UInt8] = [],
     timeout: Nanoseconds? = nil
   ) throws(EngineError) -> Peer {
-    try connect(to: [address], pinned: pinned, versions: versions, payload: payload, timeout: timeout)
+    try connect(to: [address], expecting: keys, versions: versions, payload: payload, timeout: timeout)
   }
 
   /// Dials a host. `Handler.connected` or `Handler.closed` follows; data may be offered at once.
@@ -15,26 +15,26 @@ extension Engine {
   /// - Parameters:
   ///   - addresses: the host's, best first: eight are taken at most, both families by turns. The next one is tried when a quarter of a
   ///     second has brought nothing, or at once when one fails; the first that answers is the connection.
-  ///   - pinned: the only key to accept; without it `Handler.accepts` judges.
+  ///   - keys: who may answer. Any other peer there is not talked to, and the dial ends with `CloseReason.keyRefused`.
   ///   - versions: whether the other side may be, or has to be, the original peer.
   ///   - payload: for the listener's program, which sees it together with this side's key and before it takes the connection
-  ///     (`Handler.accepts`): at most 512 bytes. The listener proves its key first, so nobody else can read it. The original peer is told
+  ///     (`Handler.admission`): at most 512 bytes. The listener proves its key first, so nobody else can read it. The original peer is told
   ///     nothing.
   ///   - timeout: when the dial is given up, 100 ms to one hour; without it `EngineConfiguration.handshakeTimeout`.
-  /// - Throws: `tooManyPeers` when connections have all of `maximumPeers` slots, `originalHasNoIdentity` for a pinned key
+  /// - Throws: `tooManyPeers` when connections have all of `maximumPeers` slots, `originalHasNoIdentity` for named keys
   ///   together with `VersionPolicy.original`, `payloadTooLong`, `noAddress`.
   public mutating func connect(
-    to addresses: [Address], pinned: PublicKey? = nil, versions: VersionPolicy = .version1, payload: [UInt8] = [],
+    to addresses: [Address], expecting keys: PeerKeys, versions: VersionPolicy = .version1, payload: [UInt8] = [],
     timeout: Nanoseconds? = nil
   ) throws(EngineError) -> Peer {
-    guard pinned == nil || versions != .original else { throw .originalHasNoIdentity }
+    guard !keys.namesKeys || versions != .original else { throw .originalHasNoIdentity }
     guard payload.count <= HandshakeParameters.longestPayload else { throw .payloadTooLong }
     let targets = DialTarget.list(addresses)
     guard let first = targets.first(where: { $0.end == nil }) ?? targets.first else { throw .noAddress }
     guard let slot = allocate(.dial, address: first.address) else { throw .tooManyPeers }
     let id = peers.rows[slot].connectionID
     peers.rows[slot].remoteID = id
-    startDialling(slot, targets, pinned: pinned, versions: versions)
+    startDialling(slot, targets, expecting: keys, versions: versions)
     peers.handshakes[slot].timeout = timeout.map { min(max($0, .milliseconds(100)), .seconds(3600)) }
     peers.handshakes[slot].payload = ProgramBytes(payload)
     return Peer(connectionID: id)

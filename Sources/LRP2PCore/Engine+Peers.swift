@@ -35,7 +35,7 @@ extension Engine {
 
   // MARK: Strangers
 
-  /// Whether connections of others are accepted: `EngineConfiguration.acceptsConnections` until `stopAccepting`.
+  /// Whether connections of others are accepted: unless it is nobody (`PeerKeys.nobody`), until `stopAccepting`.
   public var isAccepting: Bool { listener.isAccepting }
 
   /// Answers no further handshakes of others, for good. Those that have begun may still become connections, for a round trip or two.

@@ -1,21 +1,23 @@
 // SPDX-License-Identifier: MIT
 /// What the engine reports to its user, and what it asks: one value per reactor, called on the reactor's thread only.
 ///
-/// `received` and `fill` have no default, so a misspelt one does not compile. A handler that needs only one of them says so by its
+/// `connected`, `received`, `fill` and `closed` have no default, so a misspelt one does not compile. A handler that needs only one of them says so by its
 /// protocol: `ReceivingHandler` sends nothing, `WritingHandler` keeps no bytes of its own, `SendingHandler` reads nothing. Everything
 /// else has a default that does nothing.
 ///
 /// Every callback may call the engine back (`offer`, `finish`, `close`, `pause`, `connect`, `setTimer`); the effects
 /// leave with the same turn, and what cannot be done is answered by a value. A span is valid during the call only. No callback may block.
-public protocol Handler {
-  /// Judges the static key of a peer: a listener before it reports a connection, a dialler (without a pinned key)
-  /// before it sends message 3. `false` refuses it. The default accepts everyone.
-  mutating func accepts(key: PublicKey, from address: Address) -> Bool
-
-  /// The same, with what the dialler's program says of itself (`Engine.connect`), up to 512 bytes, which only the two sides can read; it is
-  /// asked instead of the other, which is what the default asks. A dialler sees no bytes, and neither does who is dialled by the
-  /// original peer, nor by one that says nothing. Whatever they are, they are the stranger's: nothing is known of them but who has sent them.
-  mutating func accepts(key: PublicKey, from address: Address, payload: RawSpan) -> Bool
+public protocol Handler: SendableMetatype {
+  /// Judges a peer that has dialled and whose key the listener accepts (`PeerKeys`), before there is a connection. The default has nothing
+  /// against it.
+  ///
+  /// - Parameters:
+  ///   - key: the peer's, which it has proved.
+  ///   - address: where it is.
+  ///   - payload: what the peer's program says of itself (`Engine.connect`): at most 512 bytes, which only the two sides can read. It is
+  ///     empty where the peer says nothing, and from the original peer. Whatever it is, it is the stranger's: nothing is known of it
+  ///     but whose it is.
+  mutating func admission(of key: PublicKey, from address: Address, payload: RawSpan) -> Admission
 
   /// The handshake is done; data may be offered. `info` has the peer's key and address, the application
   /// protocol, and which side has dialled.
@@ -68,24 +70,25 @@ public protocol Handler {
 
   /// A timer set by `Engine.setTimer` is due.
   mutating func timerFired(token: UInt64, engine: inout Engine)
+
+  /// For the reactor only: a descriptor of the program is ready. A program implements `DescriptorHandler.descriptorReady`, which this calls.
+  ///
+  /// - Returns: whether the handler serves descriptors; the default does not.
+  mutating func serveDescriptor(_ descriptor: Int32, events: UInt32, engine: inout Engine) -> Bool
 }
 
 extension Handler {
-  public mutating func accepts(key: PublicKey, from address: Address) -> Bool { true }
-  public mutating func accepts(key: PublicKey, from address: Address, payload: RawSpan) -> Bool {
-    accepts(key: key, from: address)
-  }
-  public mutating func connected(_ peer: Peer, _ info: PeerInfo, engine: inout Engine) {}
+  public mutating func admission(of key: PublicKey, from address: Address, payload: RawSpan) -> Admission { .accepted }
   public mutating func finished(_ peer: Peer, engine: inout Engine) {}
   public mutating func acknowledged(_ peer: Peer, upTo offset: UInt64, engine: inout Engine) {}
   public mutating func writable(_ peer: Peer, engine: inout Engine) {}
   public mutating func draining(_ peer: Peer, reason: CloseReason, engine: inout Engine) {}
-  public mutating func closed(_ peer: Peer, reason: CloseReason, engine: inout Engine) {}
   public mutating func moved(_ peer: Peer, to address: Address, engine: inout Engine) {}
   public mutating func pathSwitched(_ peer: Peer, succeeded: Bool, engine: inout Engine) {}
   public mutating func pongReceived(_ peer: Peer, token: UInt16, engine: inout Engine) {}
   public mutating func receivePoolChanged(to pressure: ReceivePoolPressure, engine: inout Engine) {}
   public mutating func timerFired(token: UInt64, engine: inout Engine) {}
+  public mutating func serveDescriptor(_ descriptor: Int32, events: UInt32, engine: inout Engine) -> Bool { false }
 }
 
 /// A handler that only receives: it offers no bytes, so none are asked of it. Should it offer some all the same, zeros are sent.

@@ -4,7 +4,9 @@ import LRP2PCore
 
 /// What a descriptor is watched for, and what it is ready for.
 public struct DescriptorEvents: OptionSet, Sendable {
+  /// One bit for each event.
   public let rawValue: UInt32
+  /// The events of these bits.
   public init(rawValue: UInt32) { self.rawValue = rawValue }
 
   /// A read does not block: there is something, or the end.
@@ -32,6 +34,14 @@ public protocol DescriptorHandler: Handler {
   /// A registered descriptor is ready. Level-triggered: what is left unread is reported again with the next turn. It may
   /// call the engine, and register and unregister descriptors, this one included. It must not block.
   mutating func descriptorReady(_ descriptor: Int32, _ events: DescriptorEvents, engine: inout Engine)
+}
+
+extension DescriptorHandler {
+  /// Calls `descriptorReady`.
+  public mutating func serveDescriptor(_ descriptor: Int32, events: UInt32, engine: inout Engine) -> Bool {
+    descriptorReady(descriptor, DescriptorEvents(rawValue: events), engine: &engine)
+    return true
+  }
 }
 
 /// The descriptors of the user that a reactor watches. It belongs to the reactor's thread; keep it in the handler to register
@@ -83,13 +93,18 @@ public final class DescriptorSet {
   var descriptor: Int32 { epoll.raw }
 
   /// Reports what is ready, at most 64 descriptors: the kernel takes turns, so the others come next.
-  func report<H: DescriptorHandler>(to handler: inout H, engine: inout Engine) throws(SystemError) {
+  ///
+  /// - Throws: EINVAL, where the handler serves no descriptors.
+  func report<H: Handler>(to handler: inout H, engine: inout Engine) throws(SystemError) {
     let result = unsafe lrp2p_epoll_ready(epoll.raw, &descriptors, &events, Int32(descriptors.count))
     if result == -EINTR { return }
     readyCount = Int(try check(result, "wait for descriptors"))
     defer { readyCount = 0 }
     for index in 0..<readyCount where descriptors[index] >= 0 {
-      handler.descriptorReady(descriptors[index], DescriptorEvents(epoll: events[index]), engine: &engine)
+      let found = DescriptorEvents(epoll: events[index]).rawValue
+      guard handler.serveDescriptor(descriptors[index], events: found, engine: &engine) else {
+        throw SystemError(code: EINVAL, operation: "serve descriptor \(descriptors[index]): no DescriptorHandler")
+      }
     }
   }
 }

@@ -26,17 +26,6 @@ extension Reactor {
     return left
   }
 
-  /// The same with a handler that serves descriptors, too.
-  @discardableResult
-  public mutating func drain<H: DescriptorHandler>(_ handler: inout H, deadline: Instant) throws(SystemError) -> Int {
-    engine.stopAccepting()
-    var open = Slot(0)
-    while let wait = openWait(&open, until: deadline) { try turn(&handler, timeout: wait) }
-    let left = closeRest()
-    try flush(&handler, timeout: .seconds(1))
-    return left
-  }
-
   /// Turns until all who are ready to send have had a share: a CLOSE or an ACK that is owed has left then, and of much data a
   /// part. For a program that turns a reactor and is about to let go of it; `run` does so by itself.
   ///
@@ -45,18 +34,6 @@ extension Reactor {
   ///   - timeout: the longest it may take, where the socket is full.
   /// - Throws: as `turn`.
   public mutating func flush<H: Handler>(_ handler: inout H, timeout: Nanoseconds = .seconds(5)) throws(SystemError) {
-    let end = currentInstant() &+ min(timeout, 1 << 62)
-    var left = flushTurns
-    while left > 0, let wait = flushWait(until: end) {
-      if wait == 0 { left -= 1 }
-      try turn(&handler, timeout: wait)
-    }
-  }
-
-  /// The same with a handler that serves descriptors, too.
-  public mutating func flush<H: DescriptorHandler>(_ handler: inout H, timeout: Nanoseconds = .seconds(5))
-    throws(SystemError)
-  {
     let end = currentInstant() &+ min(timeout, 1 << 62)
     var left = flushTurns
     while left > 0, let wait = flushWait(until: end) {

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+import CLinux
 import LRP2PCore
 
 /// One socket, the engine of all its peers, and the loop that moves datagrams between them.
@@ -18,7 +19,7 @@ public struct Reactor: ~Copyable {
   private var backend: SelectedBackend
   private var incoming: DatagramBatch
   private var outgoing: DatagramBatch
-  private var tasks: [@Sendable (inout Engine) -> Void] = []
+  private var tasks: [any ReactorTask] = []
   private let receiveBatchesPerTurn: Int
   private let sendBatchesPerTurn: Int
   private var spin: AdaptiveSpin
@@ -28,6 +29,10 @@ public struct Reactor: ~Copyable {
   private var isStopped = false
   /// The remote has called, and what it wants has not been looked at.
   private var isSignalled = false
+  /// And it has set its eventfd.
+  private var isEventSet = false
+  /// `run`, or a loop like it, asks for the remote's calls before it waits.
+  private var isLooping = false
   private var descriptors: DescriptorSet?
   private let retirement: ReactorRemote.Retirement
   private let process: ProcessMark
@@ -162,16 +167,27 @@ public struct Reactor: ~Copyable {
   public mutating func run<H: Handler>(_ handler: inout H) throws(SystemError) {
     // Also when it is called again meanwhile.
     defer { isStopped = false }
-    while !isStopped { try turn(&handler, timeout: nil) }
+    do throws(SystemError) {
+      while !isStopped { try loopTurn(&handler) }
+    } catch {
+      endLoop()
+      throw error
+    }
+    endLoop()
     try flush(&handler)
   }
 
-  /// The same with a handler that serves descriptors, too.
-  public mutating func run<H: DescriptorHandler>(_ handler: inout H) throws(SystemError) {
-    // Also when it is called again meanwhile.
-    defer { isStopped = false }
-    while !isStopped { try turn(&handler, timeout: nil) }
-    try flush(&handler)
+  /// A turn of a loop that waits nowhere else. Other threads make a system call only while it waits. `endLoop` has to follow.
+  package mutating func loopTurn<H: Handler>(_ handler: inout H) throws(SystemError) {
+    isLooping = true
+    if !remote.maySleep() { isSignalled = true }
+    try turn(&handler, timeout: isSignalled ? 0 : nil)
+  }
+
+  /// From here on turns may be made by hand again.
+  package mutating func endLoop() {
+    isLooping = false
+    remote.endLoop()
   }
 
   /// In so many turns that send, everybody who is ready now is served: each batch serves one at least.
@@ -186,19 +202,13 @@ public struct Reactor: ~Copyable {
   }
 
   /// Waits for something to do, at most `timeout` nanoseconds (0: does not wait; nil: as long as it takes), and does
-  /// it: received datagrams, then due timers, then submitted tasks, then what there is to send. Each has a bounded
+  /// it: received datagrams, then due timers, then registered descriptors, then submitted tasks, then what there is to send. Each has a bounded
   /// share; the rest is for the next turn, which then does not wait.
   ///
   /// - Throws: when the socket, epoll or io_uring is broken; `SystemError.forked` in a forked child, which sends nothing and takes no
-  ///   datagram from its parent. What concerns single peers is never thrown.
+  ///   datagram from its parent; EINVAL where a registered descriptor is ready and the handler is no `DescriptorHandler`, or a task was
+  ///   submitted for a handler of another type. What concerns single peers is never thrown.
   public mutating func turn<H: Handler>(_ handler: inout H, timeout: Nanoseconds?) throws(SystemError) {
-    let (wake, now) = try beginTurn(&handler, timeout: timeout)
-    precondition(!wake.hasDescriptors, "registered descriptors need a handler that is a DescriptorHandler")
-    try endTurn(&handler, now: now)
-  }
-
-  /// The same with a handler that serves descriptors, too; they come behind the timers.
-  public mutating func turn<H: DescriptorHandler>(_ handler: inout H, timeout: Nanoseconds?) throws(SystemError) {
     let (wake, now) = try beginTurn(&handler, timeout: timeout)
     if wake.hasDescriptors, let descriptors { try descriptors.report(to: &handler, engine: &engine) }
     try endTurn(&handler, now: now)
@@ -217,7 +227,8 @@ public struct Reactor: ~Copyable {
     }
     let wake = try spin.wait(until: deadline, on: &backend)
     // Kept, should what follows throw.
-    if wake.isSignalled { isSignalled = true }
+    if wake.isSignalled { (isSignalled, isEventSet) = (true, true) }
+    if isLooping { remote.stayAwake() }
     let now = clock.now()
     if wake.hasAddressChanges, let gone = backend.departed() { engine.leave(gone) }
     if backend.isHearing {
@@ -235,7 +246,7 @@ public struct Reactor: ~Copyable {
 
   private mutating func endTurn<H: Handler>(_ handler: inout H, now: Instant) throws(SystemError) {
     // Behind `expire`, so that tasks meet an engine that knows the time.
-    if isSignalled { runTasks() }
+    if isSignalled { try runTasks(&handler) }
     if engine.isDialling != backend.isHearing { backend.hear(engine.isDialling) }
     try Self.transmit(&backend, &engine, &outgoing, process, now: now, limit: sendBatchesPerTurn, handler: &handler)
     if engine.hasHandledSecrets {
@@ -246,11 +257,13 @@ public struct Reactor: ~Copyable {
     clock.read()
   }
 
-  private mutating func runTasks() {
-    isSignalled = false
-    if remote.take(&tasks) { isStopped = true }
-    for index in tasks.indices { tasks[index](&engine) }
+  private mutating func runTasks<H: Handler>(_ handler: inout H) throws(SystemError) {
+    if remote.take(&tasks, isSet: isEventSet) { isStopped = true }
+    (isSignalled, isEventSet) = (false, false)
+    var isMisdirected = false
+    for index in tasks.indices where !tasks[index].run(&handler, &engine) { isMisdirected = true }
     tasks.removeAll(keepingCapacity: true)
+    if isMisdirected { throw SystemError(code: EINVAL, operation: "run a task for a handler of another type") }
   }
 
   // The backend is called for batches only.

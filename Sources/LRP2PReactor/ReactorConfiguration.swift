@@ -63,6 +63,7 @@ public struct ReactorConfiguration: Sendable {
   /// Whose code seals and opens datagrams.
   public var aeadProvider = AEADProvider.automatic
 
+  /// All defaults.
   public init() {}
 
   /// Throws the first field that is out of range, the engine's included.

@@ -36,10 +36,15 @@ public final class ReactorGroup: Sendable {
   /// - Parameters:
   ///   - count: 1 … 256; one for each processor that is to serve the port.
   ///   - configuration: of each reactor.
+  ///   - keys: who may connect.
   ///   - address: port 0 takes any free port.
   /// - Throws: the configuration is out of range; the address is in use (by another group, too) or not ours; the system has
   ///   no SO_REUSEPORT with classic BPF (Linux 4.5), or forbids it.
-  public init(count: Int, configuration: ReactorConfiguration = .init(), bind address: Address) throws(ReactorError) {
+  public init(
+    count: Int, configuration: ReactorConfiguration = .init(), bind address: Address, accepting keys: PeerKeys
+  ) throws(ReactorError) {
+    var configuration = configuration
+    configuration.engine.accepting = keys
     guard (1...256).contains(count) else {
       throw .configuration(.outOfRange(field: "count", allowed: "1 … 256"))
     }

@@ -7,16 +7,21 @@ public struct ReactorStatistics: Sendable, BitwiseCopyable {
   public var turns: UInt64 = 0
   /// Waits that polled before they slept (`ReactorConfiguration.longestSpin`), and those of them that slept after all.
   public var spins: UInt64 = 0
+  /// Of `spins`, those in which nothing came.
   public var spinsInVain: UInt64 = 0
   /// System calls that received or sent.
   public var receiveCalls: UInt64 = 0
+  /// Calls that have sent, of one message or many.
   public var sendCalls: UInt64 = 0
   /// Messages received; with receive offload one can hold many datagrams.
   public var messagesReceived: UInt64 = 0
+  /// Datagrams in them.
   public var datagramsReceived: UInt64 = 0
+  /// Datagrams that the kernel has taken.
   public var datagramsSent: UInt64 = 0
   /// Bytes of UDP payload.
   public var bytesReceived: UInt64 = 0
+  /// UDP payload bytes that the kernel has taken.
   public var bytesSent: UInt64 = 0
   /// Datagrams the kernel dropped because the socket's receive buffer was full or because of the socket filter; it does not tell
   /// the two apart, and counts what receive offload has merged as one.
@@ -61,6 +66,7 @@ public struct ReactorStatistics: Sendable, BitwiseCopyable {
 
   /// Datagrams that a system call has received or sent on average; 0 before the first. Near 1, each datagram pays for a call.
   public var datagramsPerReceiveCall: Double { Self.mean(datagramsReceived, receiveCalls) }
+  /// The mean number of datagrams that one call has sent; 0 before the first.
   public var datagramsPerSendCall: Double { Self.mean(datagramsSent, sendCalls) }
 
   private static func mean(_ sum: UInt64, _ count: UInt64) -> Double { count == 0 ? 0 : Double(sum) / Double(count) }

@@ -79,10 +79,12 @@ package struct BulkHandler: Handler {
     return index >= 0 && streams[index].peer == peer ? index : -1
   }
 
-  package mutating func accepts(key: PublicKey, from address: Address, payload: RawSpan) -> Bool {
-    guard let expected = self.payload, hostileNetwork.map({ !address.sharesNetwork($0) }) ?? true else { return true }
+  package mutating func admission(of key: PublicKey, from address: Address, payload: RawSpan) -> Admission {
+    guard let expected = self.payload, hostileNetwork.map({ !address.sharesNetwork($0) }) ?? true else {
+      return .accepted
+    }
     if !payload.isEqual(to: expected) { violations += 1 }
-    return true
+    return .accepted
   }
 
   package mutating func connected(_ peer: Peer, _ info: PeerInfo, engine: inout Engine) {

@@ -193,7 +193,7 @@ struct Chaos: ~Copyable {
 
   private mutating func dial(_ host: Int) {
     let payload = payload
-    network.onHost(host) { engine, _ in _ = try? engine.connect(to: Self.server, payload: payload) }
+    network.onHost(host) { engine, _ in _ = try? engine.connect(to: Self.server, expecting: .anyone, payload: payload) }
   }
 
   private mutating func count(_ fault: String) { faults[fault, default: 0] += 1 }

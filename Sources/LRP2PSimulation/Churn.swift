@@ -57,7 +57,7 @@ struct Churn: ~Copyable {
     network.addHost(
       ChurnHandler(salt: salt, seed: random.next(), configuration: configuration), at: Self.server,
       configuration: configuration)
-    configuration.acceptsConnections = false
+    configuration.accepting = .nobody
     for client in 1...Self.clients {
       configuration.maximumPeers = 400
       configuration.keepAlive = client == 1 ? .seconds(8) : 0
@@ -120,7 +120,7 @@ struct Churn: ~Copyable {
     let first = Int(random.below(UInt64(Self.clients)))
     for index in 0..<Self.clients {
       let isDialled = network.onHost(1 + (first + index) % Self.clients) { engine, handler in
-        guard let peer = try? engine.connect(to: Self.server) else { return false }
+        guard let peer = try? engine.connect(to: Self.server, expecting: .anyone) else { return false }
         handler.dialled(peer, plan, engine: &engine)
         return true
       }

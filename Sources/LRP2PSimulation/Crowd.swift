@@ -109,7 +109,7 @@ struct Crowd: ~Copyable {
     configuration.keepAlive = .seconds(4)
     configuration.ackRatio = [1, 2, 16, 64][Int(random.below(4))]
     configuration.congestion = random.happens(0.5) ? .bbr : .cubic
-    configuration.acceptsConnections = false
+    configuration.accepting = .nobody
     let host = network.addHost(handler, at: address, configuration: configuration)
     var link = Link()
     link.delay = .milliseconds(2) + random.below(.milliseconds(40))

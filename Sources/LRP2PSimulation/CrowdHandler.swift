@@ -94,7 +94,7 @@ struct CrowdHandler: Handler {
   /// Dials the server.
   /// - Returns: the stream's index.
   mutating func dial(_ request: CrowdRequest, to server: Address, engine: inout Engine) -> Int {
-    guard let peer = try? engine.connect(to: server) else { preconditionFailure("a free slot") }
+    guard let peer = try? engine.connect(to: server, expecting: .anyone) else { preconditionFailure("a free slot") }
     var stream = Stream(peer: peer)
     stream.request = request
     stream.isKnown = true

@@ -25,7 +25,7 @@ package enum FuzzHarness {
       batchMessages: 4, largestDatagram: 2048)
     guard
       let dialled = try? world.first.connect(
-        to: World<FuzzHandler>.secondAddress, versions: isOriginal ? .original : .version1)
+        to: World<FuzzHandler>.secondAddress, expecting: .anyone, versions: isOriginal ? .original : .version1)
     else { return }
     _ = world.run(for: .milliseconds(200))
     guard let accepted = world.secondHandler.peer else { preconditionFailure("no connection on a clean path") }

@@ -89,7 +89,7 @@ struct HostileHosts {
     guard let dialled = members[index].dialled else {
       guard network.now >= members[index].since else { return }
       setLinks(index, &network, isDown: false)
-      members[index].dialled = network.onHost(host) { engine, _ in try? engine.connect(to: server) }
+      members[index].dialled = network.onHost(host) { engine, _ in try? engine.connect(to: server, expecting: .anyone) }
       members[index].since = network.now
       return
     }

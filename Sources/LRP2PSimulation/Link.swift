@@ -14,6 +14,7 @@ public struct Link: Sendable {
 
   /// What becomes of datagrams that are marked as ECN-capable.
   public enum Marks: Sendable {
+    /// They arrive as they were sent.
     case kept
     /// The marks are removed, or become ECT(1): misconfigured routers do either.
     case removed, changed
@@ -21,6 +22,7 @@ public struct Link: Sendable {
     case dropped
   }
 
+  /// One way, in nanoseconds.
   public var delay: Nanoseconds = .milliseconds(5)
   /// Added at random, up to this: it reorders.
   public var jitter: Nanoseconds = 0
@@ -29,8 +31,11 @@ public struct Link: Sendable {
   /// Losses in bursts (Gilbert and Elliott): how probable it is, at each datagram, that a burst begins, that it ends, and
   /// that a datagram is lost in it.
   public var burstBegins = 0.0
+  /// The probability, for each datagram, that a burst of loss ends.
   public var burstEnds = 0.25
+  /// The part of the datagrams that is lost within a burst.
   public var burstLoss = 0.5
+  /// The probability that a datagram arrives twice.
   public var duplication = 0.0
   /// Added to a copy's delay at random, up to this: somebody repeats what he has seen some time ago.
   public var copyDelay: Nanoseconds = 0
@@ -40,9 +45,11 @@ public struct Link: Sendable {
   public var rate: UInt64 = 0
   /// Bytes that wait at most when the rate is exceeded.
   public var buffer = 1 << 20
+  /// How its queue is managed.
   public var queue = Queue.dropTail
   /// Datagrams that wait behind so many bytes are marked, if their sender knows ECN.
   public var ecnThreshold = Int.max
+  /// What it does with ECN marks.
   public var marks = Marks.kept
   /// Longer datagrams vanish.
   public var largestDatagram = Int.max
@@ -60,6 +67,7 @@ public struct Link: Sendable {
   /// has to know for how long.
   public internal(set) var isHalted = false
 
+  /// A link of 5 ms that loses nothing and has no rate.
   public init() {}
 }
 
@@ -81,33 +89,45 @@ public struct Policer: Sendable {
 
 /// What a link has done.
 public struct LinkCounters: Sendable, BitwiseCopyable {
+  /// Datagrams that were given to it.
   public var datagrams: UInt64 = 0
+  /// Their UDP payload bytes.
   public var bytes: UInt64 = 0
   /// Lost at random, and in bursts.
   public var lost: UInt64 = 0
+  /// Lost within a burst.
   public var lostInBursts: UInt64 = 0
   /// Dropped by the queue.
   public var overflowed: UInt64 = 0
+  /// Bytes of those that its queue had no room for.
   public var overflowedBytes: UInt64 = 0
   /// Dropped by the policer.
   public var policed: UInt64 = 0
   /// Those that the queue, or the link if it had none, has taken, and how long they have waited in it, nanoseconds: until
   /// their own first bit left.
   public var queued: UInt64 = 0
+  /// Time that they have waited in its queue together, in nanoseconds.
   public var queuedTime: Nanoseconds = 0
+  /// Delayed so that later ones may overtake them.
   public var reordered: UInt64 = 0
+  /// Delivered twice.
   public var duplicated: UInt64 = 0
   /// Of these, the copies that came more than the jitter later.
   public var copiedLate: UInt64 = 0
+  /// Delivered with a changed byte.
   public var corrupted: UInt64 = 0
+  /// Marked as having met congestion (ECN-CE).
   public var marked: UInt64 = 0
   /// Dropped as they were ECN-capable.
   public var markedDropped: UInt64 = 0
+  /// Dropped as longer than `Link.largestDatagram`.
   public var tooLong: UInt64 = 0
+  /// Dropped while the link was down.
   public var whileDown: UInt64 = 0
   /// Bytes that have left the link at its other end, in all.
   public var delivered: UInt64 = 0
 
+  /// All zero.
   public init() {}
 
   /// Those that did not reach the other end, whatever became of them.

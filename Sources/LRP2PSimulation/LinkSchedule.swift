@@ -15,6 +15,7 @@ public enum LinkChange: Sendable {
   case buffer(Int)
   /// What leaves is lost; what waits is not kept back.
   case down(Bool)
+  /// What it does with ECN marks.
   case marks(Link.Marks)
   /// Nothing leaves, and nothing is lost that the queue has room for.
   case halted(Bool)

@@ -33,7 +33,9 @@ extension Scenario {
     }
     let start = network.now
     for _ in 0..<Self.peersPerHost {
-      for host in 1...Self.hosts { network.onHost(host) { engine, _ in _ = try? engine.connect(to: server) } }
+      for host in 1...Self.hosts {
+        network.onHost(host) { engine, _ in _ = try? engine.connect(to: server, expecting: .anyone) }
+      }
       network.run(for: .milliseconds(10))
     }
     let isDone = network.run(for: .seconds(120)) { network in

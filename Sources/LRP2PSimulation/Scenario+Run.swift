@@ -126,7 +126,9 @@ extension Scenario {
     let dialled = network.now
     for controller in controllers {
       network.onHost(0) { engine, _ in
-        guard let peer = try? engine.connect(to: Self.receiver) else { preconditionFailure("a free slot") }
+        guard let peer = try? engine.connect(to: Self.receiver, expecting: .anyone) else {
+          preconditionFailure("a free slot")
+        }
         engine.setCongestionControl(controller, for: peer)
       }
     }

@@ -43,7 +43,7 @@ private struct UnreadWorld: ~Copyable {
 
   private mutating func dial() {
     for number in 0..<scenario.peers {
-      network.onHost(1 + number % hosts) { engine, _ in _ = try? engine.connect(to: Self.server) }
+      network.onHost(1 + number % hosts) { engine, _ in _ = try? engine.connect(to: Self.server, expecting: .anyone) }
       if number % hosts == hosts - 1 { network.run(for: .milliseconds(5)) }
     }
   }

@@ -33,6 +33,7 @@ public struct SimulatedNetwork<H: Handler>: ~Copyable {
   package var elidesPayloads = false
 
   package var hosts = Slots<Int, SimulatedHost<H>>(count: 8)
+  /// Hosts that were added.
   public private(set) var hostCount = 0
   var links = Slots<Int, LinkState>(count: 8)
   private var linkCount = 0
@@ -146,6 +147,7 @@ public struct SimulatedNetwork<H: Handler>: ~Copyable {
     set { links[number].change(to: newValue, now: now) }
   }
 
+  /// What a link has done so far.
   public func counters(ofLink number: Int) -> LinkCounters { links[number].counters }
 
   /// Calls `body` with a host's engine and handler, as if from one of its callbacks.
@@ -170,6 +172,7 @@ public struct SimulatedNetwork<H: Handler>: ~Copyable {
     hostOfAddress[address] = host
   }
 
+  /// Where a host is now.
   public func address(of host: Int) -> Address { hosts[host].address }
 
   /// A host's process ends without a word to anybody, and is started anew, with the same identity and configuration: all its
@@ -180,6 +183,7 @@ public struct SimulatedNetwork<H: Handler>: ~Copyable {
 
   /// The host's clock is this much ahead of the world's from now on; a monotonic clock is only ever set forward.
   public mutating func setClock(_ host: Int, ahead: Nanoseconds) { hosts[host].clockAhead = ahead }
+  /// How much later than `now` it is by a host's own clock, in nanoseconds.
   public func clockAhead(_ host: Int) -> Nanoseconds { hosts[host].clockAhead }
 
   /// A host sends so many datagrams a second at most, as a process does that has one core: with this many in its socket its

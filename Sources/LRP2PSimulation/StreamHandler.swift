@@ -18,6 +18,7 @@ package struct StreamHandler: Handler {
   /// Received behind the end, twice, or without a connection.
   package var violations = 0
   package var refusesKeys = false
+  package var refusal = Admission.refused(reason: "key refused")
   /// What dialling programs have said, and what is refused if they do not say it.
   package var payloads: [[UInt8]] = []
   package var wantedPayload: [UInt8]?
@@ -43,10 +44,10 @@ package struct StreamHandler: Handler {
     UInt8(truncatingIfNeeded: (offset &* 0x9E37_79B9_7F4A_7C15) >> 56)
   }
 
-  package mutating func accepts(key: PublicKey, from address: Address, payload: RawSpan) -> Bool {
+  package mutating func admission(of key: PublicKey, from address: Address, payload: RawSpan) -> Admission {
     let payload = (0..<payload.byteCount).map { payload.byte($0) }
     payloads.append(payload)
-    return !refusesKeys && wantedPayload ?? payload == payload
+    return !refusesKeys && wantedPayload ?? payload == payload ? .accepted : refusal
   }
 
   package mutating func connected(_ peer: Peer, _ info: PeerInfo, engine: inout Engine) {

@@ -121,7 +121,7 @@ package struct Doctor {
 
   private static func steering(_ configuration: ReactorConfiguration) -> Finding {
     do throws(ReactorError) {
-      _ = try ReactorGroup(count: 2, configuration: configuration, bind: loopback)
+      _ = try ReactorGroup(count: 2, configuration: configuration, bind: loopback, accepting: .anyone)
       return Finding(
         check: "reactor_steering", status: .good, found: "SO_REUSEPORT, SO_ATTACH_REUSEPORT_CBPF",
         advice: "several reactors can share a port: ReactorGroup")

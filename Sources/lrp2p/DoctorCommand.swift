@@ -49,8 +49,7 @@ struct DoctorCommand: ParsableCommand {
   private func test(_ address: String) throws {
     let pinned = try peer.map { try SocketOptions.key($0, option: "--peer") }
     let targets = try SocketOptions.resolve(address)
-    var reactor = try socket.makeReactor(bind: .any(port: 0)) {
-      $0.engine.acceptsConnections = false
+    var reactor = try socket.makeReactor(bind: .any(port: 0), accepting: .nobody) {
       $0.engine.maximumDatagram = PathTest.longestDatagram
     }
     var plan = PathTest.Plan()

@@ -42,7 +42,6 @@ struct FileReceiver: Handler {
   let store: StoreFolder
   /// Senders that are through.
   private(set) var served = 0
-  private let allowed: Set<PublicKey>
   private let policy: IntakePolicy
   /// Seconds for which a part is kept.
   private let partsAge: Int64
@@ -60,14 +59,13 @@ struct FileReceiver: Handler {
   private var touched: [Peer] = []
 
   init(
-    store: StoreFolder, allowed: Set<PublicKey>, limits: (policy: IntakePolicy, partsAge: Int64),
+    store: StoreFolder, limits: (policy: IntakePolicy, partsAge: Int64),
     remote: ReactorRemote, report: TransferReport, progress: ProgressLine
   ) {
     self.store = store
     (policy, partsAge) = limits
     lastCleanUp = Int64(time(nil))
     store.cleanUp(olderThan: partsAge, now: lastCleanUp)
-    self.allowed = allowed
     self.report = report
     self.progress = progress
     mailbox = Mailbox(remote)
@@ -75,8 +73,6 @@ struct FileReceiver: Handler {
 
   /// Whether somebody's files are still being worked on.
   var isBusy: Bool { senders.values.contains { $0.hasBegun || isStopping } }
-
-  mutating func accepts(key: PublicKey, from address: Address) -> Bool { allowed.isEmpty || allowed.contains(key) }
 
   mutating func received(_ peer: Peer, _ bytes: RawSpan, engine: inout Engine) {
     let sender = sender(peer, engine)
@@ -277,4 +273,5 @@ struct FileReceiver: Handler {
     progress.end()
     engine.closeAll(code: CloseCode.interrupted, reason: "the receiver is being stopped")
   }
+  mutating func connected(_ peer: Peer, _ info: PeerInfo, engine: inout Engine) {}
 }

@@ -28,7 +28,8 @@ struct DialOptions: ParsableArguments {
   ) throws(Failure) -> Peer {
     do throws(EngineError) {
       return try engine.connect(
-        to: addresses, pinned: pinned, versions: versions, payload: payload, timeout: Nanoseconds(dialTimeout * 1e9))
+        to: addresses, expecting: pinned.map(PeerKeys.key) ?? .anyone, versions: versions, payload: payload,
+        timeout: Nanoseconds(dialTimeout * 1e9))
     } catch {
       throw Failure("no room for a connection")
     }
@@ -61,7 +62,7 @@ struct SocketOptions: ParsableArguments {
   }
 
   func makeReactor(
-    bind address: Address, configure: (inout ReactorConfiguration) -> Void = { _ in }
+    bind address: Address, accepting keys: PeerKeys, configure: (inout ReactorConfiguration) -> Void = { _ in }
   ) throws(Failure) -> Reactor {
     let identity = try loadIdentity()
     var configuration = ReactorConfiguration()
@@ -69,7 +70,7 @@ struct SocketOptions: ParsableArguments {
     configuration.socketFilter = socketFilter
     configure(&configuration)
     do throws(ReactorError) {
-      return try Reactor(configuration: configuration, identity: identity, bind: address)
+      return try Reactor(configuration: configuration, identity: identity, bind: address, accepting: keys)
     } catch {
       throw Failure(error)
     }

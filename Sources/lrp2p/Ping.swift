@@ -45,7 +45,7 @@ struct Ping: ParsableCommand {
   func run() throws {
     let pinned = try peer.map { try SocketOptions.key($0, option: "--peer") }
     let targets = try SocketOptions.resolve(address)
-    var reactor = try socket.makeReactor(bind: .any(port: 0)) { $0.engine.acceptsConnections = false }
+    var reactor = try socket.makeReactor(bind: .any(port: 0), accepting: .nobody)
     var handler = PingHandler(
       name: address, count: count ?? (isatty(STDOUT_FILENO) == 1 ? .max : 5), interval: nanoseconds,
       asJSON: socket.json)

@@ -51,14 +51,16 @@ struct Pipe: ParsableCommand {
     for text in allow { allowed.insert(try SocketOptions.key(text, option: "--allow")) }
     let pinned = try peer.map { try SocketOptions.key($0, option: "--peer") }
     let addresses = try SocketOptions.resolve(listen ?? connect ?? "")
-    var reactor = try socket.makeReactor(bind: listen == nil ? .any(port: 0) : addresses[0]) {
-      $0.engine.acceptsConnections = listen != nil
+    var reactor = try socket.makeReactor(
+      bind: listen == nil ? .any(port: 0) : addresses[0],
+      accepting: listen == nil ? .nobody : allowed.isEmpty ? .anyone : .keys(allowed)
+    ) {
       $0.engine.acceptsOriginal = original
       // What a slow reader leaves unread, beyond what waits for standard output.
       $0.engine.receivePeerBytes = 8 << 20
       $0.engine.receivePoolBytes = 16 << 20
     }
-    var handler = PipeHandler(peerName: connect ?? "the peer", allowed: allowed, endsAfter: bytes)
+    var handler = PipeHandler(peerName: connect ?? "the peer", endsAfter: bytes)
     if listen != nil {
       Output.note("listening on \(reactor.localAddress) key \(reactor.engine.publicKey)")
     } else {

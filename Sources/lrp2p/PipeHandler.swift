@@ -16,7 +16,6 @@ struct PipeHandler: Handler {
   private var ring = SendRing(capacity: 16 << 20)
   private var output: StandardOutput
   private let name: String
-  private let allowed: Set<PublicKey>
   private let endsAfter: UInt64?
   /// Keys of pings that are about to be connected.
   private var pings: Set<PublicKey> = []
@@ -31,9 +30,8 @@ struct PipeHandler: Handler {
   private var received: UInt64 = 0
 
   /// - Parameter endsAfter: bytes from the peer after which the connection ends; `nil` waits for its FIN.
-  init(peerName: String, allowed: Set<PublicKey>, endsAfter: UInt64?) {
+  init(peerName: String, endsAfter: UInt64?) {
     name = peerName
-    self.allowed = allowed
     self.endsAfter = endsAfter
     output = StandardOutput()
   }
@@ -46,17 +44,13 @@ struct PipeHandler: Handler {
   var wantsOutput: Bool { !output.isEmpty }
   var outputDescriptor: Int32 { output.descriptor }
 
-  mutating func accepts(key: PublicKey, from address: Address) -> Bool {
-    // A pipe has one other end. A dialled one was judged by its pin.
-    isDialled || (peer == nil && (allowed.isEmpty || allowed.contains(key)))
-  }
-
-  /// A ping says what it is: it is answered, and takes nobody's place.
-  mutating func accepts(key: PublicKey, from address: Address, payload: RawSpan) -> Bool {
-    guard !isDialled, PingHandler.isPing(payload), pings.count < 64 else { return accepts(key: key, from: address) }
-    guard allowed.isEmpty || allowed.contains(key) else { return false }
-    pings.insert(key)
-    return true
+  /// A pipe has one other end. A ping says what it is: it is answered, and takes nobody's place.
+  mutating func admission(of key: PublicKey, from address: Address, payload: RawSpan) -> Admission {
+    if PingHandler.isPing(payload), pings.count < 64 {
+      pings.insert(key)
+      return .accepted
+    }
+    return peer == nil ? .accepted : .refused(reason: "this end has its peer already")
   }
 
   mutating func connected(_ peer: Peer, _ info: PeerInfo, engine: inout Engine) {

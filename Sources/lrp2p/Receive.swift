@@ -41,14 +41,14 @@ struct Receive: ParsableCommand {
     let store: StoreFolder
     do throws(DiskError) { store = try StoreFolder(out) } catch { throw Failure("\(out): \(error)") }
     let address = try SocketOptions.resolve(listen)[0]
-    var reactor = try socket.makeReactor(bind: address)
+    var reactor = try socket.makeReactor(bind: address, accepting: allowed.isEmpty ? .anyone : .keys(allowed))
     var policy = limits.policy(existing: existing.existing)
     policy.isTrusted = !allowed.isEmpty
     let report = TransferReport(asJSON: socket.json, isOne: once)
     DescriptorLimit.raise()
     Signals.watch(reactor.remote)
     var handler = FileReceiver(
-      store: store, allowed: allowed, limits: (policy, limits.partsAge), remote: reactor.remote, report: report,
+      store: store, limits: (policy, limits.partsAge), remote: reactor.remote, report: report,
       progress: progress.line(asJSON: socket.json))
     announce(reactor.localAddress, reactor.engine.publicKey)
     do throws(SystemError) {

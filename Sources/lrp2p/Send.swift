@@ -48,7 +48,7 @@ struct Send: ParsableCommand {
     let pinned = try peer.map { try SocketOptions.key($0, option: "--peer") }
     let sources = try findSources()
     let targets = try SocketOptions.resolve(address)
-    var reactor = try socket.makeReactor(bind: .any(port: 0)) { $0.engine.acceptsConnections = false }
+    var reactor = try socket.makeReactor(bind: .any(port: 0), accepting: .nobody)
     Signals.watch(reactor.remote)
     let report = TransferReport(asJSON: socket.json, isOne: true)
     var handler = FileSender(

@@ -48,7 +48,7 @@ func talk(_ make: () -> any CipherSuite, _ aead: AEAD) {
   var (ours, theirs) = (Talker(), Talker())
   var forth = DatagramBatch(messages: 4, messageCapacity: 65_000)
   var back = DatagramBatch(messages: 4, messageCapacity: 65_000)
-  do { _ = try dialler.connect(to: Address(ipv4: 0x7F00_0001, port: 1), pinned: listener.publicKey) } catch {
+  do { _ = try dialler.connect(to: Address(ipv4: 0x7F00_0001, port: 1), expecting: .key(listener.publicKey)) } catch {
     fatalError("\(error)")
   }
   var now: Instant = .seconds(1)

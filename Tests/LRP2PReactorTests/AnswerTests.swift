@@ -120,7 +120,7 @@ import Testing
   }
 
   @Test(arguments: [2, 3]) func reactorsOfAGroupHaveThemToo(count: Int) throws {
-    let group = try ReactorGroup(count: count, bind: .loopback4())
+    let group = try ReactorGroup(count: count, bind: .loopback4(), accepting: .anyone)
     var handler = NullHandler()
     for index in 0..<count {
       var reactor = try Reactor(group: group, index: index, secretKey: SecretKey(repeating: 7), suite: NullSuite())

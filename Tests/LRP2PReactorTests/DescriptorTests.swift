@@ -20,6 +20,8 @@ import Testing
       order.append(descriptor)
       do { try onReady(descriptor) } catch { Issue.record("\(error)") }
     }
+    mutating func connected(_ peer: Peer, _ info: PeerInfo, engine: inout Engine) {}
+    mutating func closed(_ peer: Peer, reason: CloseReason, engine: inout Engine) {}
   }
 
   /// A pipe, closed with its owner.

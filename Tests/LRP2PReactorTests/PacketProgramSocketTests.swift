@@ -124,11 +124,11 @@ import Testing
   }
 
   @Test func thePortOfAGroupIsNobodyElses() throws {
-    let group = try ReactorGroup(count: 2, bind: Self.any)
+    let group = try ReactorGroup(count: 2, bind: Self.any, accepting: .anyone)
     #expect(group.localAddress.port != 0)
     for other in [1, 2] {
       do {
-        _ = try ReactorGroup(count: other, bind: group.localAddress)
+        _ = try ReactorGroup(count: other, bind: group.localAddress, accepting: .anyone)
         Issue.record("bound twice")
       } catch {
         #expect("\(error)" == "bind \(group.localAddress): address already in use")
@@ -141,7 +141,7 @@ import Testing
       #expect(error.code == EADDRINUSE)
     }
     do {
-      _ = try ReactorGroup(count: 257, bind: Self.any)
+      _ = try ReactorGroup(count: 257, bind: Self.any, accepting: .anyone)
       Issue.record("257 reactors accepted")
     } catch {
       #expect("\(error)" == "configuration: count must be 1 … 256")

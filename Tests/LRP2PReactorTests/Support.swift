@@ -166,6 +166,8 @@ struct NullSuite: CipherSuite {
 
 struct NullHandler: ReceivingHandler {
   mutating func received(_ peer: Peer, _ bytes: RawSpan, engine: inout Engine) {}
+  mutating func connected(_ peer: Peer, _ info: PeerInfo, engine: inout Engine) {}
+  mutating func closed(_ peer: Peer, reason: CloseReason, engine: inout Engine) {}
 }
 
 /// Runs `body` on a thread of its own, while the calling thread runs `whileRunning` and then waits for it.

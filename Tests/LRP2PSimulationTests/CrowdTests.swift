@@ -47,7 +47,7 @@ import Testing
     network.route(from: 0, to: 1, over: network.addLink(Link()))
     network.route(from: 1, to: 0, over: network.addLink(Link()))
     network.limitSending(of: 0, datagramsPerSecond: 1000, socket: 10)
-    _ = try network.onHost(0) { engine, _ in try engine.connect(to: far) }
+    _ = try network.onHost(0) { engine, _ in try engine.connect(to: far, expecting: .anyone) }
     network.run(for: .seconds(1))
     let before = network.counters(ofLink: 0).datagrams
     network.run(for: .seconds(4))

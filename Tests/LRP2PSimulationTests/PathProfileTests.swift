@@ -65,7 +65,8 @@ import Testing
     network.addHost(BulkHandler(bytesToSend: 0), at: Address(ipv4: 2, port: 1))
     network.route(from: 0, to: 1, over: network.addLink(link))
     network.route(from: 1, to: 0, over: network.addLink(link))
-    let peer = network.onHost(0) { engine, _ in try? engine.connect(to: Address(ipv4: 2, port: 1)) }!
+    let peer = network.onHost(0) { engine, _ in try? engine.connect(to: Address(ipv4: 2, port: 1), expecting: .anyone)
+    }!
     network.onHost(0) { engine, _ in engine.setCongestionControl(first, for: peer) }
     for round in 0..<10 {
       network.run(for: .milliseconds(200))

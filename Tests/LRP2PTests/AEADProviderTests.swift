@@ -11,14 +11,16 @@ private let hasIPSecMB = (try? CipherSuites.make(.ipsecMB)) != nil
 @Suite(.serialized) struct AEADProviderTests {
   @Test func automaticTakesTheFasterThatIsThere() throws {
     let configuration = ReactorConfiguration()
-    let reactor = try Reactor(configuration: configuration, identity: Identity(), bind: .any(port: 0))
+    let reactor = try Reactor(
+      configuration: configuration, identity: Identity(), bind: .any(port: 0), accepting: .anyone)
     #expect(reactor.engine.aeadProvider == (hasIPSecMB ? "libipsec-mb" : "libsodium"))
   }
 
   @Test func libsodiumIsAlwaysThere() throws {
     var configuration = ReactorConfiguration()
     configuration.aeadProvider = .libsodium
-    let reactor = try Reactor(configuration: configuration, identity: Identity(), bind: .any(port: 0))
+    let reactor = try Reactor(
+      configuration: configuration, identity: Identity(), bind: .any(port: 0), accepting: .anyone)
     #expect(reactor.engine.aeadProvider == "libsodium")
   }
 
@@ -26,7 +28,8 @@ private let hasIPSecMB = (try? CipherSuites.make(.ipsecMB)) != nil
     var configuration = ReactorConfiguration()
     configuration.aeadProvider = .ipsecMB
     do throws(ReactorError) {
-      let reactor = try Reactor(configuration: configuration, identity: Identity(), bind: .any(port: 0))
+      let reactor = try Reactor(
+        configuration: configuration, identity: Identity(), bind: .any(port: 0), accepting: .anyone)
       #expect(hasIPSecMB && reactor.engine.aeadProvider == "libipsec-mb")
     } catch {
       guard case .configuration(.unavailable(field: "aeadProvider", let reason)) = error else { throw error }
@@ -44,7 +47,7 @@ private let hasIPSecMB = (try? CipherSuites.make(.ipsecMB)) != nil
     configuration.engine.keyEpochBits = 9
     var pair = try ReactorPair(
       configuration: configuration, clientSends: bytes, serverSends: bytes, clientProvider: .libsodium)
-    _ = try pair.client.engine.connect(to: pair.server4, pinned: pair.serverKey)
+    _ = try pair.client.engine.connect(to: pair.server4, expecting: .key(pair.serverKey))
     let isDone = try pair.runUntilClosed(1)
     #expect(isDone)
     for handler in [pair.clientHandler, pair.serverHandler] {

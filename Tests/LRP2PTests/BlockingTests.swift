@@ -25,7 +25,7 @@ import Testing
         echoed.deliver(false)
       }
     }
-    let client = try pair.client.blocking.connect(to: pair.server.localAddress, pinned: pair.server.publicKey)
+    let client = try pair.client.blocking.connect(to: pair.server.localAddress, expecting: .key(pair.server.publicKey))
     let written = Rendezvous<Bool>()
     try Thread.start("write") {
       do {
@@ -54,7 +54,7 @@ import Testing
   /// In a `release` they would wait for themselves.
   @Test func ownThreadIsRefused() throws {
     let pair = try EndpointPair()
-    let client = try pair.client.blocking.connect(to: pair.server.localAddress)
+    let client = try pair.client.blocking.connect(to: pair.server.localAddress, expecting: .anyone)
     let memory = Memory([1, 2, 3])
     let ended = Rendezvous<[TransportError]>()
     try unsafe client.blocking.write(memory.bytes) {
@@ -67,7 +67,9 @@ import Testing
       note { () throws(TransportError) in try client.blocking.flush() }
       note { () throws(TransportError) in _ = try client.blocking.closed() }
       note { () throws(TransportError) in _ = try pair.client.blocking.accept() }
-      note { () throws(TransportError) in _ = try pair.client.blocking.connect(to: pair.server.localAddress) }
+      note { () throws(TransportError) in
+        _ = try pair.client.blocking.connect(to: pair.server.localAddress, expecting: .anyone)
+      }
       pair.client.blocking.close()
       ended.deliver(errors)
     }
@@ -78,7 +80,7 @@ import Testing
 
   @Test func closeEndsWaits() throws {
     let pair = try EndpointPair()
-    let client = try pair.client.blocking.connect(to: pair.server.localAddress)
+    let client = try pair.client.blocking.connect(to: pair.server.localAddress, expecting: .anyone)
     let server = try pair.server.blocking.accept()
     let ended = Rendezvous<TransportError?>()
     try Thread.start("read") {

@@ -31,7 +31,7 @@ import Testing
     for round in 0..<20 {
       let accepting = Task { try await pair.server.accept() }
       if round % 2 == 0 { await Task.yield() }
-      async let dialled = pair.client.connect(to: pair.server.localAddress)
+      async let dialled = pair.client.connect(to: pair.server.localAddress, expecting: .anyone)
       accepting.cancel()
       let accepted: Connection
       do { accepted = try await accepting.value } catch {
@@ -47,11 +47,11 @@ import Testing
   @Test func cancelledConnectIsUndone() async throws {
     let pair = try EndpointPair()
     // Nobody answers there: the attempt would take its whole time.
-    let silent = try Endpoint(bind: .loopback) { _, _ in true }
+    let silent = try Endpoint(bind: .loopback, accepting: .anyone)
     let address = silent.localAddress
     await silent.close()
     for round in 0..<20 {
-      let connecting = Task { try await pair.client.connect(to: address) }
+      let connecting = Task { try await pair.client.connect(to: address, expecting: .anyone) }
       if round % 2 == 0 { await until { (await pair.client.statistics())!.engine.peers > 0 } }
       connecting.cancel()
       await #expect(throws: TransportError.cancelled(accepted: 0)) { _ = try await connecting.value }
@@ -66,7 +66,7 @@ import Testing
     for _ in 0..<1000 {
       let connecting = Task {
         unsafe withUnsafeCurrentTask { unsafe $0?.cancel() }
-        return try await pair.client.connect(to: address)
+        return try await pair.client.connect(to: address, expecting: .anyone)
       }
       await #expect(throws: TransportError.cancelled(accepted: 0)) { _ = try await connecting.value }
     }

@@ -22,7 +22,7 @@ import Testing
     // ChaCha20-Poly1305 is always in the list; first place is what counts.
     configuration.engine.aeads = aead == .chacha20Poly1305 ? [aead] : [aead, .chacha20Poly1305]
     var pair = try ReactorPair(configuration: configuration, clientSends: bytes, serverSends: bytes)
-    _ = try pair.client.engine.connect(to: pair.server4, pinned: pair.serverKey)
+    _ = try pair.client.engine.connect(to: pair.server4, expecting: .key(pair.serverKey))
     let isDone = try pair.runUntilClosed(1)
     #expect(isDone)
     expectAllFinished(pair.clientHandler, bytes: bytes)
@@ -39,7 +39,7 @@ import Testing
       Address(ipv4: 0x7F00_0002, port: port), Address(ipv4: 0x7F12_3456, port: port), pair.server4, .any(port: port),
       Address(ipv4: 0, port: port),
     ]
-    for address in addresses { _ = try pair.client.engine.connect(to: address, pinned: pair.serverKey) }
+    for address in addresses { _ = try pair.client.engine.connect(to: address, expecting: .key(pair.serverKey)) }
     let isDone = try pair.runUntilClosed(addresses.count)
     #expect(isDone)
     expectAllFinished(pair.clientHandler, bytes: bytes)
@@ -59,7 +59,7 @@ import Testing
     link.duplication = 0.02
     link.corruption = 0.01
     var relay = Relay(to: pair.server4, link: link, seed: 1)
-    _ = try pair.client.engine.connect(to: relay.address, pinned: pair.serverKey)
+    _ = try pair.client.engine.connect(to: relay.address, expecting: .key(pair.serverKey))
     let end = currentInstant() + .seconds(300)
     while currentInstant() < end, pair.clientHandler.closedCount == 0 || pair.serverHandler.closedCount == 0 {
       try pair.client.turn(&pair.clientHandler, timeout: 0)
@@ -86,7 +86,7 @@ import Testing
     link.jitter = .milliseconds(1)
     link.loss = 0.005
     var relay = Relay(to: pair.server4, link: link, seed: 2)
-    _ = try pair.client.engine.connect(to: relay.address, pinned: pair.serverKey)
+    _ = try pair.client.engine.connect(to: relay.address, expecting: .key(pair.serverKey))
     let end = currentInstant() + .seconds(300)
     var changes = 0
     while currentInstant() < end, pair.clientHandler.closedCount == 0 || pair.serverHandler.closedCount == 0 {
@@ -118,7 +118,7 @@ import Testing
       pair.serverHandler = StreamHandler(bytesToSend: nil)
       for index in 0..<1000 {
         _ = try pair.client.engine.connect(
-          to: index % 2 == 0 ? pair.server4 : pair.server6, pinned: pair.serverKey)
+          to: index % 2 == 0 ? pair.server4 : pair.server6, expecting: .key(pair.serverKey))
       }
       let isDone = try pair.runUntilClosed(1000)
       #expect(isDone, "\(pair.clientHandler.closedCount) \(pair.serverHandler.closedCount)")

@@ -11,7 +11,7 @@ import Testing
   @Test(arguments: backends) func foreignLoopDrivesTwoReactors(backend: ReactorBackend) throws {
     let bytes: UInt64 = 4 << 20
     var pair = try ReactorPair(configuration: ReactorConfiguration(backend), clientSends: bytes, serverSends: bytes)
-    _ = try pair.client.engine.connect(to: pair.server4, pinned: pair.serverKey)
+    _ = try pair.client.engine.connect(to: pair.server4, expecting: .key(pair.serverKey))
     while pair.clientHandler.closedCount == 0 || pair.serverHandler.closedCount == 0 {
       let timeouts = [pair.client.nextTimeout, pair.server.nextTimeout].compactMap { $0 }
       let timeout = timeouts.min().map { Int32(clamping: ($0 + 999_999) / 1_000_000) } ?? -1

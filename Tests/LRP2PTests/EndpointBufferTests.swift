@@ -12,7 +12,7 @@ import Testing
   @Test func unacceptedConnectionHoldsLittle() async throws {
     let pair = try EndpointPair()
     let content = streamBytes(0..<2 * megabyte)
-    let client = try await pair.client.connect(to: pair.server.localAddress)
+    let client = try await pair.client.connect(to: pair.server.localAddress, expecting: .anyone)
     try await client.write(content)
     client.finish()
     try await client.flush()
@@ -33,7 +33,7 @@ import Testing
     let content = streamBytes(0..<100_000)
     var clients: [Connection] = []
     for _ in 0..<30 {
-      let client = try await pair.client.connect(to: pair.server.localAddress)
+      let client = try await pair.client.connect(to: pair.server.localAddress, expecting: .anyone)
       try await client.write(content)
       try await client.flush()
       clients.append(client)
@@ -171,6 +171,6 @@ import Testing
     configuration.bufferBytes = bytes
     #expect(
       throws: TransportError.configuration(.outOfRange(field: "bufferBytes", allowed: "1048576 … 1099511627776"))
-    ) { try Endpoint(bind: .loopback, configuration: configuration) }
+    ) { try Endpoint(bind: .loopback, accepting: .anyone, configuration: configuration) }
   }
 }

@@ -10,13 +10,13 @@ import Testing
   /// Written, flushed and closed before anyone accepts: it is accepted all the same, and read to its end.
   @Test(arguments: [true, false]) func closedBeforeAccept(finishes: Bool) async throws {
     let pair = try EndpointPair()
-    let first = try await pair.client.connect(to: pair.server.localAddress)
+    let first = try await pair.client.connect(to: pair.server.localAddress, expecting: .anyone)
     try await first.write([1, 2, 3])
     if finishes { first.finish() }
     try await first.flush()
     first.close(code: 5, reason: "done")
     // What comes behind it shows that the server knows.
-    let second = try await pair.client.connect(to: pair.server.localAddress)
+    let second = try await pair.client.connect(to: pair.server.localAddress, expecting: .anyone)
     let accepted = try await pair.server.accept()
     #expect(accepted.remoteKey == pair.client.publicKey)
     #expect(try await accepted.read() == [1, 2, 3])
@@ -33,8 +33,10 @@ import Testing
   /// Of a connection that ended and has left nothing nobody hears.
   @Test func emptyOnesAreNotAccepted() async throws {
     let pair = try EndpointPair()
-    for _ in 0..<100 { (try await pair.client.connect(to: pair.server.localAddress)).close(code: 5) }
-    let last = try await pair.client.connect(to: pair.server.localAddress)
+    for _ in 0..<100 {
+      (try await pair.client.connect(to: pair.server.localAddress, expecting: .anyone)).close(code: 5)
+    }
+    let last = try await pair.client.connect(to: pair.server.localAddress, expecting: .anyone)
     try await last.write([9])
     let accepted = try await pair.server.accept()
     #expect(try await accepted.read() == [9])
@@ -150,9 +152,9 @@ import Testing
     await #expect(throws: TransportError.endpointClosed) { _ = try await accepting.value }
     await #expect(throws: TransportError.endpointClosed) { _ = try await pair.server.accept() }
     await #expect(throws: TransportError.endpointClosed) {
-      _ = try await pair.server.connect(to: pair.client.localAddress)
+      _ = try await pair.server.connect(to: pair.client.localAddress, expecting: .anyone)
     }
-    let late = try await pair.client.connect(to: pair.server.localAddress)
+    let late = try await pair.client.connect(to: pair.server.localAddress, expecting: .anyone)
     #expect(try await late.closed() == .remote(code: CloseCode.endpointClosed, reason: ""))
     var loops = 0
     for try await _ in pair.server.incoming { loops += 1 }
@@ -199,11 +201,11 @@ import Testing
     var configuration = configuration
     configuration.reactor.sendBatchesPerTurn = 1
     configuration.reactor.sendMessages = 1
-    let server = try Endpoint(bind: .loopback, configuration: configuration)
-    let client = try Endpoint(bind: .loopback)
+    let server = try Endpoint(bind: .loopback, accepting: .anyone, configuration: configuration)
+    let client = try Endpoint(bind: .loopback, accepting: .anyone)
     var connections: [Connection] = []
     for _ in 0..<300 {
-      connections.append(try await client.connect(to: server.localAddress))
+      connections.append(try await client.connect(to: server.localAddress, expecting: .anyone))
       connections.append(try await server.accept())
     }
     await server.close()
@@ -220,13 +222,14 @@ import Testing
   /// Whoever cancels or closes may hold a lock that a release takes.
   @Test(arguments: 0..<4) func releasesComeFromTheEndpointsThread(how: Int) async throws {
     let thread = Locked<Thread?>(nil)
-    let server = try Endpoint(bind: .loopback, configuration: .small)
-    let client = try Endpoint(bind: .loopback, configuration: .small) { _, _ in
+    let server = try Endpoint(bind: .loopback, accepting: .anyone, configuration: .small)
+    let client = try Endpoint(bind: .loopback, accepting: .nobody, configuration: .small)
+    // A dialler's rule is asked on its thread.
+    let keys = PeerKeys.matching { _, _ in
       thread.withLock { $0 = Thread.current }
       return true
     }
-    // Without a pinned key the dialler judges, on its thread.
-    let connection = try await client.connect(to: server.localAddress)
+    let connection = try await client.connect(to: server.localAddress, expecting: keys)
     let accepted = try await server.accept()
     let own = try #require(thread.withLock { $0 })
     let (here, elsewhere) = (Counter(), Counter())

@@ -15,13 +15,13 @@ struct EndpointPair {
     _ configuration: EndpointConfiguration = .init(),
     accepts: @escaping @Sendable (PublicKey, Address) -> Bool = { _, _ in true }
   ) throws {
-    server = try Endpoint(bind: .loopback, configuration: configuration, accepts: accepts)
-    client = try Endpoint(bind: .loopback, configuration: configuration)
+    server = try Endpoint(bind: .loopback, accepting: .matching(accepts), configuration: configuration)
+    client = try Endpoint(bind: .loopback, accepting: .anyone, configuration: configuration)
   }
 
   /// The client's end and the server's.
   func connect() async throws -> (Connection, Connection) {
-    let dialled = try await client.connect(to: server.localAddress, pinned: server.publicKey)
+    let dialled = try await client.connect(to: server.localAddress, expecting: .key(server.publicKey))
     return (dialled, try await server.accept())
   }
 

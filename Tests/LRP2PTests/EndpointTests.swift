@@ -70,7 +70,8 @@ import Testing
     try await withThrowingTaskGroup(of: Void.self) { group in
       for index in 0..<200 {
         group.addTask {
-          let connection = try await pair.client.connect(to: pair.server.localAddress, pinned: pair.server.publicKey)
+          let connection = try await pair.client.connect(
+            to: pair.server.localAddress, expecting: .key(pair.server.publicKey))
           let content = streamBytes(0..<20_000, salt: index)
           try await connection.write(content)
           connection.finish()
@@ -179,16 +180,16 @@ import Testing
       return false
     }
     // Whoever is refused has a connection until it is told.
-    let connection = try await pair.client.connect(to: pair.server.localAddress)
+    let connection = try await pair.client.connect(to: pair.server.localAddress, expecting: .anyone)
     #expect(try await connection.closed() == .remote(code: CloseCode.keyRefused, reason: "key refused"))
     #expect(refused.value > 0)
     await #expect(throws: TransportError.closed(.keyRefused)) {
-      _ = try await pair.client.connect(to: pair.server.localAddress, pinned: Identity().publicKey)
+      _ = try await pair.client.connect(to: pair.server.localAddress, expecting: .key(Identity().publicKey))
     }
     await pair.close()
     await #expect(throws: TransportError.closed(.unreachable(.portUnreachable))) {
-      let lonely = try Endpoint(bind: .loopback, configuration: configuration)
-      _ = try await lonely.connect(to: pair.server.localAddress)
+      let lonely = try Endpoint(bind: .loopback, accepting: .anyone, configuration: configuration)
+      _ = try await lonely.connect(to: pair.server.localAddress, expecting: .anyone)
     }
   }
 
@@ -197,7 +198,9 @@ import Testing
     configuration.backlog = 2
     let pair = try EndpointPair(configuration)
     var connections: [Connection] = []
-    for _ in 0..<5 { connections.append(try await pair.client.connect(to: pair.server.localAddress)) }
+    for _ in 0..<5 {
+      connections.append(try await pair.client.connect(to: pair.server.localAddress, expecting: .anyone))
+    }
     for connection in connections[2...] {
       #expect(try await connection.closed() == .remote(code: CloseCode.backlogFull, reason: ""))
     }
@@ -210,25 +213,27 @@ import Testing
   }
 
   @Test func setUpFailsWithReasons() throws {
-    let first = try Endpoint(bind: .loopback)
+    let first = try Endpoint(bind: .loopback, accepting: .anyone)
     do throws(TransportError) {
-      _ = try Endpoint(bind: first.localAddress)
+      _ = try Endpoint(bind: first.localAddress, accepting: .anyone)
       Issue.record("bound twice")
     } catch { #expect("\(error)" == "bind \(first.localAddress): address already in use") }
     var configuration = EndpointConfiguration()
     configuration.backlog = 0
     #expect(
       throws: TransportError.configuration(.outOfRange(field: "backlog", allowed: "1 … 1048576"))
-    ) { try Endpoint(bind: .loopback, configuration: configuration) }
+    ) { try Endpoint(bind: .loopback, accepting: .anyone, configuration: configuration) }
   }
 
   @Test func tooManyPeers() async throws {
-    let server = try Endpoint(bind: .loopback)
+    let server = try Endpoint(bind: .loopback, accepting: .anyone)
     var configuration = EndpointConfiguration()
     configuration.reactor.engine.maximumPeers = 1
-    let client = try Endpoint(bind: .loopback, configuration: configuration)
-    let only = try await client.connect(to: server.localAddress)
-    await #expect(throws: TransportError.tooManyPeers) { _ = try await client.connect(to: server.localAddress) }
+    let client = try Endpoint(bind: .loopback, accepting: .anyone, configuration: configuration)
+    let only = try await client.connect(to: server.localAddress, expecting: .anyone)
+    await #expect(throws: TransportError.tooManyPeers) {
+      _ = try await client.connect(to: server.localAddress, expecting: .anyone)
+    }
     only.close()
     await client.close()
     await server.close()
@@ -248,7 +253,7 @@ import Testing
       try await client.read()
     }
     await #expect(throws: TransportError.endpointClosed) {
-      _ = try await pair.server.connect(to: pair.client.localAddress)
+      _ = try await pair.server.connect(to: pair.client.localAddress, expecting: .anyone)
     }
     #expect(await pair.server.statistics() == nil)
     await pair.server.close()
@@ -290,10 +295,10 @@ import Testing
   }
 
   @Test func lostEndpointEndsItsConnections() async throws {
-    let server = try Endpoint(bind: .loopback)
+    let server = try Endpoint(bind: .loopback, accepting: .anyone)
     let (client, accepted) = try await { () async throws -> (Connection, Connection) in
-      let endpoint = try Endpoint(bind: .loopback)
-      let client = try await endpoint.connect(to: server.localAddress)
+      let endpoint = try Endpoint(bind: .loopback, accepting: .anyone)
+      let client = try await endpoint.connect(to: server.localAddress, expecting: .anyone)
       return (client, try await server.accept())
     }()
     await #expect(throws: TransportError.endpointClosed) { try await client.read() }

@@ -41,7 +41,7 @@ private struct ForkingHandler: Handler {
   @Test(arguments: backends) func aForkedChildSendsNothing(backend: ReactorBackend) throws {
     let bytes: UInt64 = 1 << 20
     var pair = try ReactorPair(configuration: .init(backend), clientSends: bytes, serverSends: bytes)
-    let peer = try pair.client.engine.connect(to: pair.server4, pinned: pair.serverKey)
+    let peer = try pair.client.engine.connect(to: pair.server4, expecting: .key(pair.serverKey))
     while pair.clientHandler.peers[peer]?.received ?? 0 < 100_000 { try pair.turn() }
     let sent = pair.client.statistics.datagramsSent
     let code = inChild {
@@ -75,12 +75,13 @@ private struct ForkingHandler: Handler {
   /// The child comes back from the callback in the middle of a turn, with datagrams already sealed.
   @Test(arguments: backends) func aChildForkedByACallbackSendsNothing(backend: ReactorBackend) throws {
     let identity = Identity()
-    var server = try Reactor(configuration: .init(backend), identity: identity, bind: .any(port: 0))
-    var client = try Reactor(configuration: .init(backend), identity: Identity(), bind: .any(port: 0))
+    var server = try Reactor(configuration: .init(backend), identity: identity, bind: .any(port: 0), accepting: .anyone)
+    var client = try Reactor(
+      configuration: .init(backend), identity: Identity(), bind: .any(port: 0), accepting: .anyone)
     var handler = ForkingHandler()
     var serverHandler = StreamHandler(bytesToSend: 0)
     let address = Address(ipv4: 0x7F00_0001, port: server.localAddress.port)
-    _ = try client.engine.connect(to: address, pinned: identity.publicKey)
+    _ = try client.engine.connect(to: address, expecting: .key(identity.publicKey))
     let end = currentInstant() + .seconds(60)
     var hasForked = false
     while handler.stream.closedCount == 0, currentInstant() < end {
@@ -124,7 +125,7 @@ private struct ForkingHandler: Handler {
       if !isForked({ () throws(TransportError) in _ = try connection.blocking.closed() }) { return 4 }
       if !isForked({ () throws(TransportError) in _ = try pair.client.blocking.accept() }) { return 5 }
       if !isForked({ () throws(TransportError) in
-        _ = try pair.client.blocking.connect(to: pair.server.localAddress)
+        _ = try pair.client.blocking.connect(to: pair.server.localAddress, expecting: .anyone)
       }) {
         return 6
       }
@@ -148,7 +149,7 @@ private struct ForkingHandler: Handler {
     let identity = Identity()
     let code = inChild {
       do {
-        var reactor = try Reactor(identity: identity, bind: .any(port: 0))
+        var reactor = try Reactor(identity: identity, bind: .any(port: 0), accepting: .anyone)
         var handler = StreamHandler(bytesToSend: nil)
         try reactor.turn(&handler, timeout: 0)
         return reactor.engine.publicKey == identity.publicKey ? 0 : 1

@@ -16,7 +16,7 @@ import Testing
     let address = pair.server4
     var open = 0
     while open < taken {
-      for _ in 0..<10 { _ = try pair.client.engine.connect(to: address, pinned: pair.serverKey) }
+      for _ in 0..<10 { _ = try pair.client.engine.connect(to: address, expecting: .key(pair.serverKey)) }
       open += 10
       let end = currentInstant() + .seconds(20)
       while pair.serverHandler.peers.count < open, currentInstant() < end { try pair.turn() }
@@ -28,7 +28,7 @@ import Testing
     var connected = 0
     for _ in 0..<dials {
       let before = pair.serverHandler.peers.count
-      let peer = try pair.client.engine.connect(to: address, pinned: pair.serverKey)
+      let peer = try pair.client.engine.connect(to: address, expecting: .key(pair.serverKey))
       try Self.turn(&pair, &flooder, for: .seconds(3)) { $0.serverHandler.peers.count > before }
       if pair.serverHandler.peers.count > before { connected += 1 }
       pair.client.engine.close(peer, code: 0)

@@ -110,7 +110,7 @@ import Testing
   }
 
   @Test func reactorTakesAnIdentity() throws {
-    let reactor = try Reactor(identity: Identity(), bind: Address(ipv4: 0x7F00_0001, port: 0))
+    let reactor = try Reactor(identity: Identity(), bind: Address(ipv4: 0x7F00_0001, port: 0), accepting: .anyone)
     #expect(reactor.localAddress.port != 0)
   }
 }

@@ -14,18 +14,19 @@ import Testing
     var configuration = ReactorConfiguration(backend)
     configuration.socketFilter = filter
     let identity = Identity()
-    let group = try ReactorGroup(count: 2, configuration: configuration, bind: .any(port: 0))
+    let group = try ReactorGroup(count: 2, configuration: configuration, bind: .any(port: 0), accepting: .anyone)
     var first = try Reactor(identity: identity, group: group, index: 0)
     var second = try Reactor(identity: identity, group: group, index: 1)
     #expect(first.localAddress == group.localAddress && second.localAddress == group.localAddress)
     #expect(first.statistics.socketFilter == filter && second.statistics.socketFilter == filter)
     // All of them from one socket to one address: what is sent as one message must be of one connection.
-    var client = try Reactor(configuration: configuration, identity: Identity(), bind: .any(port: 0))
+    var client = try Reactor(
+      configuration: configuration, identity: Identity(), bind: .any(port: 0), accepting: .anyone)
     var clientHandler = StreamHandler(bytesToSend: 100_000)
     var firstHandler = StreamHandler(bytesToSend: nil)
     var secondHandler = StreamHandler(bytesToSend: nil)
     let address = Address(ipv4: 0x7F00_0001, port: group.localAddress.port)
-    for _ in 0..<connections { _ = try client.engine.connect(to: address, pinned: identity.publicKey) }
+    for _ in 0..<connections { _ = try client.engine.connect(to: address, expecting: .key(identity.publicKey)) }
     let end = currentInstant() + .seconds(60)
     while clientHandler.closedCount < connections
       || firstHandler.closedCount + secondHandler.closedCount < connections, currentInstant() < end
@@ -56,13 +57,13 @@ import Testing
     var configuration = ReactorConfiguration()
     configuration.engine.halfOpenMark = 0
     let identity = Identity()
-    let group = try ReactorGroup(count: count, configuration: configuration, bind: .any(port: 0))
+    let group = try ReactorGroup(count: count, configuration: configuration, bind: .any(port: 0), accepting: .anyone)
     var members: [Member] = []
     for index in 0..<count { members.append(Member(try Reactor(identity: identity, group: group, index: index))) }
-    var client = try Reactor(identity: Identity(), bind: .any(port: 0))
+    var client = try Reactor(identity: Identity(), bind: .any(port: 0), accepting: .anyone)
     var clientHandler = StreamHandler(bytesToSend: nil)
     let address = Address(ipv4: 0x7F00_0001, port: group.localAddress.port)
-    for _ in 0..<dials { _ = try client.engine.connect(to: address, pinned: identity.publicKey) }
+    for _ in 0..<dials { _ = try client.engine.connect(to: address, expecting: .key(identity.publicKey)) }
     let end = currentInstant() + .seconds(20)
     while members.reduce(0, { $0 + $1.handler.peers.count }) < dials, currentInstant() < end {
       try client.turn(&clientHandler, timeout: 0)
@@ -91,14 +92,14 @@ import Testing
   /// Where one of a group has gone its number stands for a socket that nobody reads: what is for it is dropped, and the others keep theirs.
   @Test func whatIsForAReactorThatIsGoneComesToNoOther() throws {
     let identity = Identity()
-    let group = try ReactorGroup(count: 2, bind: .any(port: 0))
+    let group = try ReactorGroup(count: 2, bind: .any(port: 0), accepting: .anyone)
     var first = try Reactor(identity: identity, group: group, index: 0)
     do { _ = try Reactor(identity: identity, group: group, index: 1) }
-    var client = try Reactor(identity: Identity(), bind: .any(port: 0))
+    var client = try Reactor(identity: Identity(), bind: .any(port: 0), accepting: .anyone)
     var handler = StreamHandler(bytesToSend: nil)
     var clientHandler = StreamHandler(bytesToSend: nil)
     let address = Address(ipv4: 0x7F00_0001, port: group.localAddress.port)
-    for _ in 0..<40 { _ = try client.engine.connect(to: address, pinned: identity.publicKey) }
+    for _ in 0..<40 { _ = try client.engine.connect(to: address, expecting: .key(identity.publicKey)) }
     let end = currentInstant() + .seconds(20)
     // Further attempts of a dial have other ids.
     while handler.peers.count < 20, currentInstant() < end {

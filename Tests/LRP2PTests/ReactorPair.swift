@@ -28,10 +28,12 @@ struct ReactorPair: ~Copyable {
   ) throws(ReactorError) {
     serverKey = serverIdentity.publicKey
     // Both before either is stored: a noncopyable value is not initialised by halves.
-    let server = try Reactor(configuration: configuration, identity: serverIdentity, bind: .any(port: 0))
+    let server = try Reactor(
+      configuration: configuration, identity: serverIdentity, bind: .any(port: 0), accepting: .anyone)
     var clientConfiguration = configuration
     if let clientProvider { clientConfiguration.aeadProvider = clientProvider }
-    let client = try Reactor(configuration: clientConfiguration, identity: Identity(), bind: .any(port: 0))
+    let client = try Reactor(
+      configuration: clientConfiguration, identity: Identity(), bind: .any(port: 0), accepting: .anyone)
     self.server = server
     self.client = client
     clientHandler = StreamHandler(bytesToSend: clientSends)

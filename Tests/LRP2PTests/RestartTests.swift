@@ -15,13 +15,13 @@ import Testing
 
     init(_ configuration: ReactorConfiguration) throws(ReactorError) {
       var configuration = configuration
-      configuration.engine.acceptsConnections = false
-      reactor = try Reactor(configuration: configuration, identity: Identity(), bind: .any(port: 0))
+      configuration.engine.accepting = .nobody
+      reactor = try Reactor(configuration: configuration, identity: Identity(), bind: .any(port: 0), accepting: .anyone)
     }
 
     mutating func dial(_ address: Address, _ key: PublicKey, _ count: Int) throws {
       for _ in 0..<count {
-        let peer = try reactor.engine.connect(to: address, pinned: key)
+        let peer = try reactor.engine.connect(to: address, expecting: .key(key))
         reactor.engine.offer(peer, upTo: 1000)
         peers.append(peer)
       }
@@ -43,7 +43,8 @@ import Testing
     turns: Int = 100_000, begin: (inout Clients, UInt16) throws -> Void,
     until isDone: (borrowing Clients, borrowing Reactor) -> Bool
   ) throws -> (UInt16, Bool) {
-    var server = try Reactor(configuration: configuration, identity: identity, bind: .any(port: port))
+    var server = try Reactor(
+      configuration: configuration, identity: identity, bind: .any(port: port), accepting: .anyone)
     var handler = StreamHandler(bytesToSend: nil)
     try begin(&clients, server.localAddress.port)
     for _ in 0..<turns where !isDone(clients, server) {
@@ -116,7 +117,7 @@ import Testing
     _ clients: inout Clients, _ identity: Identity, bind: Address, begin: (inout Clients, Address) throws -> Void,
     until isDone: (borrowing Clients) -> Bool
   ) throws -> Address {
-    let group = try ReactorGroup(count: 2, bind: bind)
+    let group = try ReactorGroup(count: 2, bind: bind, accepting: .anyone)
     var first = try Reactor(identity: identity, group: group, index: 0)
     var second = try Reactor(identity: identity, group: group, index: 1)
     var (firstHandler, secondHandler) = (StreamHandler(bytesToSend: nil), StreamHandler(bytesToSend: nil))

@@ -45,6 +45,7 @@ private struct UnreadingHandler: ReceivingHandler {
 
   mutating func connected(_ peer: Peer, _ info: PeerInfo, engine: inout Engine) { connections += 1 }
   mutating func received(_ peer: Peer, _ bytes: RawSpan, engine: inout Engine) {}
+  mutating func closed(_ peer: Peer, reason: CloseReason, engine: inout Engine) {}
 }
 
 /// Where keys are, and that they are nowhere else and nowhere afterwards. Each test looks through the memory of the whole process.
@@ -75,7 +76,7 @@ private struct UnreadingHandler: ReceivingHandler {
     let identity = Identity()
     var pair = try ReactorPair(
       configuration: configuration, clientSends: 8 << 20, serverSends: 8 << 20, serverIdentity: identity)
-    _ = try pair.client.engine.connect(to: pair.server4, pinned: pair.serverKey)
+    _ = try pair.client.engine.connect(to: pair.server4, expecting: .key(pair.serverKey))
     var seen: [Masked] = []
     // Four epochs of 512 datagrams, and in the middle of the next.
     for part in 1...10 as ClosedRange<UInt64> {
@@ -127,7 +128,7 @@ private struct UnreadingHandler: ReceivingHandler {
     let identity = Identity()
     var pair = try ReactorPair(
       configuration: configuration, clientSends: nil, serverSends: nil, serverIdentity: identity)
-    let peer = try pair.client.engine.connect(to: pair.server4, pinned: pair.serverKey)
+    let peer = try pair.client.engine.connect(to: pair.server4, expecting: .key(pair.serverKey))
     pair.client.engine.offer(peer, upTo: 4 << 20)
     let (over, used) = try epochs(&pair, identity)
     wipeStack()
@@ -143,12 +144,12 @@ private struct UnreadingHandler: ReceivingHandler {
   @inline(never)
   private func halfOpen() throws -> Masked {
     let identity = Identity()
-    var server = try Reactor(identity: identity, bind: .loopback)
+    var server = try Reactor(identity: identity, bind: .loopback, accepting: .anyone)
     var handler = StreamHandler(bytesToSend: nil)
     let secret = LRP2PTests.secret(of: identity)
     for _ in 0..<20 {
-      var client = try Reactor(identity: Identity(), bind: .loopback)
-      _ = try client.engine.connect(to: server.localAddress, pinned: identity.publicKey)
+      var client = try Reactor(identity: Identity(), bind: .loopback, accepting: .anyone)
+      _ = try client.engine.connect(to: server.localAddress, expecting: .key(identity.publicKey))
       try client.turn(&handler, timeout: 0)
       try server.turn(&handler, timeout: 0)
     }
@@ -170,11 +171,11 @@ private struct UnreadingHandler: ReceivingHandler {
   private func told(isAnswered: Bool) throws -> Masked {
     let secret = secret(of: Identity())
     let identity = Identity()
-    var server = try Reactor(identity: identity, bind: .loopback)
-    var client = try Reactor(identity: Identity(), bind: .loopback)
+    var server = try Reactor(identity: identity, bind: .loopback, accepting: .anyone)
+    var client = try Reactor(identity: Identity(), bind: .loopback, accepting: .anyone)
     var (handler, listener) = (StreamHandler(bytesToSend: nil), UnreadingHandler())
     var said = secret.bytes.map { $0 ^ Masked.mask }
-    _ = try client.engine.connect(to: server.localAddress, pinned: identity.publicKey, payload: said)
+    _ = try client.engine.connect(to: server.localAddress, expecting: .key(identity.publicKey), payload: said)
     // What the program has of it is its own.
     var elements = said.mutableSpan
     var bytes = unsafe elements.mutableBytes
@@ -217,9 +218,9 @@ private struct UnreadingHandler: ReceivingHandler {
   @Test func nothingIsLeftOfAnEndpoint() async throws {
     let identity = Identity()
     let secret = LRP2PTests.secret(of: identity)
-    let server = try Endpoint(identity: identity, bind: .loopback)
-    let client = try Endpoint(bind: .loopback)
-    let connection = try await client.connect(to: server.localAddress, pinned: server.publicKey)
+    let server = try Endpoint(identity: identity, bind: .loopback, accepting: .anyone)
+    let client = try Endpoint(bind: .loopback, accepting: .anyone)
+    let connection = try await client.connect(to: server.localAddress, expecting: .key(server.publicKey))
     connection.close()
     await client.close()
     await server.close()
@@ -233,7 +234,7 @@ private struct UnreadingHandler: ReceivingHandler {
   private func isLocked(_ address: UnsafeRawPointer) -> Bool { unsafe process_page_is(address, "lo") != 0 }
 
   @Test func keysAreInNoCoreDump() throws {
-    let reactor = try Reactor(identity: Identity(), bind: .loopback)
+    let reactor = try Reactor(identity: Identity(), bind: .loopback, accepting: .anyone)
     for row in [KeyRow(0), KeyRow(reactor.engine.peers.slots)] {
       let key = unsafe UnsafeRawPointer(reactor.engine.peers.keys.pointer(row))
       #expect(unsafe isInNoCoreDump(key))

@@ -14,7 +14,7 @@ import Testing
     configuration.sendBatchesPerTurn = 1
     var pair = try ReactorPair(configuration: configuration, clientSends: nil, serverSends: nil)
     var peers: [Peer] = []
-    for _ in 0..<3 { peers.append(try pair.client.engine.connect(to: pair.server4, pinned: pair.serverKey)) }
+    for _ in 0..<3 { peers.append(try pair.client.engine.connect(to: pair.server4, expecting: .key(pair.serverKey))) }
     try pair.client.turn(&pair.clientHandler, timeout: 0)
     var isBehind = pair.client.engine.socketIsBehind
     #expect(isBehind)

@@ -17,7 +17,7 @@ import Testing
     configuration.sendBatchesPerTurn = 1
     var pair = try ReactorPair(configuration: configuration, clientSends: nil, serverSends: nil)
     let address = pair.server4
-    for _ in 0..<connections { _ = try pair.client.engine.connect(to: address) }
+    for _ in 0..<connections { _ = try pair.client.engine.connect(to: address, expecting: .anyone) }
     let end = currentInstant() + .seconds(60)
     while pair.serverHandler.peers.count < connections || pair.clientHandler.peers.count < connections,
       currentInstant() < end
@@ -69,7 +69,7 @@ import Testing
     #expect(left.isEmpty)
     #expect(try Self.told(&pair) == Self.connections)
 
-    let late = try pair.client.engine.connect(to: pair.server4, pinned: pair.serverKey)
+    let late = try pair.client.engine.connect(to: pair.server4, expecting: .key(pair.serverKey))
     for _ in 0..<50 { try pair.turn() }
     let info = pair.client.engine.info(of: late)
     #expect(info == nil && pair.serverHandler.peers.count == Self.connections)

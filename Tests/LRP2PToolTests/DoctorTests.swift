@@ -23,7 +23,7 @@ import Testing
     configuration.socketFilter = true
     configuration.backend = .ioUring
     let reactor = try Reactor(
-      configuration: configuration, identity: Identity(), bind: Address(ipv4: 0x7F00_0001, port: 0))
+      configuration: configuration, identity: Identity(), bind: Address(ipv4: 0x7F00_0001, port: 0), accepting: .anyone)
     let findings = try Doctor().examine()
     func isGood(_ check: String) -> Bool { findings.contains { $0.check == check && $0.status == .good } }
     #expect(isGood("segmentation_offload") == reactor.statistics.segmentationOffload)

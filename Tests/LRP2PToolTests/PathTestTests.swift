@@ -13,6 +13,7 @@ import Testing
       if closes { engine.close(peer, code: 7, reason: "not now") }
     }
     mutating func received(_ peer: Peer, _ bytes: RawSpan, engine: inout Engine) {}
+    mutating func closed(_ peer: Peer, reason: CloseReason, engine: inout Engine) {}
   }
 
   /// A test of the path to a listener on loopback, to its end.
@@ -21,16 +22,18 @@ import Testing
   ) throws -> PathTest {
     var configuration = ReactorConfiguration()
     configuration.engine.maximumDatagram = datagram
-    var server = try Reactor(configuration: configuration, identity: Identity(), bind: .any(port: 0))
+    var server = try Reactor(
+      configuration: configuration, identity: Identity(), bind: .any(port: 0), accepting: .anyone)
     configuration.engine.maximumDatagram = PathTest.longestDatagram
-    var client = try Reactor(configuration: configuration, identity: Identity(), bind: .any(port: 0))
+    var client = try Reactor(
+      configuration: configuration, identity: Identity(), bind: .any(port: 0), accepting: .anyone)
     var listener = Listener(closes: closes)
     var plan = PathTest.Plan()
     (plan.count, plan.interval) = (20, .milliseconds(1))
     var test = PathTest(name: "srv:4433", plan: plan)
     try test.start(addresses(server.localAddress.port), engine: &client.engine) {
       engine, addresses, timeout throws(EngineError) in
-      try engine.connect(to: addresses, timeout: timeout)
+      try engine.connect(to: addresses, expecting: .anyone, timeout: timeout)
     }
     if interrupts { test.interrupt() }
     let end = currentInstant() + 60_000_000_000

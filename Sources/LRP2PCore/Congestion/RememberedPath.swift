@@ -9,6 +9,7 @@ public struct RememberedPath: Sendable, Hashable, BitwiseCopyable {
   /// Start at all of it, for simulations that leave the start out.
   package var isCertain = false
 
+  /// What is known of a path from elsewhere, a file for example: nanoseconds, and bytes per second. What is not plausible is not used.
   public init(roundTrip: UInt64, bytesPerSecond: UInt64) {
     self.roundTrip = roundTrip
     self.bytesPerSecond = bytesPerSecond

@@ -23,12 +23,12 @@ extension Engine {
 
   /// A new dial; `transmit` sends its message 1.
   mutating func startDialling(
-    _ slot: Slot, _ targets: [DialTarget], pinned: PublicKey?, versions: VersionPolicy
+    _ slot: Slot, _ targets: [DialTarget], expecting keys: PeerKeys, versions: VersionPolicy
   ) {
     counters.handshakesStarted &+= 1
     let address = peers.rows[slot].address
     writeMessage1(
-      slot, pinned: pinned, versions: versions, token: (randomWord(), randomWord()),
+      slot, expecting: keys, versions: versions, token: (randomWord(), randomWord()),
       cookie: dialler.cookies[address], length: firstLength(to: address))
     peers.handshakes[slot].targets = targets
     if targets.contains(where: { $0.end == nil }) {
@@ -150,7 +150,7 @@ extension Engine {
     peers.rows[slot].remoteID = peers.rows[slot].connectionID
     let cookie = target.cookie ?? dialler.cookies[address]
     writeMessage1(
-      slot, pinned: peers.handshakes[firstAttempt].pinned, versions: peers.handshakes[firstAttempt].versions,
+      slot, expecting: peers.handshakes[firstAttempt].expected, versions: peers.handshakes[firstAttempt].versions,
       token: peers.handshakes[firstAttempt].token, cookie: cookie, length: length)
     peers.handshakes[slot].firstAttempt = peers.rows[firstAttempt].connectionID
     peers.handshakes[firstAttempt].targets[index].add(peers.rows[slot].connectionID)

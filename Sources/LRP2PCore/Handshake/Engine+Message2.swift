@@ -75,7 +75,7 @@ extension Engine {
       doubt(slot, .handshakeFailed)
       return
     }
-    guard isWanted(noise.remoteStatic, slot, from: address, &handler) else { return }
+    guard isExpected(noise.remoteStatic, slot, from: address) else { return }
     guard let applicationProtocol = agreedProtocol(parameters) else {
       counters.handshakesIncompatible &+= 1
       doubt(slot, .noCommonProtocol)
@@ -98,13 +98,8 @@ extension Engine {
   }
 
   /// Whether the responder's key is one that this side has dialled for.
-  mutating func isWanted<H: Handler>(
-    _ key: PublicKey, _ slot: Slot, from address: Address, _ handler: inout H
-  ) -> Bool {
-    let isAccepted =
-      peers.handshakes[slot].pinned.map { $0 == key }
-      ?? handler.accepts(key: key, from: address, payload: RawSpan())
-    if isAccepted { return true }
+  mutating func isExpected(_ key: PublicKey, _ slot: Slot, from address: Address) -> Bool {
+    if peers.handshakes[slot].expected.accepts(key, at: address) { return true }
     counters.keysRefused &+= 1
     doubt(slot, .keyRefused)
     return false

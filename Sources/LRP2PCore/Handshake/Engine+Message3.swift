@@ -65,15 +65,21 @@ extension Engine {
     guard isWithinLimits(key, peers.rows[slot].address) else {
       return (.resources, "too many connections")
     }
-    let payload = parameters.payload
-    guard
-      handler.accepts(
-        key: key, from: peers.rows[slot].address, payload: scratch.bytes(payload.lowerBound, payload.count))
-    else {
-      counters.keysRefused &+= 1
-      return (.keyRefused, "key refused")
+    let (start, count) = (parameters.payload.lowerBound, parameters.payload.count)
+    let refusal = judge(key, peers.rows[slot].address, payload: scratch.bytes(start, count), &handler)
+    if refusal != nil { counters.keysRefused &+= 1 }
+    return refusal
+  }
+
+  /// What the rule for keys and then the program say of an initiator; `nil` when both take it.
+  func judge<H: Handler>(
+    _ key: PublicKey, _ address: Address, payload: RawSpan, _ handler: inout H
+  ) -> (code: CloseCode, text: String)? {
+    guard configuration.accepting.accepts(key, at: address) else { return (.keyRefused, "key refused") }
+    switch handler.admission(of: key, from: address, payload: payload) {
+    case .accepted: return nil
+    case .refused(let code, let reason): return (code.isReserved ? .keyRefused : code, reason)
     }
-    return nil
   }
 
   /// The initiator is wanted: the connection begins.

@@ -24,17 +24,17 @@ extension Engine {
 
   /// - Parameter length: of the datagram; what parameters do not need is padding.
   mutating func writeMessage1(
-    _ slot: Slot, pinned: PublicKey?, versions: VersionPolicy, token: (UInt64, UInt64), cookie: ShownCookie?,
+    _ slot: Slot, expecting keys: PeerKeys, versions: VersionPolicy, token: (UInt64, UInt64), cookie: ShownCookie?,
     length: Int
   ) {
     var noise = newNoise(initiator: true)
     // Who dials between two turns knows no time; the next `transmit` does.
     peers.handshakes.insert(HandshakeRow(noise: noise, byteCount: length, started: .never), at: slot)
     noise.wipe()
-    peers.handshakes[slot].pinned = pinned
+    peers.handshakes[slot].expected = keys
     peers.handshakes[slot].versions = versions
     peers.handshakes[slot].token = token
-    peers.remoteKeys[slot] = pinned ?? PublicKey()
+    peers.remoteKeys[slot] = keys.only ?? PublicKey()
 
     let isWritten: Bool
     if versions == .original {

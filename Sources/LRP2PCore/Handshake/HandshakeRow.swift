@@ -38,8 +38,8 @@ package struct HandshakeRow: ~Copyable {
   package var receivesNow = false
   /// What the initiator's program has to say in message 3; kept by the first attempt, and in the end by the one that has won.
   package var payload = ProgramBytes()
-  /// What was judged: the initiator's pin, if any.
-  package var pinned: PublicKey?
+  /// Whom the initiator talks to.
+  package var expected = PeerKeys.nobody
   /// What a dial offers, or what came of it. Of a responder: what the initiator speaks.
   package var versions = VersionPolicy.version1
 

@@ -83,14 +83,14 @@ public struct EngineConfiguration: Sendable {
   /// (`CloseReason.noCommonProtocol`); what is agreed tells `Engine.applicationProtocol`. At most 255 names, and where connections are
   /// accepted at most 128 bytes together, with one more for each. The original peer has none, and is not asked.
   public var applicationProtocols: [ApplicationProtocol] = []
-  /// Whether connections from others are accepted.
-  public var acceptsConnections = true
   /// Whether a peer that is refused after its handshake is told why (`CloseCode.keyRefused`, `resources`, `noCommonProtocol`), and need
   /// not find out by silence. Whoever dials then learns whether his key is wanted.
   public var reportsRefusals = true
   /// Whether a listener also takes connections of the original peer (version 0). Its static keys are throw-away, so
-  /// `Handler.accepts` sees a key that it has never seen, and anyone in the middle can read along.
+  /// a rule for keys (`PeerKeys`) sees a key that it has never seen, and anyone in the middle can read along.
   public var acceptsOriginal = false
+  /// Who may connect. Programs say so where they make an endpoint or a reactor, which have no default.
+  package var accepting = PeerKeys.anyone
   /// First sequence number of every stream; for tests of the wrap. Both peers must agree on it.
   package var initialSequence: UInt32 = 0
   /// Bits of a packet number within one key epoch; for tests of the change. Both peers must agree on it.
@@ -108,7 +108,10 @@ public struct EngineConfiguration: Sendable {
   /// Bytes of each early payload that are kept, for simulations of payloads that nobody looks at; 0 is all of them.
   package var storedPayloadBytes = 0
 
+  /// All defaults.
   public init() {}
+
+  package var acceptsConnections: Bool { !accepting.isNobody }
 
   /// `receiveWindow`, or what may be promised of the memory that one peer may have.
   package var largestReceiveWindow: Int {

@@ -39,7 +39,7 @@ public enum CloseReason: Error, Hashable, Sendable {
   /// The connection had ended before, and its reader has stood still for `EngineConfiguration.unreadTimeout` since: what was
   /// unread is lost (`EngineStatistics.unreadBytesDropped`).
   case unreadTimeout
-  /// The peer's static key is not the pinned one, or was refused.
+  /// The peer that has answered a dial has not one of the expected keys.
   case keyRefused
   /// The handshake failed: no common version or AEAD, or malformed parameters.
   case handshakeFailed
@@ -70,7 +70,7 @@ public enum VersionPolicy: Sendable {
 public enum EngineError: Error, Hashable, Sendable {
   /// All of `maximumPeers` slots are in use.
   case tooManyPeers
-  /// A pinned key cannot be asked of the original peer, whose keys are throw-away: dial without one, or version 1.
+  /// Named keys cannot be asked of the original peer, whose keys are throw-away: expect anyone, or version 1.
   case originalHasNoIdentity
   /// The payload for the listener's program has more than 512 bytes.
   case payloadTooLong

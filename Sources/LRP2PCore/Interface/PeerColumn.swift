@@ -16,8 +16,10 @@ public struct PeerColumn<Value> {
   /// Connections that have a value.
   public private(set) var count = 0
 
+  /// An empty column, which has no memory.
   public init() {}
 
+  /// Whether no connection has a value.
   public var isEmpty: Bool { count == 0 }
 
   /// The connection's value; `nil` if it has none.

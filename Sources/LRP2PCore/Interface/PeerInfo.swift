@@ -16,6 +16,7 @@ public struct PeerInfo: Hashable, Sendable {
   /// What both speak over the connection (`EngineConfiguration.applicationProtocols`); `nil` where this side has none configured, and with
   /// the original peer.
   public let applicationProtocol: ApplicationProtocol?
+  /// Which side has dialled.
   public let direction: Direction
 
   /// Whether the peer has dialled.

@@ -2,9 +2,13 @@
 /// Counters of one engine, all since its start. Reading them costs a copy. What each means for whoever runs the program, and
 /// what to do when it rises, is in docs/statistics.md.
 public struct EngineStatistics: Sendable, BitwiseCopyable {
+  /// Datagrams that the socket has brought, whatever they are.
   public var datagramsReceived: UInt64 = 0
+  /// Datagrams that were given to the socket.
   public var datagramsSent: UInt64 = 0
+  /// UDP payload bytes of the datagrams received.
   public var bytesReceived: UInt64 = 0
+  /// UDP payload bytes of the datagrams sent.
   public var bytesSent: UInt64 = 0
   /// Datagrams that were authentic and new, on a connection that lives, and handshake messages that were acted on. What was
   /// wrong with the segment inside is counted for itself.
@@ -16,7 +20,7 @@ public struct EngineStatistics: Sendable, BitwiseCopyable {
 
   /// Datagrams shorter than any of the protocol's, or longer than 16 KiB.
   public var wrongLength: UInt64 = 0
-  /// Datagrams for no connection of ours that are no valid message 1 either, or one where `acceptsConnections` is off.
+  /// Datagrams for no connection of ours that are no valid message 1 either, or one where nobody is accepted.
   public var unknownConnection: UInt64 = 0
   /// Datagrams that belong to another reactor of a `ReactorGroup`: dropped. More than single ones mean that the kernel does
   /// not steer, or that datagrams of several connections were merged on their way (docs/tuning.md).
@@ -42,10 +46,11 @@ public struct EngineStatistics: Sendable, BitwiseCopyable {
   public var handshakesFromElsewhere: UInt64 = 0
   /// Handshake messages that do not belong where they came: under the id of another dial, or of a handshake that is done.
   public var handshakesOutOfPlace: UInt64 = 0
-  /// Handshake messages of peers whose key is not the pinned one, or was refused by `Handler.accepts`.
+  /// Handshake messages of peers whose key is not accepted (`PeerKeys`), or that `Handler.admission` has refused.
   public var keysRefused: UInt64 = 0
   /// First messages and third ones that were refused because of `maximumConnectionsPerIdentity`, and of `maximumConnectionsPerPrefix`.
   public var connectionsOverIdentityLimit: UInt64 = 0
+  /// The same because of `maximumConnectionsPerPrefix`.
   public var connectionsOverPrefixLimit: UInt64 = 0
   /// First messages not answered because of `maximumHalfOpenPerPrefix`.
   public var handshakesOverPrefixLimit: UInt64 = 0
@@ -97,6 +102,7 @@ public struct EngineStatistics: Sendable, BitwiseCopyable {
   /// Datagrams from a new address of a known peer that started a path validation, and moves that came of them or of a switch of
   /// this side's.
   public var pathValidations: UInt64 = 0
+  /// Moves to another address that a validation or a switch has confirmed.
   public var pathChanges: UInt64 = 0
   /// Validations in which the old address answered, so the peer stays there: somebody repeats its datagrams, or the move was
   /// not needed.
@@ -107,6 +113,7 @@ public struct EngineStatistics: Sendable, BitwiseCopyable {
   public var pathValidationsPutOff: UInt64 = 0
   /// Switches of path that this side's program has asked for (`Engine.switchPath`), and those that nobody has answered.
   public var pathSwitchesSent: UInt64 = 0
+  /// Of `pathSwitchesSent`, those that nobody has answered.
   public var pathSwitchesFailed: UInt64 = 0
   /// SWITCHes of peers that were answered, or are once the address that they came from has answered; repeats included.
   public var pathSwitchesReceived: UInt64 = 0
@@ -117,12 +124,17 @@ public struct EngineStatistics: Sendable, BitwiseCopyable {
 
   /// Connections whose ECN marks were found not to be kept, by the path or by the peer.
   public var marksLost: UInt64 = 0
+  /// Packets that were sent again, as they were lost or taken for lost.
   public var retransmissions: UInt64 = 0
   /// Calls of `Engine.write` that did not take all bytes, as the connection's send buffer or that of all was full.
   public var writesCut: UInt64 = 0
+  /// Times that a connection had no acknowledgement for a probe timeout, and sent a probe.
   public var probeTimeouts: UInt64 = 0
+  /// Dials of this side.
   public var handshakesStarted: UInt64 = 0
+  /// Handshakes that have become connections, of both directions.
   public var handshakesCompleted: UInt64 = 0
+  /// Handshakes that were refused, were given up, or have failed.
   public var handshakesFailed: UInt64 = 0
   /// Half-open handshakes that gave way to newer ones.
   public var halfOpenEvicted: UInt64 = 0
@@ -173,9 +185,11 @@ public struct PeerStatistics: Sendable {
 
   /// Nanoseconds, as all times; 0 before the first sample.
   public var smoothedRTT: Nanoseconds
+  /// The shortest round trip that was measured, in nanoseconds; 0 before the first sample.
   public var minimumRTT: Nanoseconds
   /// Mean deviation of the round trip (RFC 9002, `rttvar`).
   public var variationRTT: Nanoseconds
+  /// The controller that it has now.
   public var congestion: CongestionAlgorithm
   /// Bytes, headers of UDP and IP not counted.
   public var congestionWindow: UInt64
@@ -185,18 +199,22 @@ public struct PeerStatistics: Sendable {
   public var deliveryRate: UInt64
   /// Bytes of a full datagram on this path at present.
   public var datagramBytes: Int
+  /// Where the peer is now.
   public var address: Address
 
   // MARK: Sending
 
   /// What keeps it from sending more at this moment.
   public var limitedBy: SendLimit
+  /// Bytes sent and neither acknowledged nor taken for lost, headers of UDP and IP not counted.
   public var bytesInFlight: UInt64
+  /// The same in packets.
   public var packetsInFlight: Int
   /// Bytes that were offered and have not left for the first time.
   public var bytesWaiting: UInt64
   /// Packets that the peer's window still takes.
   public var sendWindowPackets: Int
+  /// Packets that were sent again.
   public var retransmissions: UInt64
   /// Datagrams of ours that the peer has seen marked as having met congestion (ECN-CE), as it tells.
   public var congestionMarksReported: UInt64
@@ -215,6 +233,7 @@ public struct PeerStatistics: Sendable {
   public var packetsUnread: Int
   /// Gaps behind which data waits, and packets from the first gap to the newest that has come, the missing ones included.
   public var gaps: Int
+  /// Packets from the first gap to the newest that has come, the missing ones included.
   public var packetsBehindGaps: Int
   /// Packets beyond the newest that the peer may send.
   public var receiveWindowPackets: Int
@@ -227,7 +246,9 @@ public struct PeerStatistics: Sendable {
 
   // MARK: Who
 
+  /// The cipher that both sides have agreed on.
   public var aead: AEAD
+  /// The peer's public key.
   public var key: PublicKey
   /// The protocol's version: 1, or 0 for the original peer.
   public var version: UInt8

@@ -34,7 +34,7 @@ extension Engine {
       refuse(slot)
       return
     }
-    guard handler.accepts(key: key, from: peers.rows[slot].address, payload: RawSpan()) else {
+    guard judge(key, peers.rows[slot].address, payload: RawSpan(), &handler) == nil else {
       counters.keysRefused &+= 1
       refuse(slot)
       return
@@ -64,16 +64,7 @@ extension Engine {
       counters.authenticationFailures &+= 1
       return
     }
-    guard peers.handshakes[slot].pinned == nil else {
-      counters.keysRefused &+= 1
-      doubt(slot, .keyRefused)
-      return
-    }
-    guard handler.accepts(key: noise.remoteStatic, from: address, payload: RawSpan()) else {
-      counters.keysRefused &+= 1
-      doubt(slot, .keyRefused)
-      return
-    }
+    guard isExpected(noise.remoteStatic, slot, from: address) else { return }
     takeOver(slot)
     peers.handshakes[slot].noise = noise
     peers.remoteKeys[slot] = noise.remoteStatic

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 /// The AEADs of the wire format, by their number in the handshake.
 public enum AEAD: UInt8, BitwiseCopyable, Sendable, CaseIterable {
+  /// ChaCha20-Poly1305 (RFC 8439), which every peer can do.
   case chacha20Poly1305 = 1
+  /// AES-256-GCM, where the processor has it.
   case aes256GCM = 2
 }
 

@@ -101,7 +101,9 @@ struct PathRun: ~Copyable {
   private mutating func dial() {
     for index in flows.indices where flows[index].peer == nil && flows[index].dialsAt <= network.now {
       flows[index].peer = network.onHost(flows[index].plan.host) { engine, _ in
-        guard let peer = try? engine.connect(to: Self.receivingAddress) else { preconditionFailure("a free slot") }
+        guard let peer = try? engine.connect(to: Self.receivingAddress, expecting: .anyone) else {
+          preconditionFailure("a free slot")
+        }
         return peer
       }
     }

@@ -22,7 +22,7 @@ import Testing
       network.route(from: 0, to: host, over: link)
     }
     for host in 1...200 {
-      for _ in 0..<3 { _ = try network.hosts[host].engine.connect(to: serverAddress) }
+      for _ in 0..<3 { _ = try network.hosts[host].engine.connect(to: serverAddress, expecting: .anyone) }
       network.onHost(host) { _, _ in }
     }
     network.run(for: .seconds(5))
@@ -103,7 +103,7 @@ import Testing
   @Test func dialsEndToo() throws {
     var network = SimulatedNetwork<StreamHandler>(seed: 1)
     network.addHost(StreamHandler(bytesToSend: nil), at: Self.serverAddress)
-    let dialled = try network.hosts[0].engine.connect(to: Address(ipv4: 1, port: 1))
+    let dialled = try network.hosts[0].engine.connect(to: Address(ipv4: 1, port: 1), expecting: .anyone)
     // Three attempts.
     network.run(for: .seconds(5))
     network.onHost(0) { engine, _ in engine.closeAll(code: 2) }

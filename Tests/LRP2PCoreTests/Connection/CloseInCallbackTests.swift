@@ -59,7 +59,7 @@ import Testing
       seed: 3, configuration: configuration, link: link, firstHandler: Closing(), secondHandler: second)
     // Many datagrams come at once.
     world.network.coalescing = .milliseconds(5)
-    _ = try world.first.connect(to: World<Closing>.secondAddress, versions: versions)
+    _ = try world.first.connect(to: World<Closing>.secondAddress, expecting: .anyone, versions: versions)
     return world
   }
 
@@ -103,7 +103,7 @@ import Testing
       configuration: configuration, secretKey: SecretKey(repeating: 2), suite: ClearSuite(seed: 2), seed: 2, now: 0)
     var (handler, otherHandler) = (Closing(), Closing())
     var batch = DatagramBatch(messages: 4, messageCapacity: 65_000)
-    let peer = try engine.connect(to: World<Closing>.secondAddress)
+    let peer = try engine.connect(to: World<Closing>.secondAddress, expecting: .anyone)
     engine.transmit(into: &batch, now: 1000, handler: &handler)
     other.receive(&batch, now: 2000, handler: &otherHandler)
     batch.clear()

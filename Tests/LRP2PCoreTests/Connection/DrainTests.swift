@@ -24,7 +24,7 @@ import Testing
       world.secondHandler.bytesToSend = nil
     }
     world.secondHandler.pausesAt = 50_000
-    let dialled = try world.first.connect(to: StreamWorld.secondAddress, versions: versions)
+    let dialled = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone, versions: versions)
     let isOpen = world.run(for: .seconds(20)) { $0.firstHandler.peers[dialled] != nil }
     #expect(isOpen)
     if !finishes { world.first.offer(dialled, upTo: bytes) }

@@ -20,7 +20,7 @@ import Testing
     var world = StreamWorld(
       seed: 1, configuration: first, second: second, link: link, firstHandler: StreamHandler(bytesToSend: nil),
       secondHandler: StreamHandler(bytesToSend: nil))
-    _ = try world.first.connect(to: StreamWorld.secondAddress)
+    _ = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
     let isOpen = world.run(for: .seconds(20)) { !$0.secondHandler.peers.isEmpty && !$0.firstHandler.peers.isEmpty }
     #expect(isOpen)
     return world

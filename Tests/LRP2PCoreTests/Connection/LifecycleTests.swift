@@ -23,7 +23,7 @@ import Testing
     seed: UInt64 = 1, link: Link = Link(), configure: (inout EngineConfiguration) -> Void = { _ in }
   ) throws -> StreamWorld {
     var world = world(seed: seed, link: link, sends: nil, configure: configure)
-    _ = try world.first.connect(to: StreamWorld.secondAddress)
+    _ = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
     let isOpen = world.run(for: .seconds(20)) { !$0.secondHandler.peers.isEmpty }
     #expect(isOpen)
     return world
@@ -34,7 +34,7 @@ import Testing
   /// Connections to one address share the kernel's messages if the other side has one socket for all of them, and only then.
   @Test(arguments: [true, false]) func connectionsShareMessages(takesMerged: Bool) throws {
     var world = try Self.openWorld()
-    _ = try world.first.connect(to: StreamWorld.secondAddress)
+    _ = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
     let isOpen = world.run(for: .seconds(20)) { $0.secondHandler.peers.count == 2 }
     #expect(isOpen)
     _ = world.run(for: .seconds(1))
@@ -58,7 +58,7 @@ import Testing
   /// A whole connection in one batch: message 3, and CLOSE.
   @Test func whoIsToldOfTheEndAtOnceIsSilent() throws {
     var world = Self.world(sends: nil)
-    let dialled = try world.first.connect(to: StreamWorld.secondAddress)
+    let dialled = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
     #expect(world.run(for: .seconds(1)) { !$0.firstHandler.peers.isEmpty })
     world.forth.isDown = true
     let sent = world.second.statistics.datagramsSent
@@ -106,7 +106,7 @@ import Testing
     link.duplication = 0.3
     link.jitter = .milliseconds(20)
     var world = Self.world(seed: seed, link: link, sends: 1000)
-    _ = try world.first.connect(to: StreamWorld.secondAddress)
+    _ = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
     let isDone = world.run(for: .seconds(120)) {
       TransferTests.isClosed($0.firstHandler) && $0.secondHandler.peers.values.allSatisfy { $0.closed != nil }
     }
@@ -122,7 +122,7 @@ import Testing
     var link = Link()
     link.isDown = true
     var world = Self.world(link: link)
-    let peer = try world.first.connect(to: StreamWorld.secondAddress)
+    let peer = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
     #expect(world.run(for: .seconds(17)) { $0.firstHandler.closedCount == 1 })
     #expect(world.firstHandler.peers[peer]?.closed == .handshakeTimeout)
     #expect(world.carried == 6, "five attempts, and a short one")
@@ -130,7 +130,7 @@ import Testing
 
   @Test func aPinnedKeyThatDiffersIsRefused() throws {
     var world = Self.world()
-    let peer = try world.first.connect(to: StreamWorld.secondAddress, pinned: PublicKey())
+    let peer = try world.first.connect(to: StreamWorld.secondAddress, expecting: .key(PublicKey()))
     #expect(world.run(for: .seconds(1)) { $0.firstHandler.closedCount == 1 })
     #expect(world.firstHandler.peers[peer]?.closed == .keyRefused)
     // The other side never hears of it, and forgets.
@@ -141,7 +141,7 @@ import Testing
   @Test func aListenerThatRefusesMayBeSilent() throws {
     var world = Self.world { $0.reportsRefusals = false }
     world.secondHandler.refusesKeys = true
-    let peer = try world.first.connect(to: StreamWorld.secondAddress)
+    let peer = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
     #expect(world.run(for: .seconds(20)) { $0.firstHandler.closedCount == 1 })
     #expect(world.firstHandler.peers[peer]?.closed == .handshakeTimeout)
     #expect(world.secondHandler.peers.isEmpty && world.second.statistics.peers == 0)
@@ -270,7 +270,7 @@ import Testing
   @Test(arguments: [.milliseconds(100), .seconds(5)] as [Nanoseconds])
   func aFinRepeatedForEverDoesNotHoldTheSlot(interval: Nanoseconds) throws {
     var world = Self.world(sends: 1000)
-    _ = try world.first.connect(to: StreamWorld.secondAddress)
+    _ = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
     #expect(world.run(for: .seconds(20)) { $0.firstHandler.closedCount == 1 && $0.secondHandler.closedCount == 1 })
     let accepted = try Self.only(world.secondHandler)
     let row = world.second.peers.rows[accepted.slot]
@@ -296,7 +296,7 @@ import Testing
     var link = Link()
     link.duplication = 1
     var world = Self.world(link: link, sends: 500_000)
-    _ = try world.first.connect(to: StreamWorld.secondAddress)
+    _ = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
     #expect(
       world.run(for: .seconds(60)) {
         TransferTests.isClosed($0.firstHandler) && TransferTests.isClosed($0.secondHandler)
@@ -368,7 +368,7 @@ import Testing
     _ = world.run(for: .seconds(1))
     #expect(world.second.statistics.handshakesWithoutCookie == 40 && world.second.statistics.peers == 10)
     // Another network is served.
-    let peer = try world.first.connect(to: StreamWorld.secondAddress)
+    let peer = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
     #expect(world.run(for: .seconds(1)) { $0.firstHandler.peers[peer] != nil })
     _ = world.run(for: .seconds(60))
     // The counter goes back with the handshakes.
@@ -395,8 +395,10 @@ import Testing
 
   @Test func tooManyPeersIsAnError() throws {
     var world = Self.world { $0.maximumPeers = 3 }
-    for _ in 0..<3 { _ = try world.first.connect(to: StreamWorld.secondAddress) }
-    #expect(throws: EngineError.tooManyPeers) { try world.first.connect(to: StreamWorld.secondAddress) }
+    for _ in 0..<3 { _ = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone) }
+    #expect(throws: EngineError.tooManyPeers) {
+      try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
+    }
   }
 
   @Test func closeCodesHaveTexts() {
@@ -457,7 +459,7 @@ import Testing
     var link = Link()
     link.delay = delay
     var world = Self.world(link: link, sends: 100_000)
-    let dialled = try world.first.connect(to: StreamWorld.secondAddress)
+    let dialled = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
     #expect(world.run(for: .seconds(60)) { $0.firstHandler.closedCount == 1 })
     let wait = max(
       7 * world.first.peers.flows[dialled.slot].probeTimeout(world.first.peers.headers[dialled.slot]), .seconds(7))
@@ -481,7 +483,7 @@ import Testing
     var world = StreamWorld(
       seed: 1, configuration: prefers(first), second: prefers(second), link: Link(),
       firstHandler: StreamHandler(bytesToSend: nil), secondHandler: StreamHandler(bytesToSend: nil))
-    let dialled = try world.first.connect(to: StreamWorld.secondAddress)
+    let dialled = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
     #expect(world.run(for: .seconds(1)) { !$0.secondHandler.peers.isEmpty })
     #expect(world.first.statistics(of: dialled)?.aead == first)
     #expect(world.second.statistics(of: try Self.only(world.secondHandler))?.aead == first)

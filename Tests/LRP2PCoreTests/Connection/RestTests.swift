@@ -200,7 +200,7 @@ private typealias StreamWorld = World<StreamHandler>
   /// The responder rests at once; its answer to message 3 is lost.
   @Test func aRepeatedMessage3WakesTheResponder() throws {
     var world = LifecycleTests.world(sends: nil) { $0.flowsAtLeisure = 0 }
-    let dialled = try world.first.connect(to: StreamWorld.secondAddress)
+    let dialled = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
     #expect(world.run(for: .seconds(1)) { $0.first.peers.rows[dialled.slot].phase == .established })
     world.back.isDown = true
     #expect(world.run(for: .seconds(1)) { !$0.secondHandler.peers.isEmpty })

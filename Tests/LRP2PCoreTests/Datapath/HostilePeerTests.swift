@@ -160,7 +160,7 @@ import Testing
     }
     world.secondHandler.bytesToSend = 0
     world.secondHandler.pausesAt = 1
-    let dialled = try world.first.connect(to: StreamWorld.secondAddress)
+    let dialled = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
     _ = world.run(for: .seconds(3))
     #expect(world.second.statistics.poolExhausted > 0)
     let window = world.first.statistics(of: dialled)!.congestionWindow
@@ -228,7 +228,7 @@ import Testing
   /// segments that never become whole: one that does become whole is taken all the same.
   @Test func whatNeverBecomesWholeGivesWay() throws {
     var world = try LifecycleTests.openWorld { $0.receivePoolBytes = 1 << 16 }
-    for _ in 0..<15 { _ = try world.first.connect(to: StreamWorld.secondAddress) }
+    for _ in 0..<15 { _ = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone) }
     _ = world.run(for: .seconds(1))
     world.back.isDown = true
     let dialled = Array(world.firstHandler.peers.keys)

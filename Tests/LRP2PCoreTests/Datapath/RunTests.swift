@@ -54,7 +54,7 @@ import Testing
         configuration: configuration, secretKey: SecretKey(repeating: 1), suite: ClearSuite(seed: 1), seed: 1, now: 0)
       receiver = Engine(
         configuration: configuration, secretKey: SecretKey(repeating: 2), suite: ClearSuite(seed: 2), seed: 2, now: 0)
-      _ = try sender.connect(to: Address(ipv4: 0x7F00_0001, port: 1))
+      _ = try sender.connect(to: Address(ipv4: 0x7F00_0001, port: 1), expecting: .anyone)
       for _ in 0..<20 where source.peer == nil || sink.peer == nil { step() }
     }
 

@@ -19,7 +19,7 @@ import Testing
     var world = StreamWorld(
       seed: seed, configuration: configuration, link: link, firstHandler: StreamHandler(bytesToSend: bytes),
       secondHandler: StreamHandler(bytesToSend: bytes))
-    _ = try world.first.connect(to: StreamWorld.secondAddress)
+    _ = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
     let isDone = world.run(for: limit) { Self.isClosed($0.firstHandler) && Self.isClosed($0.secondHandler) }
     #expect(isDone, "seed \(seed): \(world.firstHandler.peers.values) \(world.secondHandler.peers.values)")
     for handler in [world.firstHandler, world.secondHandler] {

@@ -171,7 +171,7 @@ import Testing
     link.delay = .milliseconds(20)
     var world = LifecycleTests.world(link: link)
     world.secondHandler.refusesKeys = true
-    let peer = try world.first.connect(to: StreamWorld.secondAddress)
+    let peer = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
     _ = world.run(for: .milliseconds(50))
     // The first refusal is lost.
     world.back.isDown = true
@@ -188,7 +188,7 @@ import Testing
 
   @Test func aLimitIsTold() throws {
     var world = LifecycleTests.world(sends: nil) { $0.maximumConnectionsPerIdentity = 1 }
-    for _ in 0..<2 { _ = try world.first.connect(to: StreamWorld.secondAddress) }
+    for _ in 0..<2 { _ = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone) }
     _ = world.run(for: .milliseconds(500))
     let told = CloseReason.remote(code: CloseCode.resources, reason: "too many connections")
     #expect(world.firstHandler.peers.values.filter { $0.closed == told }.count == 1)
@@ -210,7 +210,7 @@ import Testing
     var link = Link()
     link.delay = .milliseconds(20)
     var world = LifecycleTests.world(link: link)
-    let peer = try world.first.connect(to: StreamWorld.secondAddress)
+    let peer = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
     world.back.isDown = true
     _ = world.run(for: .milliseconds(1))
     let message = world.handshakeDatagram(ofFirst: peer)

@@ -19,7 +19,8 @@ import Testing
     let (forth, back) = (network.addLink(link), network.addLink(link))
     network.route(from: 0, to: 1, over: forth)
     network.route(from: 1, to: 0, over: back)
-    let peer = network.onHost(0) { engine, _ in try? engine.connect(to: Address(ipv4: 2, port: 1)) }!
+    let peer = network.onHost(0) { engine, _ in try? engine.connect(to: Address(ipv4: 2, port: 1), expecting: .anyone)
+    }!
     network.onHost(0) { engine, _ in engine.setCongestionControl(controller, for: peer) }
     network.run(for: .seconds(10))
     for number in [forth, back] { network[link: number].loss = 0.8 }

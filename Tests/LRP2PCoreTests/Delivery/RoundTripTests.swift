@@ -100,7 +100,7 @@ import Testing
       seed: 1, configuration: configuration, link: Link(), firstHandler: StreamHandler(bytesToSend: nil),
       secondHandler: StreamHandler(bytesToSend: nil))
     world.forth.isDown = true
-    let dialled = try world.first.connect(to: StreamWorld.secondAddress)
+    let dialled = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
     _ = world.run(for: .milliseconds(500))
     world.forth.isDown = false
     #expect(world.run(for: .seconds(1)) { $0.firstHandler.peers[dialled] != nil })
@@ -115,7 +115,7 @@ import Testing
   @Test(arguments: [false, true]) func message2SentTwiceGivesNone(isLost: Bool) throws {
     var world = LifecycleTests.world(sends: nil)
     world.back.isDown = isLost
-    let dialled = try world.first.connect(to: StreamWorld.secondAddress)
+    let dialled = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
     let message1 = world.handshakeDatagram(ofFirst: dialled)
     _ = world.run(for: .milliseconds(isLost ? 150 : 6))
     world.back.isDown = false

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 import LRP2PCore
 import LRP2PSimulation
+import Synchronization
 import Testing
 
 /// What programs agree on in the handshake: an application protocol, and what the dialler's has to say to the listener's.
@@ -36,7 +37,7 @@ import Testing
     var world = Self.world(["a", "b", "c"], ["c", "b"])
     world.firstHandler.bytesToSend = nil
     world.secondHandler.bytesToSend = nil
-    let peer = try world.first.connect(to: StreamWorld.secondAddress)
+    let peer = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
     #expect(world.first.applicationProtocol(of: peer) == nil)
     #expect(world.run(for: .seconds(1)) { !$0.secondHandler.peers.isEmpty })
     #expect(try Self.agreed(world) == ["b", "b"])
@@ -53,15 +54,15 @@ import Testing
   /// The slot's next connection has its own.
   @Test func nothingIsLeftForTheNext() throws {
     var world = Self.world(["a"], [], second: { $0.acceptsOriginal = true })
-    let peer = try world.first.connect(to: StreamWorld.secondAddress, versions: .original)
+    let peer = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone, versions: .original)
     #expect(world.run(for: .seconds(20)) { !$0.firstHandler.peers.isEmpty })
-    #expect(world.first.applicationProtocol(of: peer) == nil && world.firstHandler.payloads == [[]])
+    #expect(world.first.applicationProtocol(of: peer) == nil && world.firstHandler.payloads.isEmpty)
   }
 
   @Test func namesMayBeAnyBytes() throws {
     let name = try #require(ApplicationProtocol(bytes: (0..<63).map { UInt8($0 * 4) }))
     var world = Self.world(["x", name], [name, "y"])
-    _ = try world.first.connect(to: StreamWorld.secondAddress)
+    _ = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
     let isDone = world.run(for: .seconds(5)) { TransferTests.isClosed($0.firstHandler) }
     #expect(isDone && world.firstHandler.peers.values.first?.closed == .finished)
   }
@@ -69,7 +70,7 @@ import Testing
   /// Who has none is not asked, and asks nobody.
   @Test func withoutNamesOnEitherSideAllIsAsBefore() throws {
     var world = Self.world([], [])
-    _ = try world.first.connect(to: StreamWorld.secondAddress)
+    _ = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
     #expect(world.run(for: .seconds(5)) { TransferTests.isClosed($0.firstHandler) })
     #expect(world.firstHandler.peers.values.first?.closed == .finished)
   }
@@ -79,7 +80,7 @@ import Testing
     throws
   {
     var world = Self.world(["a", "b"], listener)
-    let peer = try world.first.connect(to: StreamWorld.secondAddress)
+    let peer = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
     #expect(world.run(for: .seconds(2)) { $0.firstHandler.closedCount == 1 })
     #expect(world.firstHandler.peers[peer]?.closed == .noCommonProtocol)
     #expect(world.firstHandler.peers.count == 1 && world.first.statistics.handshakesIncompatible == 1)
@@ -92,7 +93,7 @@ import Testing
   /// The dialler names none, and is told.
   @Test func theDiallerNamesNone() throws {
     var world = Self.world([], ["a"])
-    let peer = try world.first.connect(to: StreamWorld.secondAddress)
+    let peer = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
     #expect(world.run(for: .seconds(2)) { $0.firstHandler.closedCount == 1 })
     #expect(world.firstHandler.peers[peer]?.closed == .noCommonProtocol)
     #expect(world.secondHandler.peers.isEmpty && world.second.statistics.handshakesIncompatible == 1)
@@ -103,7 +104,7 @@ import Testing
 
   @Test func theListenerMayBeSilent() throws {
     var world = Self.world([], ["a"], second: { $0.reportsRefusals = false })
-    let peer = try world.first.connect(to: StreamWorld.secondAddress)
+    let peer = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
     #expect(world.run(for: .seconds(20)) { $0.firstHandler.closedCount == 1 })
     #expect(world.firstHandler.peers[peer]?.closed == .handshakeTimeout)
   }
@@ -114,7 +115,8 @@ import Testing
     link.duplication = 0.3
     link.jitter = .milliseconds(20)
     var world = Self.world(["a", "b"], ["b"], seed: seed, link: link)
-    _ = try world.first.connect(to: StreamWorld.secondAddress, payload: [UInt8](repeating: 9, count: 512))
+    _ = try world.first.connect(
+      to: StreamWorld.secondAddress, expecting: .anyone, payload: [UInt8](repeating: 9, count: 512))
     let isDone = world.run(for: .seconds(120)) {
       TransferTests.isClosed($0.firstHandler) && $0.secondHandler.peers.values.allSatisfy { $0.closed != nil }
     }
@@ -129,28 +131,73 @@ import Testing
   @Test(arguments: [0, 1, 300, 512]) func theListenerSeesThePayload(count: Int) throws {
     let payload = (0..<count).map { UInt8(truncatingIfNeeded: $0) }
     var world = Self.world(["a"], ["a"])
-    let peer = try world.first.connect(to: StreamWorld.secondAddress, payload: payload)
+    let peer = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone, payload: payload)
     #expect(world.run(for: .seconds(5)) { TransferTests.isClosed($0.firstHandler) })
     #expect(world.firstHandler.peers[peer]?.closed == .finished && world.secondHandler.payloads == [payload])
-    #expect(world.firstHandler.payloads == [[]], "a dialler sees none")
+    #expect(world.firstHandler.payloads.isEmpty, "a dialler is not asked")
   }
 
   @Test func aPayloadMayBeRefused() throws {
     var world = Self.world([], [])
     world.secondHandler.wantedPayload = [1, 2, 3]
-    let refused = try world.first.connect(to: StreamWorld.secondAddress, payload: [1, 2])
+    let refused = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone, payload: [1, 2])
     #expect(world.run(for: .seconds(2)) { $0.firstHandler.closedCount == 1 })
     let told = CloseReason.remote(code: CloseCode.keyRefused, reason: "key refused")
     #expect(world.firstHandler.peers[refused]?.closed == told && world.second.statistics.keysRefused == 1)
-    let wanted = try world.first.connect(to: StreamWorld.secondAddress, payload: [1, 2, 3])
+    let wanted = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone, payload: [1, 2, 3])
     #expect(world.run(for: .seconds(5)) { $0.firstHandler.closedCount == 2 })
     #expect(world.firstHandler.peers[wanted]?.closed == .finished)
+  }
+
+  /// The listener's program says why, and the dialler's learns it.
+  @Test(arguments: [(7, 7), (0, 0), (0xFFFF_FF05, 0xFFFF_FF02), (0xFFFF_FF02, 0xFFFF_FF02)] as [(UInt32, UInt32)])
+  func aRefusalHasACodeAndAReason(code: UInt32, arrives: UInt32) throws {
+    var world = Self.world([], [])
+    world.secondHandler.refusesKeys = true
+    world.secondHandler.refusal = .refused(code: CloseCode(rawValue: code), reason: "no such room")
+    let peer = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone, payload: [1, 2])
+    #expect(world.run(for: .seconds(2)) { $0.firstHandler.closedCount == 1 })
+    let told = CloseReason.remote(code: CloseCode(rawValue: arrives), reason: "no such room")
+    #expect(world.firstHandler.peers[peer]?.closed == told && world.secondHandler.peers.isEmpty)
+  }
+
+  // MARK: Keys
+
+  /// The rule comes first: a program is not asked about a key that it does not accept.
+  @Test(arguments: [false, true]) func onlyAcceptedKeysAreJudged(isAccepted: Bool) throws {
+    let key = Self.world([], []).first.publicKey
+    let other = PublicKey(bytes: [UInt8](repeating: 3, count: 32))!
+    var world = Self.world([], [], second: { $0.accepting = isAccepted ? .keys([other, key]) : .key(other) })
+    let peer = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
+    #expect(world.run(for: .seconds(5)) { $0.firstHandler.closedCount == 1 })
+    let refused = CloseReason.remote(code: .keyRefused, reason: "key refused")
+    #expect(world.firstHandler.peers[peer]?.closed == (isAccepted ? .finished : refused))
+    #expect(world.secondHandler.payloads == (isAccepted ? [[]] : []))
+    #expect(world.second.statistics.keysRefused == (isAccepted ? 0 : 1))
+  }
+
+  /// Each address is asked about only as it answers, and the rule sees it.
+  @Test func aDialExpectsKeys() throws {
+    var world = Self.world([], [])
+    let key = world.second.publicKey
+    let seen = SeenKeys()
+    let rules: [(PeerKeys, Bool)] = [
+      (.key(key), true), (.keys([key]), true), (.anyone, true), (.nobody, false), (.keys([]), false),
+      (.matching { key, address in seen.note(key, address) }, true), (.matching { _, _ in false }, false),
+    ]
+    for (index, (rule, isMet)) in rules.enumerated() {
+      let peer = try world.first.connect(to: StreamWorld.secondAddress, expecting: rule)
+      #expect(world.run(for: .seconds(20)) { $0.firstHandler.closedCount == index + 1 })
+      #expect(world.firstHandler.peers[peer]?.closed == (isMet ? .finished : .keyRefused))
+    }
+    #expect(seen.all.first?.0 == key && seen.all.first?.1 == StreamWorld.secondAddress)
   }
 
   @Test func aPayloadHasABound() throws {
     var world = Self.world([], [])
     #expect(throws: EngineError.payloadTooLong) {
-      try world.first.connect(to: StreamWorld.secondAddress, payload: [UInt8](repeating: 0, count: 513))
+      try world.first.connect(
+        to: StreamWorld.secondAddress, expecting: .anyone, payload: [UInt8](repeating: 0, count: 513))
     }
     #expect(world.first.statistics.peers == 0)
   }
@@ -161,7 +208,7 @@ import Testing
     world.firstHandler.bytesToSend = nil
     world.secondHandler.bytesToSend = nil
     world.forth.isDown = true
-    let peer = try world.first.connect(to: StreamWorld.secondAddress, payload: [7, 7])
+    let peer = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone, payload: [7, 7])
     _ = world.run(for: .milliseconds(1500))
     world.forth.isDown = false
     #expect(world.run(for: .seconds(5)) { !$0.firstHandler.peers.isEmpty })
@@ -181,7 +228,8 @@ import Testing
     var world = Self.world(
       ["a"], ["a"], first: { $0.message3Bytes = bytes })
     world.network.mergesArrivals = false
-    _ = try world.first.connect(to: StreamWorld.secondAddress, payload: [UInt8](repeating: 1, count: 100))
+    _ = try world.first.connect(
+      to: StreamWorld.secondAddress, expecting: .anyone, payload: [UInt8](repeating: 1, count: 100))
     #expect(world.run(for: .seconds(5)) { TransferTests.isClosed($0.firstHandler) })
     #expect(world.firstHandler.peers.values.first?.closed == .finished)
     #expect(world.secondHandler.payloads == [[UInt8](repeating: 1, count: 100)])
@@ -191,7 +239,7 @@ import Testing
   @Test func message3IsAsLongAsItSays() throws {
     var world = Self.world([], [], first: { $0.message3Bytes = 1400 })
     world.forth.isDown = true
-    let peer = try world.first.connect(to: StreamWorld.secondAddress)
+    let peer = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
     world.forth.isDown = false
     #expect(world.run(for: .seconds(1)) { !$0.firstHandler.peers.isEmpty })
     #expect(world.handshakeDatagram(ofFirst: peer).count == 1400)
@@ -205,7 +253,7 @@ import Testing
     // Some have a parameter, a version and a feature that mean nothing.
     for seed in 1...200 as ClosedRange<UInt64> {
       var world = Self.world([], [long, other], seed: seed, second: { $0.features = 0xFF })
-      _ = try world.first.connect(to: StreamWorld.secondAddress)
+      _ = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
       #expect(world.run(for: .seconds(1)) { $0.second.statistics.peers == 1 })
       longest = max(longest, world.handshakeDatagram(ofSecond: Slot(0)).count)
     }
@@ -219,7 +267,7 @@ import Testing
     var world = Self.world([], [], first: { $0.features = 0b110 }, second: { $0.features = 0b011 })
     world.firstHandler.bytesToSend = nil
     world.secondHandler.bytesToSend = nil
-    _ = try world.first.connect(to: StreamWorld.secondAddress)
+    _ = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
     #expect(world.run(for: .seconds(1)) { !$0.secondHandler.peers.isEmpty })
     let dialled = try LifecycleTests.only(world.firstHandler)
     let accepted = try LifecycleTests.only(world.secondHandler)
@@ -233,7 +281,7 @@ import Testing
     for seed in 1...200 as ClosedRange<UInt64> {
       var world = Self.world([], [], seed: seed)
       world.firstHandler.bytesToSend = nil
-      _ = try world.first.connect(to: StreamWorld.secondAddress)
+      _ = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
       #expect(world.run(for: .seconds(1)) { $0.second.statistics.peers == 1 })
       let message = world.handshakeDatagram(ofSecond: Slot(0))
       // The suite of these worlds keeps no secrets: what it seals can be read.
@@ -245,5 +293,17 @@ import Testing
       if features != 0 { named += 1 }
     }
     #expect((25...80).contains(named), "\(named) of 200")
+  }
+}
+
+/// What a rule for keys was asked.
+private final class SeenKeys: Sendable {
+  private let seen = Mutex<[(PublicKey, Address)]>([])
+
+  var all: [(PublicKey, Address)] { seen.withLock { $0 } }
+
+  func note(_ key: PublicKey, _ address: Address) -> Bool {
+    seen.withLock { $0.append((key, address)) }
+    return true
   }
 }

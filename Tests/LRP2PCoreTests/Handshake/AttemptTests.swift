@@ -29,7 +29,7 @@ import Testing
     var link = Link()
     link.isDown = true
     var world = LifecycleTests.world(link: link, sends: 100_000)
-    let peer = try world.first.connect(to: StreamWorld.secondAddress)
+    let peer = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
     _ = world.run(for: .milliseconds(4000))
     #expect(world.first.statistics.peers == 4)
     world.forth.isDown = false
@@ -44,7 +44,7 @@ import Testing
     var link = Link()
     link.largestDatagram = 1280
     var world = LifecycleTests.world(link: link, sends: 500_000)
-    let peer = try world.first.connect(to: StreamWorld.secondAddress)
+    let peer = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
     #expect(world.run(for: .milliseconds(300)) { !$0.secondHandler.peers.isEmpty })
     #expect((world.first.statistics(of: peer)?.datagramBytes ?? 1200) <= 1280)
     finish(&world, peer, bytes: 500_000)
@@ -55,7 +55,7 @@ import Testing
     var link = Link()
     link.delay = .milliseconds(1800)
     var world = LifecycleTests.world(link: link, sends: 20_000)
-    let peer = try world.first.connect(to: StreamWorld.secondAddress)
+    let peer = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
     finish(&world, peer, bytes: 20_000)
     #expect(world.second.statistics.handshakesStarted == 4 && world.second.statistics.handshakesCompleted == 1)
   }
@@ -65,7 +65,7 @@ import Testing
     var link = Link()
     link.delay = .milliseconds(1800)
     var world = LifecycleTests.world(link: link, sends: nil)
-    _ = try world.first.connect(to: StreamWorld.secondAddress)
+    _ = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
     _ = world.run(for: .milliseconds(5300))
     #expect(world.second.statistics.peers == 4 && world.secondHandler.peers.isEmpty)
     #expect(world.run(for: .milliseconds(200)) { !$0.secondHandler.peers.isEmpty })
@@ -78,7 +78,7 @@ import Testing
     link.isDown = true
     var world = LifecycleTests.world(link: link)
     _ = world.run(for: .seconds(100))
-    let peer = try world.first.connect(to: StreamWorld.secondAddress)
+    let peer = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
     _ = world.run(for: .milliseconds(199))
     #expect(world.carried == 1)
     _ = world.run(for: .milliseconds(800))
@@ -92,7 +92,7 @@ import Testing
   /// An initiator that has nothing to say proves nothing, but what the handshake needed is gone.
   @Test func aSilentInitiatorCostsNoHandshake() throws {
     var world = LifecycleTests.world(sends: nil)
-    _ = try world.first.connect(to: StreamWorld.secondAddress)
+    _ = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
     #expect(world.run(for: .seconds(1)) { !$0.secondHandler.peers.isEmpty })
     _ = world.run(for: .milliseconds(100))
     #expect(world.second.peers.handshakes.inUse == 0 && world.first.peers.handshakes.inUse == 0)
@@ -106,7 +106,7 @@ import Testing
     var link = Link()
     link.isDown = true
     var world = LifecycleTests.world(link: link)
-    let peer = try world.first.connect(to: StreamWorld.secondAddress)
+    let peer = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
     _ = world.run(for: .seconds(8))
     #expect(world.first.statistics.peers == 5)
     world.first.close(peer, code: 1)
@@ -119,7 +119,7 @@ import Testing
     var link = Link()
     link.jitter = .milliseconds(50)
     var world = LifecycleTests.world(seed: seed, link: link, sends: 10_000)
-    let peer = try world.first.connect(to: StreamWorld.secondAddress)
+    let peer = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
     #expect(world.run(for: .seconds(1)) { $0.secondHandler.peers.values.first?.received == 10_000 })
     #expect(world.second.statistics.unknownConnection == 0 && world.second.statistics.earlyDataRefused == 0)
     finish(&world, peer, bytes: 10_000)
@@ -129,7 +129,7 @@ import Testing
   @Test func heldDataIsBounded() throws {
     var world = LifecycleTests.world()
     world.back.isDown = true
-    _ = try world.first.connect(to: StreamWorld.secondAddress)
+    _ = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
     _ = world.run(for: .milliseconds(20))
     var id: UInt64 = 0
     for slot in Slot.all(world.second.peers.slots) where world.second.peers.rows[slot].phase == .halfOpen {
@@ -179,7 +179,7 @@ import Testing
     var link = Link()
     link.delay = .milliseconds(50)
     var world = LifecycleTests.world(link: link, sends: 10_000) { if asksForCookies { $0.halfOpenMark = 0 } }
-    let peer = try world.first.connect(to: StreamWorld.secondAddress)
+    let peer = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
     _ = world.run(for: .milliseconds(asksForCookies ? 151 : 51))
     #expect(world.second.statistics.peers == 1)
     let message = Self.newestMessage1(world)
@@ -193,9 +193,9 @@ import Testing
     var link = Link()
     link.delay = .milliseconds(50)
     var world = LifecycleTests.world(link: link, sends: nil)
-    _ = try world.first.connect(to: StreamWorld.secondAddress)
+    _ = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
     _ = world.run(for: .seconds(1))
-    _ = try world.first.connect(to: StreamWorld.secondAddress)
+    _ = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
     world.back.isDown = true
     _ = world.run(for: .milliseconds(51))
     #expect(world.second.statistics.cookiesAccepted == 1)
@@ -214,7 +214,7 @@ import Testing
     var link = Link()
     link.delay = .milliseconds(50)
     var world = LifecycleTests.world(link: link, sends: 10_000) { if asksForCookies { $0.halfOpenMark = 0 } }
-    let peer = try world.first.connect(to: StreamWorld.secondAddress)
+    let peer = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
     _ = world.run(for: .milliseconds(asksForCookies ? 149 : 49))
     world.back.isDown = true
     _ = world.run(for: .milliseconds(2))
@@ -232,7 +232,7 @@ import Testing
     var link = Link()
     link.delay = .milliseconds(50)
     var world = LifecycleTests.world(link: link, sends: 10_000) { $0.halfOpenMark = 0 }
-    let peer = try world.first.connect(to: StreamWorld.secondAddress)
+    let peer = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
     for _ in 0..<30 {
       _ = world.run(for: .milliseconds(1))
       for slot in Slot.all(world.first.peers.slots) where world.first.peers.rows[slot].phase == .dialling {
@@ -251,7 +251,7 @@ import Testing
     var link = Link()
     link.delay = .milliseconds(150)
     var world = LifecycleTests.world(link: link, sends: 10_000)
-    let peer = try world.first.connect(to: StreamWorld.secondAddress, pinned: world.second.publicKey)
+    let peer = try world.first.connect(to: StreamWorld.secondAddress, expecting: .key(world.second.publicKey))
     _ = world.run(for: .milliseconds(10))
     var impostor = LifecycleTests.world(seed: 2) { $0.acceptsOriginal = true }
     var message = world.handshakeDatagram(ofFirst: peer)
@@ -275,7 +275,7 @@ import Testing
     var link = Link()
     link.delay = .milliseconds(150)
     var world = LifecycleTests.world(link: link)
-    let peer = try world.first.connect(to: StreamWorld.secondAddress, pinned: PublicKey())
+    let peer = try world.first.connect(to: StreamWorld.secondAddress, expecting: .key(PublicKey()))
     #expect(world.run(for: .milliseconds(1000)) { $0.firstHandler.closedCount == 1 })
     #expect(world.firstHandler.peers[peer]?.closed == .keyRefused)
     _ = world.run(for: .seconds(60))

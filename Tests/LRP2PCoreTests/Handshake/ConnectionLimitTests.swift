@@ -10,7 +10,7 @@ import Testing
   /// Dials so often, and waits.
   private static func dial(_ world: inout StreamWorld, _ count: Int) throws -> [Peer] {
     var peers: [Peer] = []
-    for _ in 0..<count { peers.append(try world.first.connect(to: StreamWorld.secondAddress)) }
+    for _ in 0..<count { peers.append(try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)) }
     _ = world.run(for: .milliseconds(200))
     return peers
   }
@@ -34,7 +34,7 @@ import Testing
     _ = try Self.dial(&world, 2)
     #expect(world.secondHandler.peers.values.filter { $0.closed == nil }.count == 3)
     // Own dials do not count.
-    _ = try world.second.connect(to: StreamWorld.firstAddress)
+    _ = try world.second.connect(to: StreamWorld.firstAddress, expecting: .anyone)
     _ = world.run(for: .milliseconds(200))
     #expect(world.secondHandler.peers.values.filter { $0.closed == nil }.count == 4)
     _ = world.run(for: .seconds(20))

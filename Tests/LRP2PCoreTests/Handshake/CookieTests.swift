@@ -79,7 +79,7 @@ import Testing
     var link = Link()
     link.delay = .milliseconds(50)
     var world = LifecycleTests.world(link: link, sends: 10_000) { $0.halfOpenMark = 0 }
-    let peer = try world.first.connect(to: StreamWorld.secondAddress)
+    let peer = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
     _ = world.run(for: .milliseconds(199))
     #expect(world.firstHandler.peers.isEmpty && world.second.statistics.peers == 1)
     _ = world.run(for: .milliseconds(2))
@@ -91,7 +91,7 @@ import Testing
 
     // The next dial has been given a cookie by the connection.
     _ = world.run(for: .seconds(600))
-    let again = try world.first.connect(to: StreamWorld.secondAddress)
+    let again = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
     _ = world.run(for: .milliseconds(101))
     #expect(world.firstHandler.peers[again] != nil)
     #expect(world.second.statistics.cookieRepliesSent == 1 && world.second.statistics.cookiesAccepted == 2)
@@ -105,10 +105,10 @@ import Testing
     var link = Link()
     link.delay = .milliseconds(50)
     var world = LifecycleTests.world(link: link)
-    _ = try world.first.connect(to: StreamWorld.secondAddress)
+    _ = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
     _ = world.run(for: .seconds(1))
     #expect(world.second.statistics.cookiesAccepted == 0)
-    _ = try world.first.connect(to: StreamWorld.secondAddress)
+    _ = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
     _ = world.run(for: .milliseconds(51))
     #expect(world.second.statistics.cookiesAccepted == 1)
     #expect(world.second.peers.proved.count == 1 && world.second.peers.unproved.count == 0)
@@ -121,7 +121,7 @@ import Testing
     link.duplication = 0.3
     link.jitter = .milliseconds(20)
     var world = LifecycleTests.world(seed: seed, link: link, sends: 1000) { $0.halfOpenMark = 0 }
-    _ = try world.first.connect(to: StreamWorld.secondAddress)
+    _ = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
     #expect(world.run(for: .seconds(120)) { TransferTests.isClosed($0.firstHandler) })
     _ = world.run(for: .seconds(200))
     #expect(world.first.statistics.peers == 0 && world.second.statistics.peers == 0)
@@ -139,7 +139,7 @@ import Testing
     var link = Link()
     link.delay = .milliseconds(50)
     var world = LifecycleTests.world(link: link)
-    let peer = try world.first.connect(to: StreamWorld.secondAddress)
+    let peer = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
     _ = world.run(for: .milliseconds(10))
     // From elsewhere, or by someone who has not seen message 1.
     world.inject(
@@ -164,7 +164,7 @@ import Testing
     var link = Link()
     link.delay = .milliseconds(50)
     var world = LifecycleTests.world(link: link) { $0.halfOpenMark = 0 }
-    _ = try world.first.connect(to: StreamWorld.secondAddress)
+    _ = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
     // The reply has been sent to the first address when the dialler moves; the cookie comes from the second.
     _ = world.run(for: .milliseconds(99))
     world.spoofer = Address(ipv4: 0x0A00_0099, port: 9)
@@ -232,7 +232,7 @@ import Testing
     // What the transfer is about is that it goes on; without an end to its rate it would carry a gigabyte.
     link.rate = 100_000_000
     var world = LifecycleTests.world(seed: seed, link: link, sends: nil) { $0.halfOpenMark = 64 }
-    let bulk = try world.first.connect(to: StreamWorld.secondAddress)
+    let bulk = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
     _ = world.run(for: .milliseconds(200))
     let before = world.firstHandler.peers[bulk]?.acknowledged ?? 0
     world.first.offer(bulk, upTo: 1 << 30)
@@ -240,7 +240,7 @@ import Testing
     var number: UInt64 = 1
     var late = 0
     for _ in 0..<20 {
-      let peer = try world.first.connect(to: StreamWorld.secondAddress)
+      let peer = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
       let dialled = world.now
       while world.now < dialled + .milliseconds(250) {
         flood(&world, 20, from: number)

@@ -41,9 +41,9 @@ import Testing
 
   @Test func aShortPathCostsAFifthOfASecondAndTheNextDialNothing() throws {
     var world = Self.world(largest: 1280)
-    _ = try world.first.connect(to: StreamWorld.secondAddress)
+    _ = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
     #expect(world.run(for: .milliseconds(215)) { $0.firstHandler.peers.count == 1 })
-    _ = try world.first.connect(to: StreamWorld.secondAddress)
+    _ = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
     #expect(world.run(for: .milliseconds(11)) { $0.firstHandler.peers.count == 2 })
     // What the path is known to carry holds for data, too.
     for peer in world.firstHandler.peers.keys { #expect(world.first.statistics(of: peer)?.datagramBytes == 1200) }
@@ -51,7 +51,7 @@ import Testing
 
   @Test func whatTheKernelRefusesAsTooLongIsShorterAtOnce() throws {
     var world = Self.world(largest: 1280)
-    _ = try world.first.connect(to: StreamWorld.secondAddress)
+    _ = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
     _ = world.run(for: .milliseconds(1))
     Self.refuseAll(&world, to: StreamWorld.secondAddress, .tooLarge)
     #expect(world.run(for: .milliseconds(11)) { $0.firstHandler.peers.count == 1 })
@@ -61,14 +61,14 @@ import Testing
   @Test func aPathThatGotBetterIsTriedAgain() throws {
     var world = Self.world(largest: 1280)
     for _ in 0..<3 {
-      let peer = try world.first.connect(to: StreamWorld.secondAddress)
+      let peer = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
       _ = world.run(for: .seconds(200))
       world.first.close(peer, code: 0)
     }
     world.forth.largestDatagram = .max
     world.back.largestDatagram = .max
     _ = world.run(for: .seconds(30))
-    let peer = try world.first.connect(to: StreamWorld.secondAddress)
+    let peer = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
     #expect(world.handshakeDatagram(ofFirst: peer).count == 1400)
   }
 
@@ -77,7 +77,7 @@ import Testing
     var world = Self.world(delay: .milliseconds(150))
     for known in [false, true] {
       let started = world.second.statistics.handshakesStarted
-      _ = try world.first.connect(to: StreamWorld.secondAddress)
+      _ = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
       _ = world.run(for: .milliseconds(900))
       #expect(world.second.statistics.handshakesStarted - started == (known ? 1 : 2))
     }
@@ -89,7 +89,7 @@ import Testing
   func aFaultThatIsToldTwiceEndsADial(fault: DialFault) throws {
     var world = Self.world()
     world.forth.isDown = true
-    let peer = try world.first.connect(to: StreamWorld.secondAddress)
+    let peer = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
     _ = world.run(for: .milliseconds(1))
     Self.refuseAll(&world, to: StreamWorld.secondAddress, fault)
     // The same word about the same attempt says nothing new.
@@ -108,7 +108,7 @@ import Testing
   /// Who sees a dial can forge ICMP errors about each of its attempts: the true answer still wins.
   @Test func forgedErrorsDoNotEndADial() throws {
     var world = Self.world(delay: .milliseconds(75))
-    let peer = try world.first.connect(to: StreamWorld.secondAddress)
+    let peer = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
     for _ in 0..<140 {
       _ = world.run(for: .milliseconds(1))
       Self.refuseAll(&world, to: StreamWorld.secondAddress, .portUnreachable, by: .network)
@@ -121,7 +121,7 @@ import Testing
   @Test func whatTheNetworkSaysAgainEndsADial() throws {
     var world = Self.world()
     world.forth.isDown = true
-    let peer = try world.first.connect(to: StreamWorld.secondAddress)
+    let peer = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
     for _ in 0..<9 {
       Self.refuseAll(&world, to: StreamWorld.secondAddress, .portUnreachable, by: .network)
       _ = world.run(for: .milliseconds(101))
@@ -133,7 +133,7 @@ import Testing
   @Test func oldFaultsAreForgotten() throws {
     var world = Self.world()
     world.forth.isDown = true
-    _ = try world.first.connect(to: StreamWorld.secondAddress)
+    _ = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
     for _ in 0..<2 {
       _ = world.run(for: .milliseconds(1))
       Self.refuseAll(&world, to: StreamWorld.secondAddress, .noRoute)
@@ -148,7 +148,8 @@ import Testing
   @Test func aLongDialGoesOnAsking() throws {
     var world = Self.world()
     world.forth.isDown = true
-    let peer = try world.first.connect(to: [Self.deadIPv6, StreamWorld.secondAddress], timeout: .seconds(60))
+    let peer = try world.first.connect(
+      to: [Self.deadIPv6, StreamWorld.secondAddress], expecting: .anyone, timeout: .seconds(60))
     _ = world.run(for: .seconds(40))
     #expect(world.firstHandler.closedCount == 0 && world.first.statistics.peers <= 24)
     world.forth.isDown = false
@@ -161,7 +162,7 @@ import Testing
   @Test func aLongDialOverATunnelSucceeds() throws {
     var world = Self.world(largest: 1280)
     world.forth.isDown = true
-    _ = try world.first.connect(to: [StreamWorld.secondAddress], timeout: .seconds(60))
+    _ = try world.first.connect(to: [StreamWorld.secondAddress], expecting: .anyone, timeout: .seconds(60))
     _ = world.run(for: .seconds(20))
     world.forth.isDown = false
     #expect(world.run(for: .seconds(20)) { $0.firstHandler.peers.count == 1 })
@@ -171,7 +172,7 @@ import Testing
   @Test func aDeadNeighbourEndsADial() throws {
     var world = Self.world()
     world.forth.isDown = true
-    let peer = try world.first.connect(to: StreamWorld.secondAddress)
+    let peer = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
     for _ in 0..<2 {
       _ = world.run(for: .milliseconds(3060))
       #expect(world.firstHandler.closedCount == 0)
@@ -185,7 +186,7 @@ import Testing
     var world = Self.world()
     world.forth.isDown = true
     let list = (1...8).map { Address(ipv4: 0x0A00_0100 + UInt32($0), port: 7) }
-    _ = try world.first.connect(to: list)
+    _ = try world.first.connect(to: list, expecting: .anyone)
     _ = world.run(for: .seconds(15))
     #expect(world.first.statistics.peers <= 24 && world.firstHandler.closedCount == 0)
     _ = world.run(for: .seconds(3))
@@ -196,7 +197,7 @@ import Testing
   @Test func oneFaultEndsNothing() throws {
     var world = Self.world()
     world.forth.isDown = true
-    _ = try world.first.connect(to: StreamWorld.secondAddress)
+    _ = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
     _ = world.run(for: .milliseconds(1))
     Self.refuseAll(&world, to: StreamWorld.secondAddress, .noRoute)
     world.forth.isDown = false
@@ -206,7 +207,7 @@ import Testing
   /// Who has not seen message 1 knows no id; who quotes another's is not heard; and a connection does not mind at all.
   @Test func whatIsMadeUpEndsNothing() throws {
     var world = Self.world(delay: .milliseconds(50))
-    let peer = try world.first.connect(to: StreamWorld.secondAddress)
+    let peer = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
     for _ in 0..<5 {
       _ = world.run(for: .milliseconds(15))
       for id in Self.attempts(world) {
@@ -230,7 +231,7 @@ import Testing
 
   @Test func aPathThatCarriesNothingIsTold() throws {
     var world = Self.world(largest: 1100)
-    let peer = try world.first.connect(to: StreamWorld.secondAddress)
+    let peer = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
     #expect(
       world.run(for: .milliseconds(500)) {
         $0.firstHandler.closedCount == 1
@@ -244,7 +245,7 @@ import Testing
 
   @Test func portZeroIsTold() throws {
     var world = Self.world()
-    let peer = try world.first.connect(to: Address(ipv4: 0x0A00_0002, port: 0))
+    let peer = try world.first.connect(to: Address(ipv4: 0x0A00_0002, port: 0), expecting: .anyone)
     _ = world.run(for: .milliseconds(1))
     #expect(world.firstHandler.peers[peer]?.closed == .unreachable(.badPort) && world.carried == 0)
   }
@@ -253,7 +254,7 @@ import Testing
   @Test func anAddressOfOnesOwnIsTold() throws {
     var world = Self.world()
     world.forth.isDown = true
-    let peer = try world.first.connect(to: StreamWorld.secondAddress)
+    let peer = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
     _ = world.run(for: .milliseconds(1))
     world.inject(world.handshakeDatagram(ofFirst: peer), from: StreamWorld.secondAddress, toSecond: false)
     #expect(world.run(for: .milliseconds(600)) { $0.firstHandler.closedCount == 1 })
@@ -264,7 +265,7 @@ import Testing
   @Test func aDialHasItsOwnTime() throws {
     var world = Self.world()
     world.forth.isDown = true
-    let peer = try world.first.connect(to: StreamWorld.secondAddress, timeout: .seconds(3))
+    let peer = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone, timeout: .seconds(3))
     _ = world.run(for: .milliseconds(2990))
     #expect(world.firstHandler.closedCount == 0)
     _ = world.run(for: .milliseconds(20))
@@ -275,7 +276,8 @@ import Testing
 
   @Test func aDeadAddressCostsAQuarterOfASecond() throws {
     var world = Self.world()
-    let peer = try world.first.connect(to: [Self.deadIPv6, Self.elsewhere, StreamWorld.secondAddress])
+    let peer = try world.first.connect(
+      to: [Self.deadIPv6, Self.elsewhere, StreamWorld.secondAddress], expecting: .anyone)
     // Both families by turns: the last of them is the third.
     #expect(world.run(for: .milliseconds(520)) { $0.secondHandler.peers.count == 1 })
     #expect(world.first.statistics(of: peer)?.address == StreamWorld.secondAddress)
@@ -285,7 +287,7 @@ import Testing
 
   @Test func theNextAddressIsTriedAtOnceWhenOneFails() throws {
     var world = Self.world()
-    _ = try world.first.connect(to: [Self.deadIPv6, StreamWorld.secondAddress])
+    _ = try world.first.connect(to: [Self.deadIPv6, StreamWorld.secondAddress], expecting: .anyone)
     _ = world.run(for: .milliseconds(1))
     Self.refuseAll(&world, to: Self.deadIPv6, .noRoute)
     #expect(world.run(for: .milliseconds(11)) { $0.firstHandler.peers.count == 1 })
@@ -295,7 +297,7 @@ import Testing
     var world = Self.world()
     world.forth.isDown = true
     let peer = try world.first.connect(
-      to: [Self.deadIPv6, StreamWorld.secondAddress, Address(ipv4: 0x0A00_0002, port: 0)])
+      to: [Self.deadIPv6, StreamWorld.secondAddress, Address(ipv4: 0x0A00_0002, port: 0)], expecting: .anyone)
     for _ in 0..<5 {
       _ = world.run(for: .milliseconds(101))
       Self.refuseAll(&world, to: Self.deadIPv6, .noRoute)
@@ -309,7 +311,7 @@ import Testing
   @Test func anAddressThatIsSilentIsWaitedFor() throws {
     var world = Self.world()
     world.forth.isDown = true
-    _ = try world.first.connect(to: [Self.deadIPv6, StreamWorld.secondAddress])
+    _ = try world.first.connect(to: [Self.deadIPv6, StreamWorld.secondAddress], expecting: .anyone)
     for _ in 0..<5 {
       _ = world.run(for: .milliseconds(101))
       Self.refuseAll(&world, to: Self.deadIPv6, .noRoute)
@@ -323,7 +325,7 @@ import Testing
   /// An impostor at one address does not end it, either.
   @Test func anUnwantedKeyAtOneAddressLeavesTheOthers() throws {
     var world = Self.world()
-    let peer = try world.first.connect(to: [StreamWorld.secondAddress, Self.deadIPv6], pinned: PublicKey())
+    let peer = try world.first.connect(to: [StreamWorld.secondAddress, Self.deadIPv6], expecting: .key(PublicKey()))
     _ = world.run(for: .seconds(2))
     #expect(world.firstHandler.closedCount == 0)
     for _ in 0..<3 {
@@ -344,7 +346,7 @@ import Testing
     #expect(any == [Address(high: 0, low: 1, port: port), Address(ipv4: 0x7F00_0001, port: port)])
     var world = Self.world()
     do {
-      _ = try world.first.connect(to: [])
+      _ = try world.first.connect(to: [], expecting: .anyone)
       Issue.record("nothing to dial")
     } catch {
       #expect(error == .noAddress)
@@ -355,7 +357,8 @@ import Testing
   @Test func closingEndsTheAttemptsToAll() throws {
     var world = Self.world()
     world.forth.isDown = true
-    let peer = try world.first.connect(to: [Self.deadIPv6, StreamWorld.secondAddress, Self.elsewhere])
+    let peer = try world.first.connect(
+      to: [Self.deadIPv6, StreamWorld.secondAddress, Self.elsewhere], expecting: .anyone)
     _ = world.run(for: .seconds(8))
     #expect(world.first.statistics.peers == 15)
     world.first.close(peer, code: 1)

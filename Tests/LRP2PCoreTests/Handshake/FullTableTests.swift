@@ -16,7 +16,9 @@ import Testing
       configure(&$0)
     }
     for count in stride(from: 0, to: taken, by: 10) {
-      for _ in 0..<min(10, taken - count) { _ = try world.first.connect(to: StreamWorld.secondAddress) }
+      for _ in 0..<min(10, taken - count) {
+        _ = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
+      }
       _ = world.run(for: .milliseconds(200))
     }
     #expect(world.second.statistics.handshakesCompleted == taken && world.first.statistics.peers == taken)
@@ -55,7 +57,7 @@ import Testing
     _ = forger.flood(&world, for: .milliseconds(500))
     var late = 0
     for number in 1...50 {
-      let peer = try world.first.connect(to: StreamWorld.secondAddress)
+      let peer = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
       let isConnected = forger.flood(&world, for: .seconds(3)) { $0.secondHandler.peers.count == 380 + number }
       if !isConnected { late += 1 }
       world.first.close(peer, code: 0)
@@ -71,10 +73,12 @@ import Testing
     var forger = Forger()
     _ = forger.flood(&world, for: .seconds(1))
     for number in 1...10 {
-      _ = try world.second.connect(to: StreamWorld.firstAddress)
+      _ = try world.second.connect(to: StreamWorld.firstAddress, expecting: .anyone)
       #expect(forger.flood(&world, for: .seconds(3)) { $0.secondHandler.peers.count == 30 + number })
     }
-    #expect(throws: EngineError.tooManyPeers) { try world.second.connect(to: StreamWorld.firstAddress) }
+    #expect(throws: EngineError.tooManyPeers) {
+      try world.second.connect(to: StreamWorld.firstAddress, expecting: .anyone)
+    }
     let before = world.second.statistics
     _ = forger.flood(&world, for: .milliseconds(10))
     #expect(world.second.statistics.peers == 40)
@@ -92,9 +96,9 @@ import Testing
     forger.strike(&world, 5)
     _ = world.run(for: .milliseconds(1))
     #expect(world.second.statistics.peers == 35 && world.second.statistics.handshakesWithoutCookie == 5)
-    for _ in 0..<5 { _ = try world.second.connect(to: StreamWorld.firstAddress) }
+    for _ in 0..<5 { _ = try world.second.connect(to: StreamWorld.firstAddress, expecting: .anyone) }
     #expect(world.second.statistics.peers == 40 && world.second.statistics.halfOpenEvicted == 0)
-    _ = try world.second.connect(to: StreamWorld.firstAddress)
+    _ = try world.second.connect(to: StreamWorld.firstAddress, expecting: .anyone)
     #expect(world.second.statistics.peers == 40 && world.second.statistics.halfOpenEvicted == 1)
   }
 
@@ -105,7 +109,7 @@ import Testing
       world.inject(CookieTests.stray(number), from: Address(ipv4: 0x0A00_0010 + UInt32(number), port: 9))
     }
     _ = world.run(for: .milliseconds(1))
-    let peer = try world.first.connect(to: StreamWorld.secondAddress)
+    let peer = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
     #expect(world.run(for: .seconds(1)) { $0.secondHandler.peers.count == 1 })
     #expect(world.firstHandler.peers[peer] != nil && world.second.statistics.peers == 11)
   }

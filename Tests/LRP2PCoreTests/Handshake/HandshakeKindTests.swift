@@ -19,7 +19,7 @@ import Testing
     var link = Link()
     link.delay = .milliseconds(50)
     var world = LifecycleTests.world(link: link, sends: nil)
-    _ = try world.first.connect(to: StreamWorld.secondAddress)
+    _ = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
     #expect(world.run(for: .milliseconds(200)) { !$0.firstHandler.peers.isEmpty })
     return world
   }
@@ -42,7 +42,7 @@ import Testing
     var link = Link()
     link.delay = .milliseconds(50)
     var world = LifecycleTests.world(link: link, sends: 100_000)
-    let peer = try world.first.connect(to: StreamWorld.secondAddress)
+    let peer = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
     _ = world.run(for: .milliseconds(99))
     world.presentAddress = elsewhere
     #expect(
@@ -100,7 +100,7 @@ import Testing
   /// Of whatever length message 3 is: parameters to come make it longer.
   @Test func aDialKnowsTheKindsOnly() throws {
     var world = LifecycleTests.world()
-    let peer = try world.first.connect(to: StreamWorld.secondAddress)
+    let peer = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
     world.back.isDown = true
     _ = world.run(for: .milliseconds(5))
     let before = world.first.statistics.handshakesMalformed

@@ -309,7 +309,7 @@ import Testing
       \.handshakesOverPeerLimit, 5, configure: { $0.maximumPeers = 3 },
       act: {
         // Own dials have all slots, and cannot give way.
-        for _ in 0..<3 { _ = try? $0.second.connect(to: Self.elsewhere) }
+        for _ in 0..<3 { _ = try? $0.second.connect(to: Self.elsewhere, expecting: .anyone) }
         for number in 1...5 { $0.inject(LifecycleTests.strayMessage1(number), from: Self.stranger(UInt32(number))) }
       })
     // The same message again is answered again.
@@ -320,8 +320,9 @@ import Testing
 
   @Test(arguments: [false, true]) func keysThatNobodyWants(byDialler: Bool) throws {
     var world = LifecycleTests.world()
-    if byDialler { world.firstHandler.refusesKeys = true } else { world.secondHandler.refusesKeys = true }
-    _ = try world.first.connect(to: StreamWorld.secondAddress)
+    world.secondHandler.refusesKeys = !byDialler
+    let expected = byDialler ? PeerKeys.matching { _, _ in false } : .anyone
+    _ = try world.first.connect(to: StreamWorld.secondAddress, expecting: expected)
     _ = world.run(for: .milliseconds(600))
     let refusing = byDialler ? world.first.statistics : world.second.statistics
     #expect(refusing.keysRefused == 1 && refusing.handshakesFailed == 1 && refusing.handshakesCompleted == 0)
@@ -347,7 +348,7 @@ import Testing
     link.rate = 20_000_000
     (link.loss, link.duplication, link.corruption, link.jitter) = (0.02, 0.1, 0.05, .milliseconds(20))
     var world = LifecycleTests.world(seed: seed, link: link, sends: 200_000) { $0.keyEpochBits = 6 }
-    let dialled = try world.first.connect(to: StreamWorld.secondAddress)
+    let dialled = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
     var random = SeededRandom(seed: seed)
     for _ in 0..<300 {
       _ = world.run(for: .milliseconds(random.below(40)))

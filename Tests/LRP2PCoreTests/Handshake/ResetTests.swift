@@ -16,7 +16,7 @@ import Testing
     link.delay = delay
     var world = LifecycleTests.world(seed: seed, link: link, sends: nil, configure: configure)
     for _ in 0..<connections {
-      let peer = try world.first.connect(to: StreamWorld.secondAddress)
+      let peer = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
       world.first.offer(peer, upTo: 10_000)
     }
     let isOpen = world.run(for: .seconds(20)) { world in
@@ -136,7 +136,7 @@ import Testing
     Self.restart(&world)
     world.first.ping(old, token: 1)
     #expect(world.run(for: .seconds(1)) { $0.firstHandler.closedCount == 1 })
-    let new = try world.first.connect(to: StreamWorld.secondAddress)
+    let new = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
     world.first.offer(new, upTo: 5000)
     let refused = world.first.statistics.resetsRefused + world.first.statistics.late
     for _ in 0..<3 {
@@ -215,7 +215,9 @@ import Testing
   /// Of all ids, as many as are paid for.
   @Test func answersAreBounded() throws {
     var world = try Self.openWorld { $0.resetsPerSecond = 100 }
-    let ids = try (0..<2000).map { _ in try world.second.connect(to: StreamWorld.firstAddress).connectionID }
+    let ids = try (0..<2000).map { _ in
+      try world.second.connect(to: StreamWorld.firstAddress, expecting: .anyone).connectionID
+    }
     Self.restart(&world)
     let before = world.second.statistics.datagramsSent
     for step in 0..<10 {
@@ -253,11 +255,11 @@ import Testing
     var world = try Self.openWorld()
     let id = try LifecycleTests.only(world.secondHandler).connectionID
     var configuration = EngineConfiguration()
-    configuration.acceptsConnections = false
+    configuration.accepting = .nobody
     var deaf = StreamWorld(
       seed: 1, configuration: configuration, link: Link(), firstHandler: StreamHandler(bytesToSend: nil),
       secondHandler: StreamHandler(bytesToSend: nil))
-    let own = try deaf.second.connect(to: StreamWorld.firstAddress).connectionID
+    let own = try deaf.second.connect(to: StreamWorld.firstAddress, expecting: .anyone).connectionID
     deaf.network.restart(1, StreamHandler(bytesToSend: nil))
     var message1 = Self.sealed(own, length: 1200)
     message1.replaceSubrange(40..<48, with: [0x4C, 0x52, 0x50, 0x32, 0, 1, 0, 8])
@@ -424,7 +426,7 @@ import Testing
     var link = Link()
     link.delay = .milliseconds(20)
     var world = LifecycleTests.world(link: link, sends: nil)
-    let dialled = try world.first.connect(to: StreamWorld.secondAddress)
+    let dialled = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
     world.first.offer(dialled, upTo: 1000)
     #expect(world.run(for: .seconds(1)) { $0.first.peers.rows[dialled.slot].phase == .established })
     Self.restart(&world)
@@ -436,7 +438,7 @@ import Testing
   /// Message 3 has come again, so that an ACK is owed, and in the same moment the reset.
   @Test func nothingThatIsOwedIsSentBehindAReset() throws {
     var world = LifecycleTests.world(sends: nil)
-    let dialled = try world.first.connect(to: StreamWorld.secondAddress)
+    let dialled = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
     #expect(world.run(for: .seconds(1)) { !$0.secondHandler.peers.isEmpty })
     let accepted = try LifecycleTests.only(world.secondHandler)
     _ = world.run(for: .microseconds(1))
@@ -458,7 +460,7 @@ import Testing
   @Test func theAttemptThatWinsHasTheToken() throws {
     var world = LifecycleTests.world(sends: nil)
     world.back.isDown = true
-    let dialled = try world.first.connect(to: StreamWorld.secondAddress)
+    let dialled = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
     _ = world.run(for: .milliseconds(2500))
     world.back.isDown = false
     #expect(world.run(for: .seconds(5)) { !$0.firstHandler.peers.isEmpty })
@@ -474,7 +476,7 @@ import Testing
   /// Connections with the original peer have none, and never get one.
   @Test func theOriginalHasNoToken() throws {
     var world = LifecycleTests.world(sends: nil) { $0.acceptsOriginal = true }
-    let dialled = try world.first.connect(to: StreamWorld.secondAddress, versions: .original)
+    let dialled = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone, versions: .original)
     world.first.offer(dialled, upTo: 1000)
     #expect(world.run(for: .seconds(5)) { $0.firstHandler.peers[dialled]?.received == 1000 })
     #expect(world.first.peers.resetTokens.count == 0 && world.second.peers.resetTokens.count == 0)

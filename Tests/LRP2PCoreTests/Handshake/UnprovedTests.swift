@@ -51,7 +51,7 @@ import Testing
     let (first, second) = (StreamWorld.firstAddress, StreamWorld.secondAddress)
     var (dialler, listener) = (world.firstHandler, world.secondHandler)
     let now: Instant = .seconds(1)
-    _ = try world.first.connect(to: second)
+    _ = try world.first.connect(to: second, expecting: .anyone)
     // Who is dialled is the user's choice.
     let message1 = Self.compose(&world.first, &dialler, now: now)
     #expect(message1.map(\.isUnproved) == [false])
@@ -87,7 +87,7 @@ import Testing
     var world = LifecycleTests.world(link: Link(), sends: nil) { $0.halfOpenMark = 0 }
     var (dialler, listener) = (world.firstHandler, world.secondHandler)
     let (first, second, now) = (StreamWorld.firstAddress, StreamWorld.secondAddress, Instant.seconds(1))
-    _ = try world.first.connect(to: second)
+    _ = try world.first.connect(to: second, expecting: .anyone)
     let message1 = Self.compose(&world.first, &dialler, now: now)
     Self.receive(message1, from: first, &world.second, &listener, now: now)
     let reply = Self.compose(&world.second, &listener, now: now)
@@ -101,10 +101,10 @@ import Testing
   /// A cookie from an earlier dial may be a day old, and its host gone: where it was, the kernel may wait for an answer to ARP.
   @Test func answersBehindAnOldCookieAreMarked() throws {
     var world = LifecycleTests.world(sends: nil)
-    _ = try world.first.connect(to: StreamWorld.secondAddress)
+    _ = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
     _ = world.run(for: .seconds(1))
     var (dialler, listener) = (world.firstHandler, world.secondHandler)
-    _ = try world.first.connect(to: StreamWorld.secondAddress)
+    _ = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
     let now = world.now
     let message1 = Self.compose(&world.first, &dialler, now: now)
     Self.receive(message1, from: StreamWorld.firstAddress, &world.second, &listener, now: now)
@@ -115,7 +115,7 @@ import Testing
   @Test func cookieRepliesAreMarked() throws {
     var world = LifecycleTests.world(link: Link(), sends: nil) { $0.halfOpenMark = 0 }
     var (dialler, listener) = (world.firstHandler, world.secondHandler)
-    _ = try world.first.connect(to: StreamWorld.secondAddress)
+    _ = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
     let message1 = Self.compose(&world.first, &dialler, now: .seconds(1))
     Self.receive(message1, from: StreamWorld.firstAddress, &world.second, &listener, now: .seconds(1))
     let replies = Self.compose(&world.second, &listener, now: .seconds(1))

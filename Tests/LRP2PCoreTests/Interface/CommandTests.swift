@@ -47,7 +47,7 @@ import Testing
 
   @Test func whatCannotBeAskedIsRefused() throws {
     var world = LifecycleTests.world(sends: nil) { $0.acceptsOriginal = true }
-    let dialled = try world.first.connect(to: StreamWorld.secondAddress, versions: .original)
+    let dialled = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone, versions: .original)
     #expect(world.run(for: .seconds(5)) { $0.firstHandler.peers[dialled] != nil })
     #expect(world.first.ping(dialled, token: 0) == .refused)
     #expect(world.first.flush(dialled) == .refused && world.first.setCongestionControl(.bbr, for: dialled) == .refused)

@@ -62,6 +62,7 @@ import Testing
       peers.append(peer)
     }
     mutating func received(_ peer: Peer, _ bytes: RawSpan, engine: inout Engine) {}
+    mutating func closed(_ peer: Peer, reason: CloseReason, engine: inout Engine) {}
   }
 
   @Test func connectedSaysWhoItIs() throws {
@@ -72,7 +73,7 @@ import Testing
     link.delay = .milliseconds(1)
     var world = World(
       seed: 1, configuration: first, second: second, link: link, firstHandler: Noting(), secondHandler: Noting())
-    let peer = try world.first.connect(to: World<Noting>.secondAddress)
+    let peer = try world.first.connect(to: World<Noting>.secondAddress, expecting: .anyone)
     #expect(world.first.info(of: peer) == nil)
     #expect(world.run(for: .seconds(1)) { $0.secondHandler.infos.count == 1 })
     let (near, far) = (world.firstHandler.infos[0], world.secondHandler.infos[0])

@@ -13,7 +13,7 @@ import Testing
 
   @Test func theHandshake() throws {
     var world = LifecycleTests.world(sends: nil)
-    let peer = try world.first.connect(to: StreamWorld.secondAddress)
+    let peer = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
     world.first.offer(peer, upTo: 1000)
     #expect(Self.limit(world, peer) == .handshake)
     #expect(world.run(for: .seconds(1)) { Self.limit($0, peer) != .handshake })
@@ -22,7 +22,7 @@ import Testing
   /// The original needs a pause behind message 3.
   @Test func thePauseOfTheOriginal() throws {
     var world = LifecycleTests.world(sends: 100_000) { $0.acceptsOriginal = true }
-    let peer = try world.first.connect(to: StreamWorld.secondAddress, versions: .original)
+    let peer = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone, versions: .original)
     #expect(world.run(for: .seconds(1)) { $0.firstHandler.peers[peer] != nil })
     #expect(Self.limit(world, peer) == .handshake)
     #expect(world.run(for: .milliseconds(25)) { Self.limit($0, peer) != .handshake })
@@ -160,7 +160,7 @@ import Testing
       $0.congestion = seed % 2 == 0 ? .bbr : .cubic
       $0.receiveWindow = seed % 4 == 0 ? 50 : 0xFF_FFFF
     }
-    let dialled = try world.first.connect(to: StreamWorld.secondAddress)
+    let dialled = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
     var seen: Set<SendLimit> = []
     let isDone = world.run(for: .seconds(60)) { world in
       if let limit = Self.limit(world, dialled) {

@@ -81,7 +81,7 @@ import Testing
 
   @Test(arguments: [0, 0.02]) func echoMovesEveryByteInBoundedMemory(loss: Double) throws {
     var world = world(Writer(toWrite: 2_000_000), Writer(echoes: true), loss: loss)
-    _ = try world.first.connect(to: World<Writer>.secondAddress)
+    _ = try world.first.connect(to: World<Writer>.secondAddress, expecting: .anyone)
     var most = 0
     let isDone = world.run(for: .seconds(300)) { world in
       most = max(most, world.first.writeBytesInUse, world.second.writeBytesInUse)
@@ -98,7 +98,7 @@ import Testing
   @Test func whatIsWrittenIsAllThatIsTaken() throws {
     var world = world(Writer(), Writer())
     world.secondHandler.pausesAt = 1
-    let peer = try world.first.connect(to: World<Writer>.secondAddress)
+    let peer = try world.first.connect(to: World<Writer>.secondAddress, expecting: .anyone)
     // Also before there is a connection.
     #expect(world.first.writableBytes(of: peer) == 1 << 16)
     #expect(world.first.write(peer, [UInt8](repeating: 0, count: 40_000)) == .sent)
@@ -114,7 +114,7 @@ import Testing
 
   @Test func writesEndWithTheConnection() throws {
     var world = world(Writer(), Writer())
-    let peer = try world.first.connect(to: World<Writer>.secondAddress)
+    let peer = try world.first.connect(to: World<Writer>.secondAddress, expecting: .anyone)
     #expect(world.run(for: .seconds(1)) { $0.secondHandler.peer != nil })
     #expect(world.first.write(peer, [UInt8](repeating: 0, count: 50_000)) == .full(accepted: 50_000))
     #expect(held(world.first)[0] == 1)
@@ -125,14 +125,14 @@ import Testing
     #expect(held(world.first) == [0, 0])
     #expect(world.first.write(peer, [1]) == .ended && world.first.writableBytes(of: peer) == 0)
 
-    let another = try world.first.connect(to: World<Writer>.secondAddress)
+    let another = try world.first.connect(to: World<Writer>.secondAddress, expecting: .anyone)
     world.first.finish(another)
     #expect(world.first.write(another, [1]) == .ended && world.first.writableBytes(of: another) == 0)
   }
 
   @Test func restingConnectionsHoldNothing() throws {
     var world = world(Writer(), Writer(echoes: true))
-    let peer = try world.first.connect(to: World<Writer>.secondAddress)
+    let peer = try world.first.connect(to: World<Writer>.secondAddress, expecting: .anyone)
     for round in 1...3 {
       let text = (0..<UInt64(100)).map { StreamHandler.byte(at: UInt64(round - 1) * 100 + $0) }
       #expect(world.first.write(peer, text) == .sent)
@@ -146,7 +146,7 @@ import Testing
   /// A reader that waits for room resumes when the connection has ended, and need not wait to be given up.
   @Test func whoWaitsIsCalledAtTheEnd() throws {
     var world = world(Writer(), Writer(echoes: true), unread: 1 << 18)
-    let peer = try world.first.connect(to: World<Writer>.secondAddress)
+    let peer = try world.first.connect(to: World<Writer>.secondAddress, expecting: .anyone)
     world.firstHandler.pausesAt = 1
     #expect(world.run(for: .seconds(1)) { $0.secondHandler.peer != nil })
     let total: UInt64 = 3_000_000
@@ -170,10 +170,10 @@ import Testing
   /// What one connection holds keeps another waiting, which is called as soon as that is over.
   @Test func whoWaitsForOthersIsCalled() throws {
     var world = world(Writer(), Writer(), pool: 1 << 16, peer: 1 << 16)
-    let holders = try (0..<4).map { _ in try world.first.connect(to: World<Writer>.secondAddress) }
+    let holders = try (0..<4).map { _ in try world.first.connect(to: World<Writer>.secondAddress, expecting: .anyone) }
     for peer in holders { world.first.write(peer, [UInt8](repeating: 0, count: 1 << 16)) }
     #expect(world.first.writeBytesInUse == 1 << 16)
-    let late = try world.first.connect(to: World<Writer>.secondAddress)
+    let late = try world.first.connect(to: World<Writer>.secondAddress, expecting: .anyone)
     #expect(world.first.write(late, [1]) == .full(accepted: 0))
     world.first.close(holders[0], code: 1)
     #expect(world.run(for: .seconds(5)) { $0.firstHandler.writables > 0 })

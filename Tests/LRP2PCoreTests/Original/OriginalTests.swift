@@ -22,7 +22,7 @@ import Testing
   /// FIN is ours: a segment that the original acknowledges and ignores. Between two of us it ends the connection.
   private func transfer(bytes: UInt64, seed: UInt64, link: Link) throws {
     var world = Self.world(seed: seed, link: link, firstSends: bytes, secondSends: bytes)
-    let peer = try world.first.connect(to: StreamWorld.secondAddress, versions: .original)
+    let peer = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone, versions: .original)
     let isDone = world.run(for: .seconds(600)) {
       TransferTests.isClosed($0.firstHandler) && TransferTests.isClosed($0.secondHandler)
     }
@@ -52,7 +52,7 @@ import Testing
 
   @Test func aListenerThatDoesNotWantItIsSilent() throws {
     var world = Self.world { $0.acceptsOriginal = false }
-    let peer = try world.first.connect(to: StreamWorld.secondAddress, versions: .original)
+    let peer = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone, versions: .original)
     #expect(world.run(for: .seconds(20)) { $0.firstHandler.closedCount == 1 })
     #expect(world.firstHandler.peers[peer]?.closed == .handshakeTimeout)
     #expect(world.second.statistics.datagramsSent == 0 && world.second.statistics.unknownConnection == 5)
@@ -61,13 +61,13 @@ import Testing
   @Test func aPinnedKeyRefusesIt() throws {
     var world = Self.world()
     #expect(throws: EngineError.originalHasNoIdentity) {
-      try world.first.connect(to: StreamWorld.secondAddress, pinned: PublicKey(), versions: .original)
+      try world.first.connect(to: StreamWorld.secondAddress, expecting: .key(PublicKey()), versions: .original)
     }
   }
 
   @Test func eitherFindsVersion1() throws {
     var world = Self.world(firstSends: nil, secondSends: nil)
-    let peer = try world.first.connect(to: StreamWorld.secondAddress, versions: .either)
+    let peer = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone, versions: .either)
     _ = world.run(for: .milliseconds(50))
     #expect(world.first.statistics(of: peer)?.version == 1)
   }
@@ -100,7 +100,7 @@ import Testing
   /// Silence with nothing outstanding says nothing of a peer that answers no keep-alive.
   @Test func idleConnectionsAreKept() throws {
     var world = Self.world(firstSends: nil, secondSends: nil)
-    let peer = try world.first.connect(to: StreamWorld.secondAddress, versions: .original)
+    let peer = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone, versions: .original)
     _ = world.run(for: .seconds(600))
     #expect(world.firstHandler.closedCount == 0 && world.secondHandler.closedCount == 0)
     #expect(world.first.statistics(of: peer)?.version == 0)
@@ -110,7 +110,7 @@ import Testing
 
   @Test func aPeerThatVanishesIsGivenUp() throws {
     var world = Self.world(firstSends: nil, secondSends: nil)
-    let peer = try world.first.connect(to: StreamWorld.secondAddress, versions: .original)
+    let peer = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone, versions: .original)
     _ = world.run(for: .seconds(100))
     world.forth.isDown = true
     world.first.offer(peer, upTo: 5000)
@@ -121,7 +121,7 @@ import Testing
   /// What the original sends as ACKs, and what breaks it: no CONTROL, nothing shorter than an empty segment.
   @Test func nothingGoesOutThatItCannotTake() throws {
     var world = Self.world(firstSends: 300_000, secondSends: nil)
-    _ = try world.first.connect(to: StreamWorld.secondAddress, versions: .original)
+    _ = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone, versions: .original)
     #expect(world.run(for: .seconds(20)) { $0.secondHandler.peers.values.first?.received == 300_000 })
     let peer = try LifecycleTests.only(world.secondHandler)
     world.second.close(peer, code: 3, reason: "not told")
@@ -151,7 +151,7 @@ import Testing
   /// A connection on which nothing has been sent, and the second host answers nothing by itself.
   private static func openWorld(configure: (inout EngineConfiguration) -> Void = { _ in }) throws -> StreamWorld {
     var world = world(firstSends: nil, secondSends: nil, configure: configure)
-    _ = try world.first.connect(to: StreamWorld.secondAddress, versions: .original)
+    _ = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone, versions: .original)
     #expect(world.run(for: .seconds(1)) { !$0.secondHandler.peers.isEmpty })
     world.secondHandler.bytesToSend = 0
     _ = world.run(for: .milliseconds(100))
@@ -196,7 +196,7 @@ import Testing
   @Test func message3LeavesThreeTimesAndDataLater() throws {
     var world = Self.world(firstSends: 100_000)
     let sent = try world.recording { world in
-      _ = try world.first.connect(to: StreamWorld.secondAddress, versions: .original)
+      _ = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone, versions: .original)
       _ = world.run(for: .milliseconds(100))
     }
     let messages3 = sent.filter { $0.host == 0 && $0.bytes.count == 72 }.map(\.time)

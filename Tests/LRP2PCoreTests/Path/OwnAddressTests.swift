@@ -23,7 +23,7 @@ import Testing
     init(configure: (inout EngineConfiguration) -> Void = { _ in }) throws {
       world = LifecycleTests.world(link: Link(), sends: nil, configure: configure)
       (dialler, listener) = (world.firstHandler, world.secondHandler)
-      _ = try world.first.connect(to: StreamWorld.secondAddress)
+      _ = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
     }
 
     /// Where the listener is heard, and where the dialler.
@@ -202,7 +202,7 @@ import Testing
     #expect(there.dialled.local == 0)
     var world = LifecycleTests.world(link: Link(), sends: nil)
     var handler = world.firstHandler
-    _ = try world.first.connect(to: there)
+    _ = try world.first.connect(to: there, expecting: .anyone)
     var batch = DatagramBatch(messages: 4, messageCapacity: 4000)
     world.first.transmit(into: &batch, now: .seconds(1), handler: &handler)
     #expect(batch.messages[0].address == there && batch.messages[0].address.local == 0)

@@ -35,7 +35,7 @@ import Testing
     link.jitter = .milliseconds(2)
     let bytes: UInt64 = 4 << 20
     var world = LifecycleTests.world(seed: seed, link: link, sends: bytes)
-    _ = try world.first.connect(to: StreamWorld.secondAddress)
+    _ = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
     // The port, the host, and the host back again.
     for (at, address) in [
       (300, Self.address(1, port: 1001)), (700, Self.address(7, port: 1001)), (1100, Self.address(1, port: 1000)),
@@ -59,7 +59,7 @@ import Testing
     link.rate = 20_000_000
     let bytes: UInt64 = 2 << 20
     var world = LifecycleTests.world(link: link, sends: bytes)
-    _ = try world.first.connect(to: StreamWorld.secondAddress)
+    _ = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
     _ = world.run(for: .milliseconds(200))
     world.spoofer = Self.address(66, port: 666)
     world.spooferForwards = forwards
@@ -77,7 +77,7 @@ import Testing
     var link = Link()
     link.rate = 20_000_000
     var world = LifecycleTests.world(link: link, sends: nil) { $0.keepAlive = .seconds(5) }
-    _ = try world.first.connect(to: StreamWorld.secondAddress)
+    _ = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
     _ = world.run(for: .milliseconds(100))
     let accepted = try LifecycleTests.only(world.secondHandler)
     world.firstHandler.bytesToSend = 0
@@ -106,7 +106,7 @@ import Testing
     link.jitter = .milliseconds(1)
     let bytes: UInt64 = 3 << 20
     var world = LifecycleTests.world(seed: seed, link: link, sends: bytes)
-    let peer = try world.first.connect(to: StreamWorld.secondAddress)
+    let peer = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
     _ = world.run(for: .milliseconds(400))
     #expect(world.firstHandler.closedCount == 0 && world.first.statistics(of: peer)?.datagramBytes == 1400)
     world.forth.largestDatagram = 1280

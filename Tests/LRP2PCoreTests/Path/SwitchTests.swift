@@ -20,7 +20,7 @@ import Testing
     var detour = link
     detour.delay = 2 * link.delay
     _ = world.addRelay(detour)
-    _ = try world.first.connect(to: StreamWorld.relayOfSecond)
+    _ = try world.first.connect(to: StreamWorld.relayOfSecond, expecting: .anyone)
     let isOpen = world.run(for: .seconds(20)) { !$0.secondHandler.peers.isEmpty && !$0.firstHandler.peers.isEmpty }
     #expect(isOpen)
     _ = world.run(for: .milliseconds(100))
@@ -384,11 +384,11 @@ import Testing
     #expect(world.first.switchPath(Peer(connectionID: 77)) == .ended)
     world.first.close(dialled, code: 1)
     #expect(world.first.switchPath(dialled) == .ended)
-    let early = try world.first.connect(to: StreamWorld.secondAddress)
+    let early = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
     #expect(world.first.switchPath(early) == .refused)
     #expect(world.first.statistics.pathSwitchesSent == 0)
     var old = LifecycleTests.world { $0.acceptsOriginal = true }
-    let original = try old.first.connect(to: StreamWorld.secondAddress, versions: .original)
+    let original = try old.first.connect(to: StreamWorld.secondAddress, expecting: .anyone, versions: .original)
     #expect(old.run(for: .seconds(1)) { !$0.firstHandler.peers.isEmpty })
     #expect(old.first.switchPath(original) == .refused)
   }

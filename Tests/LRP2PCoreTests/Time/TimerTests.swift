@@ -37,6 +37,8 @@ import Testing
       fired += 1
       if fired < 1000 { engine.setTimer(at: engine.now, token: token) }
     }
+    mutating func connected(_ peer: Peer, _ info: PeerInfo, engine: inout Engine) {}
+    mutating func closed(_ peer: Peer, reason: CloseReason, engine: inout Engine) {}
   }
 
   @Test func aTimerThatACallbackSetsForNowIsForTheNextTurn() {

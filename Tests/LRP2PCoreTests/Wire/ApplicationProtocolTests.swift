@@ -166,7 +166,7 @@ import Testing
     try configuration.validate()
     configuration.applicationProtocols.append("b")
     #expect(throws: ConfigurationError.self) { try configuration.validate() }
-    configuration.acceptsConnections = false
+    configuration.accepting = .nobody
     try configuration.validate()
     configuration.applicationProtocols = Array(repeating: "b", count: 255)
     try configuration.validate()

@@ -15,7 +15,7 @@ func serve(_ address: Address) throws {
   configuration.engine.receivePoolBytes = 16 << 20
   configuration.engine.maximumPeers = 10_000
   var publisher = Publisher(patience: .seconds(2), pause: .milliseconds(20))
-  var reactor = try Reactor(configuration: configuration, identity: Identity(), bind: address)
+  var reactor = try Reactor(configuration: configuration, identity: Identity(), bind: address, accepting: .anyone)
   print("listening on \(reactor.localAddress) key \(reactor.engine.publicKey)")
   fflush(nil)
   // The first message; each timer sets the next.

@@ -18,7 +18,7 @@ func serve(_ address: Address) throws {
   configuration.engine.receivePoolBytes = 16 << 20
   configuration.engine.maximumPeers = 10_000
   var publisher = Publisher(patience: .seconds(2), pause: .milliseconds(20))
-  var reactor = try Reactor(configuration: configuration, identity: Identity(), bind: address)
+  var reactor = try Reactor(configuration: configuration, identity: Identity(), bind: address, accepting: .anyone)
   print("listening on \(reactor.localAddress) key \(reactor.engine.publicKey)")
   fflush(nil)
   // The first message; each timer sets the next.
@@ -28,8 +28,8 @@ func serve(_ address: Address) throws {
 
 func subscribe(to address: Address, key: PublicKey, count: Int, messages: Int) throws {
   var subscribers = Subscribers(wanted: messages)
-  var reactor = try Reactor(identity: Identity(), bind: .any(port: 0))
-  for _ in 0..<count { _ = try reactor.engine.connect(to: address, pinned: key) }
+  var reactor = try Reactor(identity: Identity(), bind: .any(port: 0), accepting: .nobody)
+  for _ in 0..<count { _ = try reactor.engine.connect(to: address, expecting: .key(key)) }
   while subscribers.ended < count { try reactor.turn(&subscribers, timeout: nil) }
   try reactor.flush(&subscribers)
   print("\(subscribers.finished) of \(count) subscribers got \(messages) messages")
