@@ -10,7 +10,8 @@ import Testing
 
   @Test func namesOfAnyBytes() {
     for path in [
-      "a", "a/b", "a/.b", ".hidden", ".hidden/x", "a\nb", "a\u{7F}", "\u{301}accent.txt", "-", "a\\b", String(repeating: "漢", count: 85),
+      "a", "a/b", "a/.b", ".hidden", ".hidden/x", "a\nb", "a\u{7F}", "\u{301}accent.txt", "-", "a\\b",
+      String(repeating: "漢", count: 85),
     ] {
       #expect(PathName.isAcceptable(Array(path.utf8)), "\(path)")
     }
