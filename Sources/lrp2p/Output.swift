@@ -57,8 +57,13 @@ enum Output {
   static func note(_ text: String) { say(text + "\n") }
 
   /// One JSON object; values are already JSON.
-  static func json(_ fields: [(String, String)]) {
-    line("{" + fields.map { "\(quoted($0.0)):\($0.1)" }.joined(separator: ",") + "}")
+  static func json(_ fields: [(String, String)]) { line(object(fields)) }
+
+  /// One JSON object on standard error: standard output is somebody's stream.
+  static func noteJSON(_ fields: [(String, String)]) { note(object(fields)) }
+
+  private static func object(_ fields: [(String, String)]) -> String {
+    "{" + fields.map { "\(quoted($0.0)):\($0.1)" }.joined(separator: ",") + "}"
   }
 
   static func error(_ text: String) {

@@ -1,9 +1,9 @@
 import Glibc
 import LRP2PTool
 
-/// Lines for people, which wait for their reader a second in all and then are dropped.
+/// Lines for people, which wait for their reader a second in all, and then are dropped.
 struct StandardError {
-  /// Milliseconds that lines in a row may wait, all together.
+  /// Milliseconds that lines may wait, all together; a tenth of the time that passes is given back.
   private static let patience = 1000
   /// What a pipe with room takes at once.
   private static let pieceBytes = 4096
@@ -11,28 +11,31 @@ struct StandardError {
   /// Opened at the first line: a program that writes none has no descriptor for it.
   private var opened: (descriptor: Int32, isNonBlocking: Bool)?
   private var left = patience
+  private var last = now
 
-  /// Once the time is used up, lines are dropped until one finds room at once.
+  /// Once the time is used up, lines that find no room at once are dropped.
   mutating func write(_ text: ArraySlice<UInt8>) {
     let (descriptor, isNonBlocking) = opened ?? Self.open()
     opened = (descriptor, isNonBlocking)
     var bytes = text
-    var hasWaited = false
+    let start = Self.now
+    left = min(left + (start - last) / 10, Self.patience)
+    // Less than what gives something back is not lost.
+    if start - last >= 10 { last = start }
     while !bytes.isEmpty {
       if !isNonBlocking {
-        guard wait(descriptor, &hasWaited) else { return }
+        guard wait(descriptor) else { return }
       }
       let piece = bytes.prefix(Self.pieceBytes)
       let count = unsafe piece.withUnsafeBytes { unsafe Glibc.write(descriptor, $0.baseAddress!, $0.count) }
       if count > 0 {
         bytes = bytes.dropFirst(count)
       } else if count < 0, errno == EAGAIN {
-        guard wait(descriptor, &hasWaited) else { return }
+        guard wait(descriptor) else { return }
       } else if count == 0 || errno != EINTR {
         return
       }
     }
-    if !hasWaited { left = Self.patience }
   }
 
   /// A pipe or a terminal once more: O_NONBLOCK on the descriptor itself would be shared with all who have it. Without
@@ -46,19 +49,14 @@ struct StandardError {
   }
 
   /// - Returns: `false` when there is no room, and no time any more.
-  private mutating func wait(_ descriptor: Int32, _ hasWaited: inout Bool) -> Bool {
+  private mutating func wait(_ descriptor: Int32) -> Bool {
     var entry = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
     let start = Self.now
     while true {
       let ready = unsafe poll(&entry, 1, Int32(left))
       if ready < 0, errno == EINTR { continue }
-      let waited = Self.now - start
       // A reader that always comes in the last moment uses it up as well.
-      if waited > 0 || ready <= 0 {
-        hasWaited = true
-        left = max(left - waited, 0)
-      }
-      if ready <= 0 { left = 0 }
+      left = ready > 0 ? max(left - (Self.now - start), 0) : 0
       return ready > 0
     }
   }
