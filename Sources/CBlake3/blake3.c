@@ -134,13 +134,58 @@ static inline __attribute__((always_inline)) void store_8(uint8_t *out, eight cv
 
 WIDE(hash_8, eight, 8, load_8, store_8)
 
+static inline __attribute__((always_inline)) void load_lanes(eight m[16], const uint8_t *const in[8], size_t offset) {
+  for (int half = 0; half < 2; half++) {
+    for (int i = 0; i < 8; i++) m[8 * half + i] = *(const eight_at *)(in[i] + offset + 32 * half);
+    transpose_8(m + 8 * half);
+  }
+}
+
+// The chunks of a small input, each in its lane. The one in `last` has fewer blocks, and its last block so many bytes.
+static inline __attribute__((always_inline)) void chunks_8(
+    const uint8_t *const in[8], size_t last, size_t last_blocks, uint32_t last_bytes, uint8_t *out) {
+  const size_t blocks = chunk_bytes / block_bytes;
+  eight cv[8], low, is_last;
+  for (int i = 0; i < 8; i++) cv[i] = (eight){} + initial[i];
+  for (size_t i = 0; i < 8; i++) {
+    low[i] = (uint32_t)i;
+    is_last[i] = i == last ? UINT32_MAX : 0;
+  }
+  for (size_t block = 0; block < blocks; block++) {
+    eight m[16], v[16];
+    load_lanes(m, in, block * block_bytes);
+    const uint32_t usual = (block == 0 ? chunk_start : 0) | (block + 1 == blocks ? chunk_end : 0);
+    const uint32_t other = (block == 0 ? chunk_start : 0) | (block + 1 == last_blocks ? chunk_end : 0);
+    const uint32_t length = block + 1 == last_blocks ? last_bytes : block_bytes;
+    for (int i = 0; i < 8; i++) v[i] = cv[i];
+    for (int i = 0; i < 4; i++) v[8 + i] = (eight){} + initial[i];
+    v[12] = low;
+    v[13] = (eight){};
+    v[14] = (((eight){} + length) & is_last) | (((eight){} + (uint32_t)block_bytes) & ~is_last);
+    v[15] = (((eight){} + other) & is_last) | (((eight){} + usual) & ~is_last);
+    ROUND(v, m, order[0]);
+    ROUND(v, m, order[1]);
+    ROUND(v, m, order[2]);
+    ROUND(v, m, order[3]);
+    ROUND(v, m, order[4]);
+    ROUND(v, m, order[5]);
+    ROUND(v, m, order[6]);
+    // The last chunk has its value before the others.
+    const eight keeps = block >= last_blocks ? is_last : (eight){};
+    for (int i = 0; i < 8; i++) cv[i] = (cv[i] & keeps) | ((v[i] ^ v[i + 8]) & ~keeps);
+  }
+  store_8(out, cv);
+}
+
 typedef void function(const uint8_t *, size_t, uint64_t, uint32_t, uint32_t, uint32_t, uint8_t *);
+typedef void small_function(const uint8_t *const[8], size_t, size_t, uint32_t, uint8_t *);
 
 struct hasher {
   size_t lanes;
   function *hash;
   // Eight at a time.
   function *few;
+  small_function *small;
 };
 
 static void hash_plain(
@@ -148,7 +193,12 @@ static void hash_plain(
   hash_8(in, blocks, counter, flags, first, last, out);
 }
 
-static const struct hasher plain = {8, hash_plain, hash_plain};
+static void small_plain(
+    const uint8_t *const in[8], size_t last, size_t last_blocks, uint32_t last_bytes, uint8_t *out) {
+  chunks_8(in, last, last_blocks, last_bytes, out);
+}
+
+static const struct hasher plain = {8, hash_plain, hash_plain, small_plain};
 
 #if defined(__x86_64__)
 #include <cpuid.h>
@@ -156,6 +206,22 @@ static const struct hasher plain = {8, hash_plain, hash_plain};
 __attribute__((target("avx2"))) static void hash_avx2(
     const uint8_t *in, size_t blocks, uint64_t counter, uint32_t flags, uint32_t first, uint32_t last, uint8_t *out) {
   hash_8(in, blocks, counter, flags, first, last, out);
+}
+
+__attribute__((target("avx2"))) static void small_avx2(
+    const uint8_t *const in[8], size_t last, size_t last_blocks, uint32_t last_bytes, uint8_t *out) {
+  chunks_8(in, last, last_blocks, last_bytes, out);
+}
+
+// The same eight lanes, with one instruction for a rotation instead of three.
+__attribute__((target("avx2,avx512f,avx512vl"))) static void hash_avx512vl(
+    const uint8_t *in, size_t blocks, uint64_t counter, uint32_t flags, uint32_t first, uint32_t last, uint8_t *out) {
+  hash_8(in, blocks, counter, flags, first, last, out);
+}
+
+__attribute__((target("avx2,avx512f,avx512vl"))) static void small_avx512vl(
+    const uint8_t *const in[8], size_t last, size_t last_blocks, uint32_t last_bytes, uint8_t *out) {
+  chunks_8(in, last, last_blocks, last_bytes, out);
 }
 
 typedef uint32_t sixteen __attribute__((vector_size(64)));
@@ -209,8 +275,9 @@ __attribute__((target("avx512f"))) static void hash_avx512(
   hash_16(in, blocks, counter, flags, first, last, out);
 }
 
-static const struct hasher avx2 = {8, hash_avx2, hash_avx2};
-static const struct hasher avx512 = {16, hash_avx512, hash_avx2};
+static const struct hasher avx2 = {8, hash_avx2, hash_avx2, small_avx2};
+static const struct hasher avx512 = {16, hash_avx512, hash_avx2, small_avx2};
+static const struct hasher avx512vl = {16, hash_avx512, hash_avx512vl, small_avx512vl};
 
 static const struct hasher *best(void) {
   uint32_t a, b, c, d;
@@ -219,7 +286,8 @@ static const struct hasher *best(void) {
   uint32_t enabled, unused;
   __asm__("xgetbv" : "=a"(enabled), "=d"(unused) : "c"(0));
   if ((enabled & 6) != 6 || !__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(b & bit_AVX2)) return &plain;
-  return (enabled & 0xE6) == 0xE6 && (b & bit_AVX512F) ? &avx512 : &avx2;
+  if ((enabled & 0xE6) != 0xE6 || !(b & bit_AVX512F)) return &avx2;
+  return b & bit_AVX512VL ? &avx512vl : &avx512;
 }
 #else
 static const struct hasher *best(void) { return &plain; }
@@ -364,4 +432,38 @@ void lrp2p_blake3_digest(const struct lrp2p_blake3 *state, uint8_t digest[32]) {
     memcpy(cv, left, 32);
   }
   memcpy(digest, cv, 32);
+}
+
+void lrp2p_blake3_small(const void *bytes, size_t count, uint8_t digest[32]) {
+  const uint8_t *in = bytes;
+  if (count <= chunk_bytes || count > few_chunks * chunk_bytes) {
+    struct lrp2p_blake3 state;
+    lrp2p_blake3_begin(&state);
+    lrp2p_blake3_update(&state, bytes, count);
+    lrp2p_blake3_digest(&state, digest);
+    return;
+  }
+  size_t values = (count + chunk_bytes - 1) / chunk_bytes;
+  const size_t last = values - 1, rest = count - last * chunk_bytes;
+  uint8_t end[chunk_bytes], now[few_chunks * 32], above[few_chunks * 32];
+  memcpy(end, in + last * chunk_bytes, rest);
+  memset(end + rest, 0, chunk_bytes - rest);
+  const uint8_t *lanes[few_chunks];
+  for (size_t i = 0; i < few_chunks; i++) lanes[i] = i < last ? in + i * chunk_bytes : end;
+  const size_t last_blocks = (rest + block_bytes - 1) / block_bytes;
+  const struct hasher *const hasher = chosen();
+  hasher->small(lanes, last, last_blocks, (uint32_t)(rest - (last_blocks - 1) * block_bytes), now);
+  // Neighbours in pairs, level by level; one without a neighbour goes up as it is.
+  memset(now + 32 * values, 0, sizeof now - 32 * values);
+  while (values > 2) {
+    hasher->few(now, 1, 0, parent, 0, 0, above);
+    if (values & 1) memcpy(above + values / 2 * 32, now + 32 * (values - 1), 32);
+    values = (values + 1) / 2;
+    memcpy(now, above, 32 * values);
+  }
+  uint32_t left[8], right[8];
+  memcpy(left, now, 32);
+  memcpy(right, now + 32, 32);
+  hash_parent(left, right, root);
+  memcpy(digest, left, 32);
 }

@@ -27,7 +27,13 @@ struct Command: ParsableCommand {
       if let text = interrupted.text { Output.error(text) }
       Glibc.exit(128 + interrupted.signal)
     } catch let failure as Failure {
-      if isJSON { Output.json([("error", Output.quoted(failure.description))]) }
+      let fields = [("error", Output.quoted(failure.description))]
+      // The output of `pipe` is what its peer has sent, and nothing else.
+      if isJSON, CommandLine.arguments.dropFirst().first == "pipe" {
+        Output.noteJSON(fields)
+      } else if isJSON {
+        Output.json(fields)
+      }
       Output.error(failure.description)
       Glibc.exit(failure.status)
     } catch {

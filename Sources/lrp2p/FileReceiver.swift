@@ -50,6 +50,7 @@ struct FileReceiver: Handler {
   private let mailbox: Mailbox<Peer>
   private let disk = WorkPool()
   private let hashing = WorkPool()
+  private let writers = WorkPool()
   private var progress: ProgressLine
   private var senders: [Peer: Sender] = [:]
   /// The last peer's entry: datagrams come in bursts.
@@ -130,7 +131,7 @@ struct FileReceiver: Handler {
     }
     let statistics = engine.statistics(of: peer)
     let key = statistics.map { "\($0.key)" } ?? ""
-    let intake = FileIntake(store: store, owner: Array(key.utf8), policy: policy, hashing: hashing)
+    let intake = FileIntake(store: store, owner: Array(key.utf8), policy: policy, hashing: hashing, writers: writers)
     let mailbox = mailbox
     let stream = IncomingStream(intake, pool: disk) { mailbox.post(peer) }
     let sender = Sender(
@@ -217,9 +218,11 @@ struct FileReceiver: Handler {
   private mutating func tell(_ events: [FileEvent], _ sender: Sender) {
     if events.isEmpty { return }
     progress.end()
-    for event in events {
-      if case .failed = event.outcome { sender.hasFailed = true }
-      report.tell(event, of: sender.origin.address, from: sender.origin)
+    Output.together {
+      for event in events {
+        if case .failed = event.outcome { sender.hasFailed = true }
+        report.tell(event, of: sender.origin.address, from: sender.origin)
+      }
     }
   }
 

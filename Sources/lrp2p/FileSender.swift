@@ -100,8 +100,10 @@ struct FileSender: Handler {
     for block in news.blocks { queue.append(block) }
     allowed -= news.blocks.count
     if !news.blocks.isEmpty { engine.offer(peer, upTo: queue.end) }
-    if !news.events.isEmpty { progress.end() }
-    for event in news.events { report.tell(event, of: receiver, isAlone: count == 1) }
+    if !news.events.isEmpty {
+      progress.end()
+      Output.together { for event in news.events { report.tell(event, of: receiver, isAlone: count == 1) } }
+    }
     let held = min(queue.heldBytes, news.doneBytes)
     progress.update(title, done: news.doneBytes - held, total: total, now: engine.now)
     if news.isMalformed {

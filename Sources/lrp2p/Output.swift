@@ -13,7 +13,35 @@ enum Output {
   /// - Note: where it was closed from the beginning nobody wants the lines, and that is no failure.
   static func line(_ text: String) {
     if ClosedDescriptors.contains(STDOUT_FILENO) { return }
-    let code = write(text + "\n", to: STDOUT_FILENO)
+    let isHeld = held.withLock {
+      $0?.append(contentsOf: text.utf8)
+      $0?.append(UInt8(ascii: "\n"))
+      return $0 != nil
+    }
+    if !isHeld { put(Array(text.utf8) + [UInt8(ascii: "\n")]) }
+  }
+
+  /// Lines of `body`, until they are written all at once.
+  private static let held = Locked<[UInt8]?>(nil)
+
+  /// Writes the lines of `body` with as few calls as that takes.
+  static func together(_ body: () -> Void) {
+    held.withLock { $0 = [] }
+    body()
+    release()
+    held.withLock { $0 = nil }
+  }
+
+  private static func release() {
+    let bytes = held.withLock { lines in
+      defer { lines?.removeAll(keepingCapacity: true) }
+      return lines ?? []
+    }
+    if !bytes.isEmpty { put(bytes) }
+  }
+
+  private static func put(_ bytes: [UInt8]) {
+    let code = write(bytes[...], to: STDOUT_FILENO)
     if code != 0 { failure.withLock { $0 = $0 == 0 ? code : $0 } }
   }
 
@@ -30,8 +58,13 @@ enum Output {
   static func note(_ text: String) { say(text + "\n") }
 
   /// One JSON object; values are already JSON.
-  static func json(_ fields: [(String, String)]) {
-    line("{" + fields.map { "\(quoted($0.0)):\($0.1)" }.joined(separator: ",") + "}")
+  static func json(_ fields: [(String, String)]) { line(object(fields)) }
+
+  /// One JSON object on standard error: standard output is somebody's stream.
+  static func noteJSON(_ fields: [(String, String)]) { note(object(fields)) }
+
+  private static func object(_ fields: [(String, String)]) -> String {
+    "{" + fields.map { "\(quoted($0.0)):\($0.1)" }.joined(separator: ",") + "}"
   }
 
   static func error(_ text: String) {
@@ -66,35 +99,28 @@ enum Output {
   static func oneLine(_ text: String) -> String { Printable.text(text) }
 
   /// The time of day: `2026-11-30T23:59:36Z`.
-  static func time() -> String { Moment.text(Int64(Glibc.time(nil))) }
-
-  /// What a pipe with room takes at once.
-  private static let pieceBytes = 4096
-  /// Milliseconds that a reader of standard error has.
-  private static let patience: Int32 = 1000
-  private static let isStuck = Locked(false)
-
-  /// On standard error, unless nobody reads it: a full pipe, or a terminal that was stopped, holds up no transfer. Once it has held up one
-  /// line for too long, later ones are dropped until there is room again.
-  private static func say(_ text: String) {
-    var bytes = Array(text.utf8)[...]
-    while !bytes.isEmpty {
-      var entry = pollfd(fd: STDERR_FILENO, events: Int16(POLLOUT), revents: 0)
-      let ready = unsafe poll(&entry, 1, isStuck.withLock { $0 } ? 0 : patience)
-      if ready < 0, errno == EINTR { continue }
-      isStuck.withLock { $0 = ready == 0 }
-      guard ready > 0 else { return }
-      let piece = bytes.prefix(pieceBytes)
-      let count = unsafe piece.withUnsafeBytes { unsafe Glibc.write(STDERR_FILENO, $0.baseAddress!, $0.count) }
-      if count < 0, errno == EINTR || errno == EAGAIN { continue }
-      guard count > 0 else { return }
-      bytes = bytes.dropFirst(count)
+  static func time() -> String {
+    let now = Int64(Glibc.time(nil))
+    return lastTime.withLock {
+      if $0.seconds != now { $0 = (now, Moment.text(now)) }
+      return $0.text
     }
   }
 
+  private static let lastTime = Locked<(seconds: Int64, text: String)>((.min, ""))
+
+  private static let errors = Locked(StandardError())
+
+  /// On standard error, unless nobody reads it: a full pipe, or a terminal that was stopped, holds up no transfer.
+  private static func say(_ text: String) {
+    // On a terminal lines stay in their order.
+    release()
+    errors.withLock { $0.write(Array(text.utf8)[...]) }
+  }
+
   /// - Returns: the errno of a write that failed, or 0.
-  private static func write(_ text: String, to descriptor: Int32) -> Int32 {
-    var bytes = Array(text.utf8)[...]
+  private static func write(_ all: ArraySlice<UInt8>, to descriptor: Int32) -> Int32 {
+    var bytes = all
     while !bytes.isEmpty {
       let count = unsafe bytes.withUnsafeBytes { unsafe Glibc.write(descriptor, $0.baseAddress!, $0.count) }
       if count < 0, errno == EINTR { continue }

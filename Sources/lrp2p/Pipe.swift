@@ -62,7 +62,12 @@ struct Pipe: ParsableCommand {
     }
     var handler = PipeHandler(peerName: connect ?? "the peer", endsAfter: bytes)
     if listen != nil {
-      Output.note("listening on \(reactor.localAddress) key \(reactor.engine.publicKey)")
+      let (address, key) = ("\(reactor.localAddress)", "\(reactor.engine.publicKey)")
+      if socket.json {
+        Output.noteJSON([("listening", Output.quoted(address)), ("key", Output.quoted(key))])
+      } else {
+        Output.note("listening on \(address) key \(key)")
+      }
     } else {
       handler.dialled(
         try dial.connect(

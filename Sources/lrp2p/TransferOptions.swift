@@ -66,9 +66,7 @@ struct LimitOptions: ParsableArguments {
     policy.mostFiles = maxFiles ?? .max
     policy.keepFree = keepFree.bytes
     policy.keepsParts = keepParts > 0
-    let mask = umask(0)
-    umask(mask)
-    policy.mask = UInt32(mask)
+    policy.mask = IntakePolicy.processMask
     return policy
   }
 }

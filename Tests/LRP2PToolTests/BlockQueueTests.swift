@@ -136,6 +136,17 @@ import Testing
     }
   }
 
+  /// The whole at once is computed in another way.
+  @Test func atOnceIsTheSameAsInPieces() {
+    let bytes = pattern(9000)
+    var hash = FileHash(.blake3)
+    for count in Array(0..<1200) + Array(stride(from: 1200, through: 9000, by: 37)) + [2048, 4096, 8191, 8192, 8193] {
+      let lane = HashLane(.blake3, pool: nil)
+      lane.update(unsafe bytes.span.bytes.extracting(0..<count))
+      #expect(unsafe hash.digest(of: bytes.span.bytes.extracting(0..<count)) == lane.digest(), "\(count) bytes")
+    }
+  }
+
   @Test func theOtherKind() {
     let lane = HashLane(.blake2b, pool: nil)
     let bytes = Array("abc".utf8)

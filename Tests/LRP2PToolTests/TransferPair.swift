@@ -70,6 +70,14 @@ final class Scratch {
   }
 }
 
+extension Scratch {
+  /// What is in the folder of parts.
+  var parts: [String] {
+    guard let folder = try? Disk.open(Disk.here, bytes(".lrp2p-parts"), O_RDONLY | O_DIRECTORY) else { return [] }
+    return ((try? Disk.names(folder)) ?? []).map { Printable.text($0) }
+  }
+}
+
 func pattern(_ count: Int, _ seed: Int = 1) -> [UInt8] {
   var state = UInt64(seed) &* 0x9E37_79B9_7F4A_7C15 | 1
   return unsafe [UInt8](unsafeUninitializedCapacity: count) { bytes, initialized in
@@ -95,7 +103,7 @@ final class TransferPair {
     hashing: WorkPool? = nil
   ) {
     outlet = FileOutlet(sources, hashing: hashing)
-    intake = FileIntake(store: store, owner: Array(owner.utf8), policy: policy, hashing: hashing)
+    intake = FileIntake(store: store, owner: Array(owner.utf8), policy: policy, hashing: hashing, writers: hashing)
   }
 
   convenience init(

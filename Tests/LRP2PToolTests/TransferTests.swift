@@ -120,6 +120,35 @@ import Testing
     for index in [0, 1, 1023, 1024, 2999] { #expect(to.read("d/\(index)") == pattern(index % 50, index)) }
   }
 
+  @Test func smallFilesAreWrittenByManyThreads() throws {
+    try from.makeFolder("d")
+    for index in 0..<1000 { try from.write("d/\(index)", pattern(index * 7, index), seconds: Int64(index + 1)) }
+    let pair = TransferPair(
+      try SourceList([from.bytes("d")]), into: try StoreFolder(to.path), hashing: WorkPool(mostThreads: 4))
+    let events = try pair.complete()
+    #expect(events.count == 1000 && events.allSatisfy { $0.isStored } && to.names == ["d"])
+    for index in 0..<1000 { #expect(to.read("d/\(index)") == pattern(index * 7, index)) }
+    #expect(try to.status("d/9").st_mtim.tv_sec == 10)
+  }
+
+  /// At the top only from those that may; below it from anyone; never among the parts.
+  @Test(arguments: [true, false]) func hiddenNames(isTrusted: Bool) throws {
+    try from.write(".profile", [1])
+    try from.makeFolder("d")
+    try from.makeFolder("d/.git")
+    try from.write("d/.git/config", [2])
+    try from.makeFolder(".lrp2p-parts")
+    try from.write(".lrp2p-parts/x", [3])
+    var policy = IntakePolicy()
+    policy.isTrusted = isTrusted
+    let events = try TransferPair(
+      [from.bytes(".profile"), from.bytes("d"), from.bytes(".lrp2p-parts")], into: to, policy: policy
+    ).complete()
+    #expect(to.names == (isTrusted ? [".profile", "d"] : ["d"]) && to.read("d/.git/config") == [2])
+    // A folder is offered twice.
+    #expect(events.filter { $0.failure == .refused }.count == (isTrusted ? 3 : 4))
+  }
+
   @Test func proceedsByTwoThreads() throws {
     try from.write("a", pattern(7_000_000))
     let pair = TransferPair(
@@ -135,8 +164,6 @@ import Testing
     #expect(throws: SourceList.Failure.self) { try SourceList([from.bytes("fifo")]) }
     #expect(throws: SourceList.Failure.self) { try SourceList([from.bytes("missing")]) }
     #expect(throws: SourceList.Failure.self) { try SourceList([Array("/dev/null".utf8)]) }
-    try from.write(".hidden", [1])
-    #expect(throws: SourceList.Failure.self) { try SourceList([from.bytes(".hidden")]) }
     // Within a folder it is only left out.
     try from.makeFolder("d")
     try #require(unsafe mkfifo("\(from.path)/d/fifo", 0o600) == 0)

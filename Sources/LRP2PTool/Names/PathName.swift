@@ -20,12 +20,15 @@ package enum PathName {
     path.split(separator: slash, omittingEmptySubsequences: false).map(Array.init)
   }
 
-  /// Whether a path from the network stays within the folder. Its first component is visible: a stranger writes no `.profile`.
+  /// Whether a path from the network stays within the folder.
   package static func isAcceptable(_ path: [UInt8]) -> Bool {
-    guard !path.isEmpty, path.count <= longestPath, path.first != dot, !path.contains(0) else { return false }
+    guard !path.isEmpty, path.count <= longestPath, !path.contains(0) else { return false }
     let parts = path.split(separator: slash, omittingEmptySubsequences: false)
     return parts.count <= mostComponents && parts.allSatisfy(isComponent)
   }
+
+  /// Whether it, or the folder that it begins with, is hidden: a stranger writes no `.profile`.
+  static func isHidden(_ path: [UInt8]) -> Bool { path.first == dot }
 
   private static func isComponent(_ part: ArraySlice<UInt8>) -> Bool {
     !part.isEmpty && part.count <= longestComponent && !part.elementsEqual([dot]) && !part.elementsEqual([dot, dot])
@@ -99,15 +102,18 @@ package enum Printable {
   }
 
   /// Two hexadecimal digits for each byte, in ASCII.
-  package static func digits(_ bytes: some Collection<UInt8>) -> [UInt8] {
-    let digits = Array("0123456789abcdef".utf8)
-    var result: [UInt8] = []
-    result.reserveCapacity(2 * bytes.count)
-    for byte in bytes {
-      result.append(digits[Int(byte >> 4)])
-      result.append(digits[Int(byte & 15)])
+  package static func digits(_ bytes: [UInt8]) -> [UInt8] {
+    unsafe [UInt8](unsafeUninitializedCapacity: 2 * bytes.count) { digits, count in
+      for (index, byte) in bytes.enumerated() {
+        unsafe digits[2 * index] = digit(byte >> 4)
+        unsafe digits[2 * index + 1] = digit(byte & 15)
+      }
+      count = 2 * bytes.count
     }
-    return result
+  }
+
+  private static func digit(_ value: UInt8) -> UInt8 {
+    value < 10 ? UInt8(ascii: "0") + value : UInt8(ascii: "a") + value - 10
   }
 
   package static func hex(_ value: UInt32, digits: Int) -> String {

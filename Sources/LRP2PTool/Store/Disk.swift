@@ -26,9 +26,10 @@ package enum Disk {
   package static let here: Int32 = AT_FDCWD
 
   private static func path<R>(_ name: [UInt8], _ body: (UnsafePointer<CChar>) -> R) -> R {
-    let terminated = name + [0]
-    return unsafe terminated.withUnsafeBufferPointer { bytes in
-      unsafe bytes.withMemoryRebound(to: CChar.self) { unsafe body($0.baseAddress!) }
+    unsafe withUnsafeTemporaryAllocation(of: CChar.self, capacity: name.count + 1) { terminated in
+      unsafe UnsafeMutableRawBufferPointer(terminated).copyBytes(from: name)
+      unsafe terminated[name.count] = 0
+      return unsafe body(terminated.baseAddress!)
     }
   }
 
@@ -114,6 +115,19 @@ package enum Disk {
     }
   }
 
+  /// A file without a name, which goes away with its descriptor unless `giveName` gives it one.
+  static func openNameless(_ folder: OpenFile, mode: mode_t) throws(DiskError) -> OpenFile {
+    let result = lrp2p_open_nameless(folder.descriptor, UInt32(mode))
+    if result < 0 { throw DiskError(-result) }
+    return OpenFile(owning: result)
+  }
+
+  /// - Throws: EEXIST where something has that name.
+  static func giveName(_ file: OpenFile, _ folder: OpenFile, _ name: [UInt8]) throws(DiskError) {
+    let result = unsafe path(name) { unsafe lrp2p_name_file(file.descriptor, folder.descriptor, $0) }
+    if result < 0 { throw DiskError(-result) }
+  }
+
   /// Writes all of `bytes` at `offset`.
   package static func write(_ file: OpenFile, _ bytes: RawSpan, at offset: UInt64) throws(DiskError) {
     var done = 0
@@ -144,6 +158,18 @@ package enum Disk {
     }
   }
 
+  /// Reads from the start, up to the end or until `target` is full.
+  static func readStart(_ file: OpenFile, into target: UnsafeMutableRawBufferPointer) throws(DiskError) -> Int {
+    var done = 0
+    while done < target.count {
+      let count = unsafe pread(file.descriptor, target.baseAddress! + done, target.count - done, off_t(done))
+      if count == 0 { break }
+      if count < 0, errno != EINTR { throw DiskError(errno) }
+      done += max(count, 0)
+    }
+    return done
+  }
+
   package static func setLength(_ file: OpenFile, _ length: UInt64) throws(DiskError) {
     _ = try check { ftruncate(file.descriptor, off_t(length)) }
   }
@@ -159,6 +185,23 @@ package enum Disk {
     let result = lrp2p_sync_file_system(file.descriptor)
     if result < 0 { throw DiskError(-result) }
   }
+
+  /// Whether `syncAll` is enough where it succeeds: the kernel reports errors there (Linux 5.8), and the file system is
+  /// one that is known to put everything on the disk then.
+  static func syncsAll(_ file: OpenFile) -> Bool {
+    trusted.contains(lrp2p_file_system_kind(file.descriptor)) && reportsErrors
+  }
+
+  /// tmpfs, ext4, xfs, btrfs and f2fs.
+  private static let trusted: [UInt32] = [0x0102_1994, 0xEF53, 0x5846_5342, 0x9123_683E, 0xF2F5_2010]
+
+  private static let reportsErrors: Bool = {
+    var names = utsname()
+    guard unsafe uname(&names) == 0 else { return false }
+    let release = unsafe withUnsafeBytes(of: &names.release) { unsafe String(decoding: $0, as: UTF8.self) }
+    let numbers = release.split { !$0.isNumber }.prefix(2).compactMap { Int($0) }
+    return numbers.count == 2 && (numbers[0], numbers[1]) >= (5, 8)
+  }()
 
   package enum Lock: Sendable {
     /// Until the end of the process or of the descriptor.
@@ -178,6 +221,11 @@ package enum Disk {
 
   package static func unlock(_ file: OpenFile) throws(DiskError) {
     guard flock(file.descriptor, LOCK_UN) == 0 else { throw DiskError(errno) }
+  }
+
+  /// Whether an ACL of the folder decides what mode its new files get.
+  static func hasDefaultMode(_ folder: OpenFile) -> Bool {
+    lrp2p_has_default_acl(folder.descriptor) != 0
   }
 
   package static func setMode(_ file: OpenFile, _ mode: mode_t) throws(DiskError) {

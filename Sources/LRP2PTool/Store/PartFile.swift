@@ -5,7 +5,7 @@ import LRP2PReactor
 /// A file that is being received: open, locked, and without its name.
 package final class PartFile {
   let file: OpenFile
-  private let folder: OpenFile
+  let folder: OpenFile
   let name: [UInt8]
   /// `StoreFolder.identifier` of what it is a part of.
   var identifier: [UInt8] { Array(name.prefix(StoreFolder.identifierLength)) }
@@ -43,27 +43,4 @@ package final class PartFile {
       try Disk.renameNew(folder.descriptor, self.name, target.descriptor, name)
     }
   }
-}
-
-/// Whose parts are at the moment. Where the file system knows no locks, those of one process still keep away from each other.
-final class PartLocks: Sendable {
-  private let names = Locked<Set<[UInt8]>>([])
-
-  /// - Returns: `nil` when somebody works on it.
-  func lock(_ file: OpenFile, _ name: [UInt8]) -> PartLock? {
-    switch Disk.lock(file) {
-    case .mine: PartLock()
-    case .others: nil
-    case .unknown: names.withLock { $0.insert(name).inserted } ? PartLock { self.unlock(name) } : nil
-    }
-  }
-
-  private func unlock(_ name: [UInt8]) { names.withLock { _ = $0.remove(name) } }
-}
-
-/// The lock of the file itself goes with its descriptor.
-final class PartLock: Sendable {
-  private let release: @Sendable () -> Void
-  init(release: @escaping @Sendable () -> Void = {}) { self.release = release }
-  deinit { release() }
 }

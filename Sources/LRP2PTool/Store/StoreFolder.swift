@@ -14,10 +14,14 @@ package final class StoreFolder: Sendable {
   static let partsName = Array(".lrp2p-parts".utf8)
   private static let suffix = Array(".part".utf8)
 
+  /// Whether a path is that of the parts, or leads into them.
+  static func isReserved(_ path: [UInt8]) -> Bool { path.prefix { $0 != UInt8(ascii: "/") }.elementsEqual(partsName) }
+
   package let root: OpenFile
   let rivals = Rivals()
   private let parts = Locked<OpenFile?>(nil)
   private let locks = PartLocks()
+  private let knowsNameless = Locked(true)
 
   package init(_ path: String) throws(DiskError) {
     root = try Disk.open(Disk.here, Array(path.utf8), O_RDONLY | O_DIRECTORY)
@@ -50,6 +54,17 @@ package final class StoreFolder: Sendable {
     return try Disk.open(folder.descriptor, name, flags)
   }
 
+  // MARK: Files without names
+
+  /// Whether files can be made that have no name before they are whole.
+  var hasNameless: Bool { knowsNameless.withLock { $0 } }
+  func forgetNameless() { knowsNameless.withLock { $0 = false } }
+
+  /// Whether an error says that the file system, or the process, cannot have them.
+  static func namelessIsUnknown(_ error: DiskError) -> Bool {
+    [EOPNOTSUPP, EISDIR, EINVAL, ENOSYS, EPERM, EXDEV, EMLINK].contains(error.code)
+  }
+
   // MARK: Parts
 
   static let identifierLength = 32
@@ -63,7 +78,7 @@ package final class StoreFolder: Sendable {
     bytes.append(bigEndian: UInt64(offer.nanoseconds), bytes: 4)
     bytes += offer.path
     unsafe hash.update(bytes.span.bytes)
-    return Printable.digits(hash.finish().prefix(identifierLength / 2))
+    return Printable.digits(Array(hash.finish().prefix(identifierLength / 2)))
   }
 
   private static func name(_ offer: Offer, owner: [UInt8], copy: Int) -> [UInt8] {
@@ -104,7 +119,7 @@ package final class StoreFolder: Sendable {
     guard let rival = part.rival else { return true }
     part.rival = nil
     let isFree = {
-      part.lock = self.locks.lock(part.file, part.name)
+      part.lock = self.locks.lock(part.file, part.name, in: part.folder)
       return part.lock != nil
     }
     return rivals.takeOver(rival, isFree, clock: clock) && part.isNamed
@@ -129,7 +144,9 @@ package final class StoreFolder: Sendable {
       guard let part = try? Disk.open(folder.descriptor, rival.part, O_RDWR | O_NOFOLLOW | O_NONBLOCK),
         isBeginning(part, of: stored)
       else { continue }
-      guard rivals.takeOver(rival, { self.locks.lock(part, rival.part) != nil }, clock: clock) else { break }
+      guard rivals.takeOver(rival, { self.locks.lock(part, rival.part, in: folder) != nil }, clock: clock) else {
+        break
+      }
     }
     for name in (try? Disk.names(folder)) ?? [] where name.starts(with: file) {
       if let part = open(name, in: folder, upTo: offer.size), isBeginning(part.file, of: stored) { part.remove() }
@@ -167,11 +184,13 @@ package final class StoreFolder: Sendable {
       do throws(DiskError) {
         let folder = try partsFolder(makes: true)
         if let part = try newPart(name, in: folder) { return part }
-        let file = try Disk.open(folder.descriptor, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK, mode: 0o600)
+        let file = try Disk.open(folder.descriptor, name, O_RDWR | O_NOFOLLOW | O_NONBLOCK)
         // Somebody works on it, or has just put it into place: another name.
         let part = PartFile(file: file, folder: folder, name: name, length: 0)
         let status = try Disk.status(of: file)
-        guard status.isFile, status.st_nlink == 1, let lock = locks.lock(file, name), part.isNamed else { continue }
+        guard status.isFile, status.st_nlink == 1, let lock = locks.lock(file, name, in: folder), part.isNamed else {
+          continue
+        }
         part.lock = lock
         try Disk.setLength(file, 0)
         return part
@@ -193,11 +212,13 @@ package final class StoreFolder: Sendable {
       if error.code == EEXIST { return nil }
       throw error
     }
-    // A cleaning up of old parts may have seen it before it was locked.
-    guard let lock = locks.lock(file, name), try Disk.status(of: file).st_nlink == 1 else { return nil }
     let part = PartFile(file: file, folder: folder, name: name, length: 0)
-    part.lock = lock
-    return part
+    // A cleaning up of old parts may have seen it before it was locked.
+    part.lock = locks.lock(file, name, in: folder)
+    if part.lock != nil, (try? Disk.status(of: file))?.st_nlink == 1 { return part }
+    // Another works under this name, on a file that has lost it: this empty one is nobody's.
+    if part.isNamed { part.remove() }
+    return nil
   }
 
   private func partsFolder(makes: Bool) throws(DiskError) -> OpenFile {
@@ -220,6 +241,10 @@ package final class StoreFolder: Sendable {
   /// of the others the oldest, where there are more than `most`; and the folder of parts, if it is empty then.
   package func cleanUp(olderThan age: Int64, now: Int64, most: Int = 1024) {
     guard let folder = try? partsFolder(makes: false) else { return }
+    let claim = PartClaim.suffix
+    for name in (try? Disk.names(folder)) ?? [] where name.suffix(claim.count).elementsEqual(claim) {
+      PartClaim.removeStale(name, in: folder)
+    }
     var kept: [(name: [UInt8], changed: Int64)] = []
     for name in (try? Disk.names(folder)) ?? [] where name.suffix(Self.suffix.count).elementsEqual(Self.suffix) {
       guard let (part, status) = unused(name, in: folder) else { continue }
@@ -237,7 +262,7 @@ package final class StoreFolder: Sendable {
   /// A part that nobody works on, locked.
   private func unused(_ name: [UInt8], in folder: OpenFile) -> (part: PartFile, status: stat)? {
     guard let file = try? Disk.open(folder.descriptor, name, O_RDWR | O_NOFOLLOW | O_NONBLOCK),
-      let lock = locks.lock(file, name),
+      let lock = locks.lock(file, name, in: folder),
       let status = try? Disk.status(of: file), status.isFile, status.st_nlink == 1
     else { return nil }
     let part = PartFile(file: file, folder: folder, name: name, length: status.size)

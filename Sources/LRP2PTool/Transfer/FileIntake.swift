@@ -30,6 +30,7 @@ package final class FileIntake {
   let owner: [UInt8]
   let policy: IntakePolicy
   let hashing: WorkPool?
+  let writers: WorkPool?
   let clock: () -> Instant
   /// Asked now and then in the midst of long work.
   package var isStopped: () -> Bool = { false }
@@ -48,6 +49,8 @@ package final class FileIntake {
   private var knowsKind = false
   /// The sender's choice.
   private(set) var kind = DigestKind.blake3
+  /// Of files that are in memory, one after the other.
+  var smallHash = FileHash(.blake3)
   private var reader = RecordReader<SenderRecord>()
   private var dataLeft = 0
   private var nextIndex: UInt32 = 0
@@ -76,18 +79,26 @@ package final class FileIntake {
   /// Files that got their names while there were other parts of them.
   var contested: [Offer] = []
   private var knownParent: (path: ArraySlice<UInt8>, folder: OpenFile)?
+  /// The folder that was there when the last file was written into it.
+  var checkedParent: OpenFile?
+  /// Whether a new file in that folder gets the mode that it is made with.
+  var makesModes = false
+  /// The folder once more: the kernel reports to a descriptor what could not be written since it was opened.
+  var syncing: OpenFile?
 
   /// - Parameters:
   ///   - owner: the sender's key, in hexadecimal.
   ///   - hashing: threads for the digests of large files.
+  ///   - writers: threads that write small files while the next ones come.
   package init(
-    store: StoreFolder, owner: [UInt8], policy: IntakePolicy, hashing: WorkPool? = nil,
+    store: StoreFolder, owner: [UInt8], policy: IntakePolicy, hashing: WorkPool? = nil, writers: WorkPool? = nil,
     clock: @escaping () -> Instant = currentInstant
   ) {
     self.store = store
     self.owner = owner
     self.policy = policy
     self.hashing = hashing
+    self.writers = writers
     self.clock = clock
   }
 
@@ -114,6 +125,7 @@ package final class FileIntake {
     if !knowsKind, at < bytes.byteCount {
       guard let kind = DigestKind(rawValue: bytes.unsafeByte(at)) else { throw Malformed() }
       (self.kind, knowsKind) = (kind, true)
+      smallHash = FileHash(kind)
       at += 1
     }
     while at < bytes.byteCount {
@@ -174,8 +186,8 @@ package final class FileIntake {
     open.removeAll()
     guard let file = current else { return nil }
     current = nil
-    disown(file.part, file.offer)
-    return file.close(keeps: policy.keepsParts) ? (file.offer.path, file.part.length) : nil
+    if let part = file.part { disown(part, file.offer) }
+    return file.close(keeps: policy.keepsParts) ? (file.offer.path, file.length) : nil
   }
 
   // MARK: Offers
@@ -205,8 +217,11 @@ package final class FileIntake {
   }
 
   private func refusal(of offer: Offer) -> FileFailure? {
-    guard PathName.isAcceptable(offer.path) else {
+    guard PathName.isAcceptable(offer.path), !StoreFolder.isReserved(offer.path) else {
       return FileFailure(.refused, "the receiver takes no file of this name")
+    }
+    guard policy.isTrusted || !PathName.isHidden(offer.path) else {
+      return FileFailure(.refused, "the receiver takes hidden names only from those that its --allow names")
     }
     guard offered <= policy.mostFiles else {
       return FileFailure(.refused, "the receiver takes no more files")
@@ -233,7 +248,7 @@ package final class FileIntake {
       && there.st_mtim.tv_nsec == Int(offer.nanoseconds) && !offer.flags.contains(.open)
     if isSame, !offer.flags.contains(.compares) {
       settle(index, offer, .present)
-      contest(offer, StoreFolder.identifier(offer))
+      contest(offer)
     } else if offer.flags.contains(.skips) || policy.existing == .skip {
       settle(index, offer, .present)
     } else if there.isFile, there.size == offer.size, !offer.flags.contains(.open), mayRead(offer.size) {
@@ -352,7 +367,7 @@ package final class FileIntake {
     return folder
   }
 
-  func forgetParent() { knownParent = nil }
+  func forgetParent() { (knownParent, checkedParent) = (nil, nil) }
 
   /// Whether there is a file at `path` with this content.
   func isThere(_ path: [UInt8], _ size: UInt64, _ digest: [UInt8]) throws(DiskError) -> Bool {

@@ -38,6 +38,7 @@ package final class FileOutlet {
   private var proved: [UInt32: FileReading] = [:]
   private var proving = 0
   private var current: FileReading?
+  private var small: SmallReading
   /// Of what was sent and is not settled.
   private var sent: [UInt32: (digest: [UInt8], bytes: UInt64, started: Instant, resumed: UInt64)] = [:]
 
@@ -70,6 +71,7 @@ package final class FileOutlet {
     self.kind = kind
     self.hashing = hashing
     self.clock = clock
+    small = SmallReading(kind)
     folders = sources.entries.indices.filter { sources.entries[$0].offer.kind == .folder }.reversed()
     stages = [Stage](repeating: .unasked, count: sources.entries.count + folders.count)
   }
@@ -104,8 +106,15 @@ package final class FileOutlet {
       if let current {
         if !goOn(current, block) { return true }
       } else if let task = tasks.next {
+        switch task {
+        case .send(let index, offset: 0) where SmallReading.fits(sources.entries[Int(index)]):
+          guard sendSmall(index, block) else { return true }
+          tasks.removeFirst()
+          continue
+        case .send: break
         // What takes long does not hold up what is there already.
-        if case .send = task {} else if !block.isEmpty { return true }
+        case .prove, .compare: if !block.isEmpty { return true }
+        }
         tasks.removeFirst()
         perform(task, block)
       } else {
@@ -157,6 +166,25 @@ package final class FileOutlet {
         withReading(index, block) { (reading) throws(FileReading.Failure) in begin(reading, block) }
       }
     }
+  }
+
+  /// Puts all of a small file into the block.
+  /// - Returns: `false` where it has no room for it.
+  private func sendSmall(_ index: UInt32, _ block: Block) -> Bool {
+    if stages[Int(index)] == .settled { return true }
+    let entry = sources.entries[Int(index)]
+    guard SmallReading.length(entry.offer) + 64 <= block.free else { return false }
+    let started = clock()
+    do throws(FileReading.Failure) {
+      let digest = try small.append(index, entry, of: sources, to: block)
+      proved[index] = nil
+      doneBytes += entry.offer.size
+      sent[index] = (digest, entry.offer.size, started, 0)
+      stages[Int(index)] = .sent
+    } catch {
+      withdraw(index, error, block)
+    }
+    return true
   }
 
   private func begin(_ reading: FileReading, _ block: Block) {

@@ -38,7 +38,7 @@ final class FileReading {
     } catch {
       throw Failure(text: "\(error)")
     }
-    if !isOpen { try checkUnchanged("it has changed since it was offered") }
+    if !isOpen { try checkUnchanged(Self.hasChanged) }
   }
 
   /// Reads up to `end` for the digest only: the receiver has that.
@@ -92,8 +92,13 @@ final class FileReading {
   }
 
   private func checkUnchanged(_ text: String) throws(Failure) {
-    guard let status = try? Disk.status(of: file), status.isFile, status.size == offer.size,
-      Int64(status.st_mtim.tv_sec) == offer.seconds, status.st_mtim.tv_nsec == Int(offer.nanoseconds)
-    else { throw Failure(text: text) }
+    guard let status = try? Disk.status(of: file), Self.isUnchanged(status, offer) else { throw Failure(text: text) }
+  }
+
+  static let hasChanged = "it has changed since it was offered"
+
+  static func isUnchanged(_ status: stat, _ offer: Offer) -> Bool {
+    status.isFile && status.size == offer.size && Int64(status.st_mtim.tv_sec) == offer.seconds
+      && status.st_mtim.tv_nsec == Int(offer.nanoseconds)
   }
 }

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+import Glibc
+
 /// What a receiver takes, and what it does about files that are there already.
 package struct IntakePolicy: Sendable {
   package enum Existing: Sendable {
@@ -27,6 +29,16 @@ package struct IntakePolicy: Sendable {
   package var keepsParts = true
   /// Taken off the bits of each new file and folder.
   package var mask: UInt32 = 0o022
+
+  /// What the kernel takes off (umask).
+  package static let processMask: UInt32 = {
+    let mask = umask(0)
+    umask(mask)
+    return UInt32(mask)
+  }()
+
+  /// Bits that are left of those that a sender wants.
+  func mode(_ wanted: UInt16) -> mode_t { mode_t(UInt32(wanted) & ~mask) }
 
   package init() {}
 }

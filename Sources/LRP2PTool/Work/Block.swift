@@ -68,6 +68,12 @@ package final class Block: @unchecked Sendable {
     return length
   }
 
+  /// Takes away what was appended after the first `count` bytes.
+  func truncate(to count: Int) {
+    precondition(count <= self.count)
+    self.count = count
+  }
+
   func holdsSame(as other: Block) -> Bool {
     if count != other.count { return false }
     return unsafe memcmp(memory.baseAddress!, other.memory.baseAddress!, count) == 0

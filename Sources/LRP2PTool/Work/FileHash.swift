@@ -15,19 +15,39 @@ package enum DigestKind: UInt8, Sendable, CaseIterable {
 
 /// The digest of bytes that come in pieces.
 @safe
-struct FileHash: ~Copyable {
+package struct FileHash: ~Copyable {
   private let kind: DigestKind
   private var blake2b = StreamHash()
   // Owned.
   private let blake3: UnsafeMutablePointer<lrp2p_blake3>
 
-  init(_ kind: DigestKind) {
+  package init(_ kind: DigestKind) {
     self.kind = kind
     unsafe blake3 = .allocate(capacity: 1)
     unsafe lrp2p_blake3_begin(blake3)
   }
 
   deinit { unsafe blake3.deallocate() }
+
+  /// Begins again.
+  mutating func restart() {
+    switch kind {
+    case .blake2b: blake2b = StreamHash()
+    case .blake3: unsafe lrp2p_blake3_begin(blake3)
+    }
+  }
+
+  /// The digest of these bytes alone.
+  package mutating func digest(of bytes: RawSpan) -> [UInt8] {
+    guard kind == .blake3 else {
+      restart()
+      update(bytes)
+      return digest()
+    }
+    var digest = [UInt8](repeating: 0, count: 32)
+    unsafe bytes.withUnsafeBytes { unsafe lrp2p_blake3_small($0.baseAddress, $0.count, &digest) }
+    return digest
+  }
 
   mutating func update(_ bytes: RawSpan) {
     switch kind {
