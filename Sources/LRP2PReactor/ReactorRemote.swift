@@ -34,7 +34,8 @@ public final class ReactorRemote: Sendable {
 
     var raw: Int32 { eventfd.raw }
 
-    func set() { _ = lrp2p_eventfd_signal(eventfd.raw) }
+    /// - Returns: whether the kernel has taken it.
+    func set() -> Bool { lrp2p_eventfd_signal(eventfd.raw) >= 0 }
   }
 
   private let pending: Locked<Pending>
@@ -70,7 +71,13 @@ public final class ReactorRemote: Sendable {
       body(&pending)
       return pending.call()
     }
-    signal?.set()
+    send(signal)
+  }
+
+  /// Where it fails the next call tries again.
+  private func send(_ signal: Signal?) {
+    guard let signal, !signal.set() else { return }
+    pending.withLock { $0.isSignalled = false }
   }
 
   /// In a loop of turns, after a wait: nobody need signal, as `maySleep` is asked before the next one.
@@ -96,7 +103,7 @@ public final class ReactorRemote: Sendable {
       $0.isAwake = false
       return $0.hasCalls ? $0.call() : nil
     }
-    signal?.set()
+    send(signal)
   }
 
   /// Takes what was submitted, in exchange for an empty list to collect in.

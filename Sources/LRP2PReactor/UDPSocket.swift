@@ -16,8 +16,8 @@ package struct UDPSocket: ~Copyable {
   /// Whether the kernel has UDP_SEGMENT and UDP_GRO, and the configuration wants them.
   package let segmentationOffload: Bool
   package let receiveOffload: Bool
-  /// The byte of what it sends in each family (IP_TOS, IPV6_TCLASS), without ECN: of `ReactorConfiguration.dscp`, or of whoever has set
-  /// it on the socket before.
+  /// The byte of what it sends in each family (IP_TOS, IPV6_TCLASS), without ECN: of `ReactorConfiguration.dscp`, or as the
+  /// program has set it on the socket.
   package let trafficClass: (four: UInt8, six: UInt8)
   /// Whether `attach(filter:)` has succeeded.
   package private(set) var isFiltered = false
