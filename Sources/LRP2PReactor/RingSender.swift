@@ -87,6 +87,8 @@ struct RingSender: ~Copyable {
   }
 
   /// Builds a header; false for a message that `fallback` has to look at.
+  // Not inlined, it would have a copy of the whole sender made.
+  @inline(__always)
   private func write(_ row: Message, at index: Int, _ batch: borrowing DatagramBatch, _ now: Instant) -> Bool {
     guard row.segmentSize > 0, row.length <= row.segmentSize * maximumSegments,
       row.length <= row.segmentSize || fallback.takesBursts(row.address, now: now)

@@ -15,6 +15,8 @@ struct PipeHandler: Handler {
   private(set) var peer: Peer?
   private var ring = SendRing(capacity: 16 << 20)
   private var output: StandardOutput
+  /// As much has come as was asked for (`--bytes`), and the connection ends when the last ACK has left for sure.
+  private var endsSoon = false
   private let name: String
   private let endsAfter: UInt64?
   /// Keys of pings that are about to be connected.
@@ -123,7 +125,7 @@ struct PipeHandler: Handler {
   private func isSuccess(_ reason: CloseReason) -> Bool {
     switch reason {
     case .finished: true
-    case .remote(code: 0, _): peerFinished && inputEnded && acknowledged == ring.end
+    case .remote(code: 0, _): endsSoon || peerFinished && inputEnded && acknowledged == ring.end
     default: false
     }
   }
@@ -168,9 +170,19 @@ struct PipeHandler: Handler {
   }
 
   private mutating func endIfComplete(_ engine: inout Engine) {
-    guard let endsAfter, let peer, outcome == nil, received >= endsAfter, inputEnded, acknowledged == ring.end,
-      output.isEmpty
+    guard let endsAfter, outcome == nil, received >= endsAfter, inputEnded, acknowledged == ring.end, output.isEmpty,
+      !endsSoon
     else { return }
+    endsSoon = true
+    engine.setTimer(at: engine.now + Self.longestAckDelay, token: 0)
+  }
+
+  /// A CLOSE that comes before the ACK would leave the peer in doubt whether its bytes have arrived. Twice
+  /// `EngineConfiguration.maximumAckDelay`.
+  private static var longestAckDelay: Nanoseconds { .milliseconds(50) }
+
+  mutating func timerFired(token: UInt64, engine: inout Engine) {
+    guard let peer, outcome == nil else { return }
     outcome = .success(())
     engine.close(peer, code: 0)
   }
