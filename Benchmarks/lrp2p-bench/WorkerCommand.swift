@@ -16,7 +16,7 @@ struct WorkerCommand: ParsableCommand {
   @Flag var spin = false
   @Flag var oneCore = false
   @Option var congestion = EngineConfiguration().congestion
-  @Option var ecn: Toggle
+  @Option var ecn = EngineConfiguration().usesECN ? Toggle.on : .off
   @Option var aeadProvider = AEADProvider.automatic
   @Option var backend = ReactorConfiguration().backend
   @Flag var baselinesOnly = false
