@@ -129,6 +129,7 @@ public struct Reactor: ~Copyable {
 
   /// How long the next turn would wait if nothing happened, in nanoseconds; nil when it would wait for ever.
   public var nextTimeout: Nanoseconds? {
+    if isSignalled { return 0 }
     let deadline = Self.nextDeadline(backend, engine, isPending: outgoing.count > 0)
     if deadline == .never { return nil }
     let now = currentInstant()
@@ -221,6 +222,8 @@ public struct Reactor: ~Copyable {
     turns &+= 1
     var deadline = Self.nextDeadline(backend, engine, isPending: outgoing.count > 0)
     if let timeout { deadline = min(deadline, instant(after: timeout)) }
+    // Heard of in a turn that has thrown.
+    if isSignalled { deadline = 0 }
     // A number must not become another address while a batch that waits names it.
     if backend.localAddresses.lacksRoom, outgoing.count == 0, !engine.hasReadyPeers {
       backend.localAddresses.makeRoom { engine.isHeard(at: $0) }
@@ -258,6 +261,8 @@ public struct Reactor: ~Copyable {
   }
 
   private mutating func runTasks<H: Handler>(_ handler: inout H) throws(SystemError) {
+    // A callback may have forked: the tasks and the eventfd are the parent's.
+    try process.check()
     if remote.take(&tasks, isSet: isEventSet) { isStopped = true }
     (isSignalled, isEventSet) = (false, false)
     var isMisdirected = false

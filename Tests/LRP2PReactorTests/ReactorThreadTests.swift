@@ -73,6 +73,25 @@ import Testing
     try reactor.turn(&handler, timeout: 0)
   }
 
+  /// A call of the remote that a turn has heard of and not come to is the next one's, which does not wait.
+  @Test(arguments: availableBackends) func aCallIsNotForgottenByATurnThatThrows(backend: ReactorBackend) throws {
+    var reactor = try makeReactor(backend)
+    var handler = NullHandler()
+    let runs = Atomic(0)
+    let descriptor = lrp2p_eventfd()
+    defer { _ = lrp2p_close(descriptor) }
+    try reactor.descriptorSet().register(descriptor, for: .readable)
+    try reactor.turn(&handler, timeout: 0)
+    _ = lrp2p_eventfd_signal(descriptor)
+    reactor.remote.submit { _ in _ = runs.add(1, ordering: .relaxed) }
+    #expect { try reactor.turn(&handler, timeout: nil) } throws: { ($0 as? SystemError)?.code == EINVAL }
+    try reactor.descriptorSet().unregister(descriptor)
+    #expect(reactor.nextTimeout == 0)
+    try reactor.turn(&handler, timeout: nil)
+    #expect(runs.load(ordering: .relaxed) == 1)
+    #expect(reactor.nextTimeout != 0)
+  }
+
   /// In `run` nobody signals during a turn, as the reactor looks before it waits: also for what is asked in its last turn.
   @Test(arguments: availableBackends) func nothingIsForgottenBetweenRunAndTurn(backend: ReactorBackend) throws {
     var reactor = try makeReactor(backend)
