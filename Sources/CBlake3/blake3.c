@@ -445,7 +445,8 @@ void lrp2p_blake3_small(const void *bytes, size_t count, uint8_t digest[32]) {
   }
   size_t values = (count + chunk_bytes - 1) / chunk_bytes;
   const size_t last = values - 1, rest = count - last * chunk_bytes;
-  uint8_t end[chunk_bytes], now[few_chunks * 32], above[few_chunks * 32];
+  // `few` reads a pair for each lane, used or not.
+  uint8_t end[chunk_bytes], now[few_chunks * 64], above[few_chunks * 32];
   memcpy(end, in + last * chunk_bytes, rest);
   memset(end + rest, 0, chunk_bytes - rest);
   const uint8_t *lanes[few_chunks];

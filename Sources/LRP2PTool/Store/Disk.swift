@@ -195,6 +195,9 @@ package enum Disk {
   /// tmpfs, ext4, xfs, btrfs and f2fs.
   private static let trusted: [UInt32] = [0x0102_1994, 0xEF53, 0x5846_5342, 0x9123_683E, 0xF2F5_2010]
 
+  /// Whether a file without a name is not logged when it is synced: btrfs.
+  static func logsNamesOnly(_ file: OpenFile) -> Bool { lrp2p_file_system_kind(file.descriptor) == 0x9123_683E }
+
   private static let reportsErrors: Bool = {
     var names = utsname()
     guard unsafe uname(&names) == 0 else { return false }

@@ -82,7 +82,13 @@ struct PartClaim: Sendable {
   }
 
   private static func isStale(_ name: [UInt8], in folder: OpenFile) -> Bool {
-    guard let file = try? Disk.open(folder.descriptor, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK) else { return true }
+    let file: OpenFile
+    do throws(DiskError) {
+      file = try Disk.open(folder.descriptor, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
+    } catch {
+      // What cannot be read now, for want of descriptors, say, may be somebody's.
+      return error.code == ENOENT
+    }
     let block = Block()
     let count = (try? block.read(file, limit: 512)) ?? 0
     var bytes: [UInt8] = []

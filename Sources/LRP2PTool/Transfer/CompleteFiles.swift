@@ -1,6 +1,14 @@
 // SPDX-License-Identifier: MIT
 import LRP2PReactor
 
+/// What the file system of a folder asks of who puts files there for good.
+struct FolderKind {
+  /// It is that of the folder for everything, which is synced as a whole: nothing is mounted in between.
+  var isOfRoot = false
+  /// What has no name is not in the log (btrfs): it is synced once more when it has one.
+  var logsNamesOnly = false
+}
+
 /// A file that has come whole, on its way to its name.
 ///
 /// `@unchecked Sendable`: one thread writes it, and others look at it when that is done.
@@ -11,16 +19,18 @@ final class CompleteFile: @unchecked Sendable {
   let folder: OpenFile
   /// Whether a file that is made there has the mode that it is made with.
   let makesMode: Bool
+  let fileSystem: FolderKind
   /// What it is written into; without a name, if there is no part.
   fileprivate(set) var written: OpenFile?
   var part: PartFile?
   private(set) var failure: DiskError?
 
-  init(_ file: IncomingFile, _ digest: [UInt8], folder: OpenFile, makesMode: Bool) {
+  init(_ file: IncomingFile, _ digest: [UInt8], folder: OpenFile, makesMode: Bool, _ fileSystem: FolderKind) {
     self.file = file
     self.digest = digest
     self.folder = folder
     self.makesMode = makesMode
+    self.fileSystem = fileSystem
     part = file.part
   }
 

@@ -14,7 +14,7 @@ extension FileIntake {
     do throws(DiskError) {
       let folder = try parentForNew(file.offer.path)
       complete.append(
-        CompleteFile(file, digest, folder: folder, makesMode: makesModes), pool: writers, write: writing)
+        CompleteFile(file, digest, folder: folder, makesMode: makesModes, folderKind), pool: writers, write: writing)
     } catch {
       file.part?.remove()
       fail(file.index, file.offer, FileFailure(.storage, error.description))
@@ -48,6 +48,7 @@ extension FileIntake {
 
   private func name(_ files: [CompleteFile]) {
     let failures = sync(files)
+    let folders = files.map(\.folder.descriptor)
     var changed: [Int32: OpenFile] = [:]
     var outcomes: [Outcome] = []
     outcomes.reserveCapacity(files.count)
@@ -61,18 +62,28 @@ extension FileIntake {
       }
       file.end()
     }
-    // Not every file system can do that of folders.
-    for folder in changed.values { try? Disk.sync(folder) }
-    for (file, outcome) in zip(files, outcomes) { tell(file, outcome) }
+    var failed: [Int32: DiskError] = [:]
+    for (descriptor, folder) in changed {
+      do throws(DiskError) { try Disk.sync(folder) } catch {
+        // Not every file system can do that of folders.
+        if ![EINVAL, EOPNOTSUPP, ENOSYS, EBADF].contains(error.code) { failed[descriptor] = error }
+      }
+    }
+    for ((file, folder), outcome) in zip(zip(files, folders), outcomes) {
+      if case .stored = outcome, let failure = failed[folder] {
+        tell(file, .failed(FileFailure(.storage, "write the folder: \(failure)")))
+      } else {
+        tell(file, outcome)
+      }
+    }
   }
 
   private func sync(_ files: [CompleteFile]) -> [DiskError?] {
     var failures = files.map(\.failure)
     // Of many at once. Where that fails, or says little, each file says whether it was this one.
-    if files.count > Self.mostSyncedAlone, let syncing, (try? Disk.syncAll(syncing)) != nil, Disk.syncsAll(syncing) {
-      return failures
-    }
-    for (index, file) in files.enumerated() {
+    let isSynced =
+      files.count > Self.mostSyncedAlone && syncing.map { (try? Disk.syncAll($0)) != nil && Disk.syncsAll($0) } ?? false
+    for (index, file) in files.enumerated() where !(isSynced && file.fileSystem.isOfRoot) {
       guard failures[index] == nil, let written = file.written else { continue }
       do throws(DiskError) { try Disk.sync(written) } catch { failures[index] = error }
     }
@@ -136,7 +147,11 @@ extension FileIntake {
     let mode = policy.mode(complete.file.offer.mode)
     if complete.part == nil, let nameless = complete.written {
       if !complete.makesMode { try Disk.setMode(nameless, mode) }
-      do throws(DiskError) { return try Disk.giveName(nameless, complete.folder, name) } catch {
+      do throws(DiskError) {
+        try Disk.giveName(nameless, complete.folder, name)
+        if complete.fileSystem.logsNamesOnly { try Disk.sync(nameless) }
+        return
+      } catch {
         // ENOENT: neither a capability nor /proc.
         guard error.code == EEXIST ? replaces : StoreFolder.namelessIsUnknown(error) || error.code == ENOENT else {
           throw error
@@ -170,6 +185,9 @@ extension FileIntake {
       folder = try parent(of: path, makes: true)
     }
     checkedParent = folder
+    let device = try Disk.status(of: store.root).st_dev
+    folderKind = FolderKind(
+      isOfRoot: try Disk.status(of: folder).st_dev == device, logsNamesOnly: Disk.logsNamesOnly(folder))
     makesModes = IntakePolicy.processMask & ~policy.mask == 0 && !Disk.hasDefaultMode(folder)
     return folder
   }

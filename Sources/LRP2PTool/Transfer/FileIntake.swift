@@ -83,6 +83,8 @@ package final class FileIntake {
   var checkedParent: OpenFile?
   /// Whether a new file in that folder gets the mode that it is made with.
   var makesModes = false
+  /// And what its file system asks for.
+  var folderKind = FolderKind()
   /// The folder once more: the kernel reports to a descriptor what could not be written since it was opened.
   var syncing: OpenFile?
 

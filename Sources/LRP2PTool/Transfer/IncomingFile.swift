@@ -3,8 +3,8 @@ import Glibc
 import LRP2PCore
 
 /// A file whose bytes are coming: into a part, or, where it is small, into memory until it is whole.
-final class IncomingFile {
-  enum Place {
+package final class IncomingFile {
+  package enum Place {
     case part(PartFile, HashLane)
     case memory
   }
@@ -22,9 +22,11 @@ final class IncomingFile {
   private(set) var length: UInt64
   /// The content of one in memory, in blocks that others share.
   private(set) var pieces: [Piece] = []
+  /// Its content, once there were too many pieces.
+  private var gathered: Block?
   private let largest: UInt64
 
-  init(_ index: UInt32, _ offer: Offer, _ place: Place, started: Instant, largest: UInt64) {
+  package init(_ index: UInt32, _ offer: Offer, _ place: Place, started: Instant, largest: UInt64) {
     self.index = index
     self.offer = offer
     self.place = place
@@ -46,12 +48,12 @@ final class IncomingFile {
     offer.flags.contains(.open) || UInt64(count) <= offer.size - length
   }
 
-  func write(_ block: Block, _ range: Range<Int>) throws(FileFailure) {
+  package func write(_ block: Block, _ range: Range<Int>) throws(FileFailure) {
     guard length + UInt64(range.count) <= largest else {
       throw FileFailure(.refused, "the receiver takes no file of this size")
     }
     switch place {
-    case .memory: pieces.append(Piece(block: block, range: range))
+    case .memory: keep(block, range)
     case .part(let part, let lane):
       lane.update(block, range)
       do throws(DiskError) { try write(block.bytes.extracting(range), to: part.file, at: length) } catch {
@@ -62,8 +64,32 @@ final class IncomingFile {
     length += UInt64(range.count)
   }
 
+  /// A piece keeps its whole block, and a sender may put one byte into each: after two the file has a block of its own, which holds
+  /// any that is kept in memory.
+  private func keep(_ block: Block, _ range: Range<Int>) {
+    if let last = pieces.last, last.block === block, last.range.upperBound == range.lowerBound {
+      pieces[pieces.count - 1] = Piece(block: block, range: last.range.lowerBound..<range.upperBound)
+      return
+    }
+    guard gathered != nil || pieces.count == Self.mostPieces else {
+      pieces.append(Piece(block: block, range: range))
+      return
+    }
+    let own = gathered ?? Block()
+    if gathered == nil {
+      for piece in pieces { own.append(piece.block.bytes.extracting(piece.range)) }
+      gathered = own
+    }
+    own.append(block.bytes.extracting(range))
+    pieces = [Piece(block: own, range: 0..<own.count)]
+  }
+
+  package static let mostPieces = 2
+  /// Blocks that it keeps, some of them with others.
+  package var blocksKept: Int { pieces.count }
+
   /// The digest of all that has come.
-  func digest(_ hash: inout FileHash) -> [UInt8] {
+  package func digest(_ hash: inout FileHash) -> [UInt8] {
     if case .part(_, let lane) = place { return lane.digest() }
     if pieces.count == 1 {
       let piece = pieces[0]
