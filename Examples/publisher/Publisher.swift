@@ -8,12 +8,14 @@ struct Subscriber {
   /// Since when the send buffer is full; nil if there is room.
   var fullSince: Instant?
   var missed = 0
+  /// It has said all that it has to say, and gets no more than what has begun.
+  var isEnding = false
 }
 
 /// Sends each message to all subscribers. One that does not keep up misses messages, and after a while its place.
 struct Publisher: WritingHandler {
   static let messageBytes = 1024
-  /// How long a subscriber may take nothing.
+  /// How long the send buffer of a subscriber may be full.
   let patience: Nanoseconds
   /// Between two messages.
   let pause: Nanoseconds
@@ -37,7 +39,11 @@ struct Publisher: WritingHandler {
   /// A subscriber has nothing to say. What it sends is dropped, and costs no memory.
   mutating func received(_ peer: Peer, _ bytes: RawSpan, engine: inout Engine) {}
 
-  mutating func finished(_ peer: Peer, engine: inout Engine) { engine.finish(peer) }
+  /// It leaves. Half of a message would be no message: its rest goes first.
+  mutating func finished(_ peer: Peer, engine: inout Engine) {
+    subscribers[peer]?.isEnding = true
+    if subscribers[peer]?.rest.isEmpty ?? true { engine.finish(peer) }
+  }
 
   mutating func timerFired(token: UInt64, engine: inout Engine) {
     publish(message(), engine: &engine)
@@ -54,7 +60,7 @@ struct Publisher: WritingHandler {
 
   private mutating func publish(_ message: [UInt8], engine: inout Engine) {
     for peer in subscribers.peers {
-      guard let subscriber = subscribers[peer] else { continue }
+      guard let subscriber = subscribers[peer], !subscriber.isEnding else { continue }
       if let since = subscriber.fullSince {
         subscribers[peer]?.missed += 1
         if engine.now - since > patience { engine.close(peer, code: 1, reason: "too slow") }
@@ -77,5 +83,6 @@ struct Publisher: WritingHandler {
     subscribers[peer]?.rest = []
     subscribers[peer]?.fullSince = nil
     if !subscriber.rest.isEmpty { send(subscriber.rest, to: peer, engine: &engine) }
+    if subscriber.isEnding, subscribers[peer]?.rest.isEmpty ?? true { engine.finish(peer) }
   }
 }

@@ -34,6 +34,7 @@ func subscribe(to address: Address, key: PublicKey, count: Int, messages: Int) t
   while subscribers.ended < count { try reactor.turn(&subscribers, timeout: nil) }
   try reactor.flush(&subscribers)
   print("\(subscribers.finished) of \(count) subscribers got \(messages) messages")
+  if subscribers.finished < count { exit(1) }
 }
 
 let arguments = Array(CommandLine.arguments.dropFirst())
@@ -41,7 +42,8 @@ do {
   if arguments.count == 2, arguments[0] == "serve", let address = Address(arguments[1]) {
     try serve(address)
   } else if arguments.count == 5, arguments[0] == "subscribe", let address = Address(arguments[1]),
-    let key = PublicKey(arguments[2]), let count = Int(arguments[3]), let messages = Int(arguments[4])
+    let key = PublicKey(arguments[2]), let count = Int(arguments[3]), let messages = Int(arguments[4]),
+    (1...100_000).contains(count), (1...100_000_000).contains(messages)
   {
     try subscribe(to: address, key: key, count: count, messages: messages)
   } else {

@@ -188,7 +188,7 @@ public struct Reactor: ~Copyable {
   /// From here on turns may be made by hand again.
   package mutating func endLoop() {
     isLooping = false
-    remote.endLoop()
+    remote.endLoop(isStopped: isStopped)
   }
 
   /// In so many turns that send, everybody who is ready now is served: each batch serves one at least.

@@ -97,10 +97,12 @@ public final class ReactorRemote: Sendable {
   }
 
   /// The loop is over: whatever it has not looked at is signalled now.
-  func endLoop() {
+  /// - Parameter isStopped: by `stop`. Who has called it once more meanwhile has meant the same loop.
+  func endLoop(isStopped: Bool) {
     if process.isForked { return }
     let signal: Signal? = pending.withLock {
       $0.isAwake = false
+      if isStopped { $0.isStopped = false }
       return $0.hasCalls ? $0.call() : nil
     }
     send(signal)

@@ -28,9 +28,10 @@ public final class ReactorThread<H: Handler>: Sendable {
 
   /// Blocks the calling thread until the reactor has ended. On the reactor's own thread it would wait for itself.
   ///
-  /// - Throws: as `Reactor.run`, what has ended it.
+  /// - Throws: as `Reactor.run`, what has ended it; `SystemError.forked` in a forked child.
   @available(*, noasync, message: "it would take a thread away from all tasks")
   public func wait() throws(SystemError) {
+    try remote.reactor.process.check()
     let rendezvous = Rendezvous<Result<Void, SystemError>>()
     ending.withLock { ending in
       if let result = ending.result { rendezvous.deliver(result) } else { ending.waiting.append(rendezvous) }

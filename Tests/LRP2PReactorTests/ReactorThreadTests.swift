@@ -92,6 +92,28 @@ import Testing
     #expect(reactor.nextTimeout != 0)
   }
 
+  /// Who stops a loop that is about to end has meant that loop, and not the next one.
+  @Test(arguments: availableBackends) func aSecondStopEndsNoOtherRun(backend: ReactorBackend) throws {
+    var reactor = try makeReactor(backend)
+    var handler = Counting()
+    let remote = reactor.remote(to: Counting.self)
+    remote.submit { _, _ in
+      remote.stop()
+      // Runs in the turn that has heard of the stop.
+      remote.submit { _, _ in remote.stop() }
+    }
+    try reactor.run(&handler)
+    remote.submit { handler, _ in
+      handler.count += 1
+      remote.submit { handler, _ in
+        handler.count += 1
+        remote.stop()
+      }
+    }
+    try reactor.run(&handler)
+    #expect(handler.count == 2)
+  }
+
   /// In `run` nobody signals during a turn, as the reactor looks before it waits: also for what is asked in its last turn.
   @Test(arguments: availableBackends) func nothingIsForgottenBetweenRunAndTurn(backend: ReactorBackend) throws {
     var reactor = try makeReactor(backend)

@@ -21,9 +21,9 @@ package struct Pacer: BitwiseCopyable {
 
   package init() {}
 
-  /// - Parameter roundTrip: the shortest of the path. A quarter of it is not exceeded by a burst, which would fill a queue that is as
-  ///   long as the path.
-  package mutating func setRate(bytesPerSecond: UInt64, roundTrip: Nanoseconds = .milliseconds(4), now: Instant) {
+  /// - Parameter roundTrip: the shortest of the path, or `.max`. A burst is a quarter of it at most, as the queue may be no longer than the
+  ///   path.
+  package mutating func setRate(bytesPerSecond: UInt64, roundTrip: Nanoseconds = .max, now: Instant) {
     refill(now: now)
     rate = bytesPerSecond
     let length = min(max(roundTrip / 4, Self.shortestBurst), Self.longestBurst)

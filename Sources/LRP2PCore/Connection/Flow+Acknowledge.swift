@@ -140,8 +140,7 @@ extension Flow {
       rate = rate == 0 ? most : min(rate, most)
     }
     if !hasCongestionWindow || !send.hasData { pacer.stopsWaiting(now: now) }
-    pacer.setRate(
-      bytesPerSecond: rate, roundTrip: roundTrip.hasSample ? roundTrip.minimum : .milliseconds(4), now: now)
+    pacer.setRate(bytesPerSecond: rate, roundTrip: roundTrip.minimum, now: now)
   }
 
   // MARK: Start

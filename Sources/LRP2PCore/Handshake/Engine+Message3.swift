@@ -62,20 +62,28 @@ extension Engine {
       counters.handshakesIncompatible &+= 1
       return (.noCommonProtocol, "no common protocol")
     }
+    // Before the limits: who is not wanted in any case need not try again.
+    guard acceptsKey(key, peers.rows[slot].address) else { return (.keyRefused, "key refused") }
     guard isWithinLimits(key, peers.rows[slot].address) else {
       return (.resources, "too many connections")
     }
     let (start, count) = (parameters.payload.lowerBound, parameters.payload.count)
-    let refusal = judge(key, peers.rows[slot].address, payload: scratch.bytes(start, count), &handler)
+    let refusal = ask(&handler, key, peers.rows[slot].address, payload: scratch.bytes(start, count))
     if refusal != nil { counters.keysRefused &+= 1 }
     return refusal
   }
 
-  /// What the rule for keys and then the program say of an initiator; `nil` when both take it.
-  func judge<H: Handler>(
-    _ key: PublicKey, _ address: Address, payload: RawSpan, _ handler: inout H
+  /// What the rule for keys says of an initiator.
+  mutating func acceptsKey(_ key: PublicKey, _ address: Address) -> Bool {
+    if configuration.accepting.accepts(key, at: address) { return true }
+    counters.keysRefused &+= 1
+    return false
+  }
+
+  /// What the program says of an initiator whose key is accepted; `nil` when it takes it.
+  func ask<H: Handler>(
+    _ handler: inout H, _ key: PublicKey, _ address: Address, payload: RawSpan
   ) -> (code: CloseCode, text: String)? {
-    guard configuration.accepting.accepts(key, at: address) else { return (.keyRefused, "key refused") }
     switch handler.admission(of: key, from: address, payload: payload) {
     case .accepted: return nil
     case .refused(let code, let reason): return (code.isReserved ? .keyRefused : code, reason)

@@ -74,7 +74,7 @@ public struct EngineConfiguration: Sendable {
   public var ackRatio = 256
   /// Data that connections send is marked as ECN-capable, ECT(0), and the kernel is asked how datagrams that come are marked (RFC 3168), so that
   /// a queue that marks need not drop. A path or a peer that does not keep the marks is found out, and is sent none
-  /// (`ConnectionStatistics.ecn`). Both sides need it.
+  /// (`PeerStatistics.ecn`). Both sides need it.
   public var usesECN = true
   /// AEADs in order of preference; what the machine lacks is skipped. The initiator's order decides.
   public var aeads: [AEAD] = [.aes256GCM, .chacha20Poly1305]

@@ -33,7 +33,7 @@ public struct PeerKeys: Sendable {
   /// Those of which `isAccepted` says so, for a set that changes while the program runs.
   ///
   /// - Parameter isAccepted: gets the peer's key, which it has proved, and its address, which a stranger may choose. It is called on the
-  ///   reactor's thread, once in a handshake or twice, and must not block.
+  ///   reactor's thread, any number of times in a handshake, and must not block.
   public static func matching(_ isAccepted: @escaping @Sendable (PublicKey, Address) -> Bool) -> PeerKeys {
     PeerKeys(rule: .matching(isAccepted))
   }

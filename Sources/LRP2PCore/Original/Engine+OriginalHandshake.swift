@@ -30,11 +30,11 @@ extension Engine {
       return
     }
     let key = noise.remoteStatic
-    guard isWithinLimits(key, peers.rows[slot].address) else {
+    guard acceptsKey(key, peers.rows[slot].address), isWithinLimits(key, peers.rows[slot].address) else {
       refuse(slot)
       return
     }
-    guard judge(key, peers.rows[slot].address, payload: RawSpan(), &handler) == nil else {
+    guard ask(&handler, key, peers.rows[slot].address, payload: RawSpan()) == nil else {
       counters.keysRefused &+= 1
       refuse(slot)
       return

@@ -60,7 +60,8 @@ struct PartClaim: Sendable {
     return nil
   }
 
-  func release() { try? Disk.remove(folder.descriptor, name) }
+  /// Unless somebody else has taken it over.
+  func release() { if Self.text(name, in: folder) == Self.own { try? Disk.remove(folder.descriptor, name) } }
 
   /// Removes the claim of a process that is gone.
   /// - Returns: whether nobody has this claim any more.
@@ -89,11 +90,7 @@ struct PartClaim: Sendable {
       // What cannot be read now, for want of descriptors, say, may be somebody's.
       return error.code == ENOENT
     }
-    let block = Block()
-    let count = (try? block.read(file, limit: 512)) ?? 0
-    var bytes: [UInt8] = []
-    for index in 0..<count { bytes.append(block.bytes.unsafeByte(index)) }
-    let words = String(decoding: bytes, as: UTF8.self).split(separator: " ").map(String.init)
+    let words = text(file).split(separator: " ").map(String.init)
     if words.count == 3, words[0] == place, let process = Int32(words[1]) {
       return started(process) != words[2]
     }
@@ -124,7 +121,15 @@ struct PartClaim: Sendable {
   }
 
   private static func text(_ path: String) -> String {
-    guard let file = try? Disk.open(Disk.here, Array(path.utf8), O_RDONLY) else { return "" }
+    (try? Disk.open(Disk.here, Array(path.utf8), O_RDONLY)).map(text) ?? ""
+  }
+
+  private static func text(_ name: [UInt8], in folder: OpenFile) -> String {
+    (try? Disk.open(folder.descriptor, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK)).map(text) ?? ""
+  }
+
+  /// The first line.
+  private static func text(_ file: OpenFile) -> String {
     let block = Block()
     let count = (try? block.read(file, limit: 4096)) ?? 0
     var bytes: [UInt8] = []

@@ -136,22 +136,18 @@ struct CompleteFiles {
   }
 
   private final class Group: Sendable {
-    private let files: [CompleteFile]
+    /// Until they are taken: a thread that comes too late must not keep them.
+    private let files: Locked<[CompleteFile]?>
     private let write: @Sendable (CompleteFile) -> Void
-    private let isTaken = Locked(false)
     private let done = Rendezvous<Void>()
 
     init(_ files: [CompleteFile], _ write: @escaping @Sendable (CompleteFile) -> Void) {
-      self.files = files
+      self.files = Locked(files)
       self.write = write
     }
 
     func runUnlessTaken() {
-      let isMine = isTaken.withLock { isTaken in
-        defer { isTaken = true }
-        return !isTaken
-      }
-      guard isMine else { return }
+      guard let files = files.withLock({ $0.take() }) else { return }
       for file in files { write(file) }
       done.deliver(())
     }

@@ -12,7 +12,7 @@ extension FileIntake {
   /// It has come whole.
   func complete(_ file: IncomingFile, _ digest: [UInt8]) {
     do throws(DiskError) {
-      let folder = try parentForNew(file.offer.path)
+      let folder = try withDescriptors { () throws(DiskError) in try parentForNew(file.offer.path) }
       complete.append(
         CompleteFile(file, digest, folder: folder, makesMode: makesModes, folderKind), pool: writers, write: writing)
     } catch {
@@ -20,6 +20,15 @@ extension FileIntake {
       fail(file.index, file.offer, FileFailure(.storage, error.description))
     }
     if complete.isFull { commit() }
+  }
+
+  /// Where there are too few descriptors, the files that have come whole let go of theirs first.
+  func withDescriptors<R>(_ body: () throws(DiskError) -> R) throws(DiskError) -> R {
+    do throws(DiskError) { return try body() } catch {
+      guard [EMFILE, ENFILE].contains(error.code), !complete.isEmpty else { throw error }
+    }
+    commit()
+    return try body()
   }
 
   private var writing: @Sendable (CompleteFile) -> Void {
@@ -147,17 +156,19 @@ extension FileIntake {
     let mode = policy.mode(complete.file.offer.mode)
     if complete.part == nil, let nameless = complete.written {
       if !complete.makesMode { try Disk.setMode(nameless, mode) }
-      do throws(DiskError) {
-        try Disk.giveName(nameless, complete.folder, name)
+      var failure: DiskError?
+      do throws(DiskError) { try Disk.giveName(nameless, complete.folder, name) } catch { failure = error }
+      guard let failure else {
         if complete.fileSystem.logsNamesOnly { try Disk.sync(nameless) }
         return
-      } catch {
-        // ENOENT: neither a capability nor /proc.
-        guard error.code == EEXIST ? replaces : StoreFolder.namelessIsUnknown(error) || error.code == ENOENT else {
-          throw error
-        }
-        if error.code != EEXIST { store.forgetNameless() }
       }
+      // ENOENT: neither a capability nor /proc, unless the folder is gone.
+      var isMissing = false
+      if failure.code == ENOENT { isMissing = try Disk.status(of: complete.folder).st_nlink > 0 }
+      guard failure.code == EEXIST ? replaces : StoreFolder.namelessIsUnknown(failure) || isMissing else {
+        throw failure
+      }
+      if failure.code != EEXIST { store.forgetNameless() }
       // Only a rename replaces, and only what has a name is renamed.
       try complete.writePart(store, owner: owner)
       if let part = complete.part { try Disk.sync(part.file) }

@@ -14,7 +14,10 @@ extension FileIntake {
       if syncing == nil { syncing = try Disk.open(store.root.descriptor, [UInt8(ascii: ".")], O_RDONLY | O_DIRECTORY) }
       var place = IncomingFile.Place.memory
       if part != nil || !IncomingFile.fitsMemory(offer) {
-        let part = if let part { part } else { try store.makePart(offer, owner: owner) }
+        let part =
+          if let part { part } else {
+            try withDescriptors { () throws(DiskError) in try store.makePart(offer, owner: owner) }
+          }
         place = .part(part, lane ?? HashLane(kind, pool: hashing))
         announce(part, offer)
       }

@@ -372,13 +372,15 @@ package final class FileIntake {
   func forgetParent() { (knownParent, checkedParent) = (nil, nil) }
 
   /// Whether there is a file at `path` with this content.
+  /// - Throws: also when the reading was stopped: then nothing is known.
   func isThere(_ path: [UInt8], _ size: UInt64, _ digest: [UInt8]) throws(DiskError) -> Bool {
     let folder = try parent(of: path, makes: false)
     let file = try Disk.open(folder.descriptor, PathName.last(of: path), O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
     let status = try Disk.status(of: file)
     guard status.isFile, status.size == size else { return false }
     let lane = HashLane(kind, pool: hashing)
-    try hash(file, upTo: size, into: lane)
+    // A small one is read to its end also where the transfer is about to end.
+    try hash(file, upTo: size, into: lane, stops: size >= StoreFolder.smallestKept)
     return lane.digest() == digest
   }
 
@@ -388,10 +390,11 @@ package final class FileIntake {
     try hash(part.file, upTo: part.length, into: lane)
   }
 
-  private func hash(_ file: OpenFile, upTo size: UInt64, into lane: HashLane) throws(DiskError) {
+  private func hash(_ file: OpenFile, upTo size: UInt64, into lane: HashLane, stops: Bool = true) throws(DiskError) {
     try Disk.seek(file, to: 0)
     var left = size
-    while left > 0, !isStopped() {
+    while left > 0 {
+      if stops, isStopped() { throw DiskError(ECANCELED) }
       let block = Block()
       let count = try block.read(file, limit: Int(min(left, UInt64(Block.capacity))))
       if count == 0 { throw DiskError(EIO) }

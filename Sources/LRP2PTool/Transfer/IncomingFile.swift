@@ -108,7 +108,8 @@ package final class IncomingFile {
       offset += UInt64(piece.range.count)
     }
     if offer.flags.contains(.sparse) { try Disk.setLength(file, length) }
-    if offer.seconds != 0 || offer.nanoseconds != 0 {
+    // What is read from a pipe has none.
+    if !offer.flags.contains(.open) || offer.seconds != 0 || offer.nanoseconds != 0 {
       try Disk.setTime(file, seconds: offer.seconds, nanoseconds: offer.nanoseconds)
     }
   }

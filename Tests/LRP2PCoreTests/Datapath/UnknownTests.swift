@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 import LRP2PCore
 import LRP2PSimulation
+import Synchronization
 import Testing
 
 /// What a later version may send: what is critical is told within a round trip, what is not is skipped.
@@ -192,6 +193,20 @@ import Testing
     _ = world.run(for: .milliseconds(500))
     let told = CloseReason.remote(code: CloseCode.resources, reason: "too many connections")
     #expect(world.firstHandler.peers.values.filter { $0.closed == told }.count == 1)
+  }
+
+  /// Who is not wanted is told so, and not to come again later.
+  @Test func aRefusedKeyIsNoLimit() throws {
+    let asked = Atomic(0)
+    var world = LifecycleTests.world(sends: nil) {
+      $0.maximumConnectionsPerIdentity = 1
+      $0.accepting = .matching { _, _ in asked.add(1, ordering: .relaxed).oldValue == 0 }
+    }
+    for _ in 0..<2 { _ = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone) }
+    _ = world.run(for: .milliseconds(500))
+    let told = CloseReason.remote(code: CloseCode.keyRefused, reason: "key refused")
+    #expect(world.firstHandler.peers.values.filter { $0.closed == told }.count == 1)
+    #expect(world.second.statistics.keysRefused == 1 && world.second.statistics.connectionsOverIdentityLimit == 0)
   }
 
   /// Message 1 of a version that we do not speak earns the list of those that we do, which is a small part of it.

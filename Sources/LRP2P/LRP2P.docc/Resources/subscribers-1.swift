@@ -22,5 +22,8 @@ struct Subscribers: ReceivingHandler {
     engine.close(peer, code: 0)
   }
 
-  mutating func closed(_ peer: Peer, reason: CloseReason, engine: inout Engine) { ended += 1 }
+  mutating func closed(_ peer: Peer, reason: CloseReason, engine: inout Engine) {
+    counts[peer] = nil
+    ended += 1
+  }
 }
