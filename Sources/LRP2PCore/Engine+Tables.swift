@@ -41,6 +41,15 @@ extension Engine {
       TableUse(name: "held datagrams", inUse: listener.held.count, capacity: listener.held.capacity),
       TableUse(name: "written streams", inUse: writes.streamsInUse, capacity: writes.streamsInUse),
       TableUse(name: "written chunks", inUse: writes.chunksInUse, capacity: writes.capacity),
+      TableUse(
+        name: "messages", inUse: messages.store.count + messages.incoming.count, capacity: messages.nodes.capacity),
+      TableUse(name: "message queues", inUse: messages.nodes.count, capacity: messages.nodes.capacity),
+      TableUse(name: "outboxes", inUse: messages.outboxes.inUse, capacity: messages.outboxes.capacity),
+      TableUse(name: "lanes", inUse: messages.states.inUse, capacity: messages.states.capacity),
+      TableUse(name: "early messages", inUse: messages.rings.inUse, capacity: messages.rings.count),
+      TableUse(name: "messages in part", inUse: messages.partials.inUse, capacity: messages.partials.capacity),
+      TableUse(
+        name: "memberships", inUse: messages.groups.membershipsInUse, capacity: messages.groups.membershipCapacity),
       TableUse(name: "receive pool", inUse: pool.cellsInUse, capacity: pool.capacity),
     ]
   }

@@ -27,6 +27,7 @@ public struct Engine: ~Copyable {
   package var peers: PeerTable
   var pool: ReceivePool
   var writes: WritePool
+  var messages: MessageTable
   var schedule: Schedule
   var inbound = Inbound()
   var outbound = Outbound()
@@ -67,6 +68,7 @@ public struct Engine: ~Copyable {
       cellBytes: max(configuration.maximumDatagram, 1400), maximumBytes: configuration.receivePoolBytes,
       peerBytes: configuration.receivePeerBytes, kept: configuration.storedPayloadBytes)
     writes = WritePool(maximumBytes: configuration.writePoolBytes, peerBytes: configuration.writePeerBytes)
+    messages = MessageTable(configuration)
     schedule = Schedule(slots: peers.slots, now: now)
   }
 
@@ -206,6 +208,9 @@ public struct Engine: ~Copyable {
 
   /// Gives back all memory that the connection's peer has caused.
   mutating func releaseCells(_ slot: Slot) {
+    releaseOutbox(slot)
+    releaseIntake(slot)
+    leaveGroups(slot)
     peers.flows[slot].receive.releaseAll(to: &pool)
     peers.flows[slot].releasePieces(to: &pool)
     releaseWritten(slot)

@@ -38,10 +38,21 @@ public protocol Handler: SendableMetatype {
   /// The peer has everything below `offset`; those bytes are never asked for again.
   mutating func acknowledged(_ peer: Peer, upTo offset: UInt64, engine: inout Engine)
 
-  /// A connection whose last `Engine.write` was answered with `full` has room again: for 16 KiB at least, and it holds no
+  /// A connection whose last `Engine.write` or `Engine.send` was answered with `full` has room again: for 16 KiB at least, and it holds no
   /// more than half of `writePeerBytes`. Called once for each such answer, or for several. It is called, too, where the connection has ended and its reader has
   /// not had everything (`draining`), so that one that has paused resumes; a write is answered with `ended` then.
   mutating func writable(_ peer: Peer, engine: inout Engine)
+
+  /// A message of the peer's, whole, exactly once at most: in an ordered lane in the order in which they were sent, in others as soon as it
+  /// has come. It comes whether the stream's reader is paused or not.
+  mutating func received(_ peer: Peer, message: RawSpan, lane: Lane, engine: inout Engine)
+
+  /// It is known what has become of a message that was sent with this token (`MessageOptions.token`). The end of a connection is that of all
+  /// its messages, of which none is told any more.
+  mutating func outcome(_ peer: Peer, token: UInt64, _ outcome: MessageOutcome, engine: inout Engine)
+
+  /// A group whose last publish was answered with `full` takes messages again (`GroupPolicy.keepPace`).
+  mutating func writable(_ group: PeerGroup, engine: inout Engine)
 
   /// The connection is over, for `reason`, and its reader has not had all that was acknowledged. Nothing can be sent any more, and
   /// nothing will be acknowledged; `received` and `finished` follow as the reader goes on, and `closed` behind them. Called once
@@ -82,6 +93,9 @@ extension Handler {
   public mutating func finished(_ peer: Peer, engine: inout Engine) {}
   public mutating func acknowledged(_ peer: Peer, upTo offset: UInt64, engine: inout Engine) {}
   public mutating func writable(_ peer: Peer, engine: inout Engine) {}
+  public mutating func received(_ peer: Peer, message: RawSpan, lane: Lane, engine: inout Engine) {}
+  public mutating func outcome(_ peer: Peer, token: UInt64, _ outcome: MessageOutcome, engine: inout Engine) {}
+  public mutating func writable(_ group: PeerGroup, engine: inout Engine) {}
   public mutating func draining(_ peer: Peer, reason: CloseReason, engine: inout Engine) {}
   public mutating func moved(_ peer: Peer, to address: Address, engine: inout Engine) {}
   public mutating func pathSwitched(_ peer: Peer, succeeded: Bool, engine: inout Engine) {}

@@ -24,6 +24,12 @@ package struct ConnectionHeader: BitwiseCopyable {
   /// What is agreed: the application protocol, by its place in this side's configuration from 1 on, and the features that both have.
   package var applicationProtocol: UInt8 = 0
   package var features: UInt8 = 0
+  /// Of its messages: what is to be sent, where its lanes stand, and the first of its memberships in groups.
+  package var outbox = MessageNode.none
+  package var lanes = MessageNode.none
+  package var memberships = MessageNode.none
+  /// The longest that the peer takes.
+  package var peerMaximumMessage: UInt32 = 0
   /// What is left of its flow while it rests; while it has one, this means nothing.
   package var rest = RestingRow()
 
@@ -41,7 +47,8 @@ package struct ConnectionHeader: BitwiseCopyable {
   package mutating func agree(_ peer: HandshakeParameters, configuration: EngineConfiguration) {
     peerAckRatio = peer.ackRatio
     peerMaximumAckDelay = .microseconds(UInt64(peer.maximumAckDelayMicroseconds))
-    features = configuration.features & UInt8(truncatingIfNeeded: peer.features)
+    features = configuration.allFeatures & UInt8(truncatingIfNeeded: peer.features)
+    peerMaximumMessage = peer.maximumMessage
     let offered = Nanoseconds.milliseconds(UInt64(peer.idleTimeoutMilliseconds))
     if offered != 0 { idleTimeout = idleTimeout == 0 ? offered : min(idleTimeout, offered) }
   }

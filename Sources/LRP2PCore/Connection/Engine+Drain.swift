@@ -23,6 +23,9 @@ extension Engine {
     peers.flows[slot].releasePieces(to: &pool)
     peers.flows[slot].reassembly = nil
     releaseWritten(slot)
+    releaseOutbox(slot)
+    releaseIntake(slot)
+    leaveGroups(slot)
     // A reader that goes on in this very turn.
     if !peers.flows[slot].receive.isPaused {
       peers.rows[slot].isResumed = true

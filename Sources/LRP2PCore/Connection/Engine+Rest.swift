@@ -11,6 +11,7 @@ extension Engine {
   mutating func wake(_ slot: Slot) {
     guard isResting(slot) else { return }
     peers.wake(slot, configuration: configuration, now: now)
+    if let outbox = outbox(slot) { noteMessages(slot, outbox) }
     markDirty(slot)
     if sweeps.closing.walk.contains(slot) {
       close(slot, code: sweeps.closing.code, reason: sweeps.closing.reason)

@@ -37,7 +37,7 @@ extension Flow {
 
   /// Whether nothing that is offered comes behind a segment that is about to leave for the first time.
   func isLast(_ segment: SendWindow.Segment) -> Bool {
-    !segment.isRetransmission && segment.offset + UInt64(segment.length) == send.offered
+    !segment.isRetransmission && !segment.isMessages && segment.offset + UInt64(segment.length) == send.offered
   }
 
   /// A data segment leaves.
@@ -73,7 +73,7 @@ extension Flow {
   /// Of what it has to send the last segment only is left, shorter than others.
   @inline(__always)
   package var isAtEnd: Bool {
-    send.hasNew && send.bytesWaiting < UInt64(capacity) && !send.hasLost && probesOwed == 0
+    send.hasNew && !send.hasMessages && send.bytesWaiting < UInt64(capacity) && !send.hasLost && probesOwed == 0
   }
 
   /// New segments of `capacity` bytes each that the congestion window and the pacer let out one behind the other, when nothing

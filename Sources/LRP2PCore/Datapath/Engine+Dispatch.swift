@@ -7,7 +7,7 @@ extension Engine {
     _ plaintext: RawSpan, _ slot: Slot, packetNumber: UInt64, ecn: UInt8, from source: Address, _ handler: inout H
   ) {
     let segment: Segment
-    do throws(Malformed) { segment = try Segment.parse(plaintext) } catch {
+    do throws(Malformed) { segment = try Segment.parse(plaintext, hasMessages: speaksMessages(slot)) } catch {
       counters.malformed &+= 1
       return
     }
@@ -34,7 +34,10 @@ extension Engine {
       receiveData(segment, payload, slot, &handler)
     case .ack:
       if let block {
-        receiveAck(block, lastInOrder: segment.number, window: segment.window, payload, slot, &handler)
+        receiveAck(
+          block, lastInOrder: segment.number, window: segment.window, isHeld: segment.has(SegmentFlag.messages),
+          payload,
+          slot, &handler)
       }
     case .control:
       receiveControl(
@@ -45,8 +48,8 @@ extension Engine {
     let option = plaintext.extracting(segment.ackOption)
     let window = UInt32(option.bigEndian16(4)) << 8 | UInt32(option.byte(6))
     receiveAck(
-      block, lastInOrder: option.bigEndian32(0), window: window, option.extracting(7..<option.byteCount), slot, &handler
-    )
+      block, lastInOrder: option.bigEndian32(0), window: window, isHeld: false,
+      option.extracting(7..<option.byteCount), slot, &handler)
   }
 
   /// The ACK block of an ACK, or of an option beside something else; `nil` without either.
@@ -80,16 +83,24 @@ extension Engine {
     }
     handler.received(peer(slot), payload, engine: &self)
     guard peers.rows[slot].phase == .established else { return }
-    if peers.flows[slot].receive.deliveredDirectly() { deliverStored(slot, &handler) }
+    if peers.flows[slot].receive.deliveredDirectly(pool: &pool) { deliverStored(slot, &handler) }
   }
 
   @inline(__always)
   mutating func receiveData<H: Handler>(
     _ segment: Segment, _ payload: RawSpan, _ slot: Slot, _ handler: inout H
   ) {
+    let isMessages = segment.has(SegmentFlag.messages)
+    // The end of the stream is the stream's.
+    if isMessages, segment.has(SegmentFlag.fin) {
+      counters.malformed &+= 1
+      end(slot, .protocolViolation, &handler)
+      return
+    }
     if segment.fragmentTotal > 0 {
       receivePiece(
-        segment.number, isFin: segment.has(SegmentFlag.fin), offset: Int(segment.fragmentOffset),
+        segment.number, isFin: segment.has(SegmentFlag.fin), isMessages: isMessages,
+        offset: Int(segment.fragmentOffset),
         total: Int(segment.fragmentTotal), payload, slot, &handler)
       return
     }
@@ -98,12 +109,14 @@ extension Engine {
       counters.malformed &+= 1
       return
     }
+    if isMessages { return receiveMessages(segment.number, payload, slot, &handler) }
     _ = receiveSegment(segment.number, isFin: segment.has(SegmentFlag.fin), payload, slot, &handler)
   }
 
   /// Nothing is acknowledged before the whole segment is there.
   mutating func receivePiece<H: Handler>(
-    _ number: UInt32, isFin: Bool, offset: Int, total: Int, _ payload: RawSpan, _ slot: Slot, _ handler: inout H
+    _ number: UInt32, isFin: Bool, isMessages: Bool = false, offset: Int, total: Int, _ payload: RawSpan, _ slot: Slot,
+    _ handler: inout H
   ) {
     switch peers.flows[slot].receive.need(number) {
     case .wanted: break
@@ -130,7 +143,11 @@ extension Engine {
     case .poolExhausted: refuse(number, slot)
     case .complete(let cell):
       // The cell stays in use until the callback has returned.
-      _ = receiveSegment(number, isFin: isFin, unsafe pool.bytes(cell, total), slot, &handler)
+      if isMessages {
+        receiveMessages(number, unsafe pool.bytes(cell, total), slot, &handler)
+      } else {
+        _ = receiveSegment(number, isFin: isFin, unsafe pool.bytes(cell, total), slot, &handler)
+      }
       pool.release(cell)
     }
   }
@@ -144,7 +161,7 @@ extension Engine {
     case .direct:
       if payload.byteCount > 0 { handler.received(peer(slot), payload, engine: &self) }
       guard peers.rows[slot].phase == .established else { return true }
-      if peers.flows[slot].receive.deliveredDirectly() { deliverStored(slot, &handler) }
+      if peers.flows[slot].receive.deliveredDirectly(pool: &pool) { deliverStored(slot, &handler) }
     case .storedInOrder:
       deliverStored(slot, &handler)
     case .storedEarly(let opensGap):

@@ -2,9 +2,12 @@
 // Step 3 of the way in, ACKs: what has reached the peer, and what has not.
 
 extension Engine {
-  /// - Parameter bytes: those that `block` was read from.
+  /// - Parameters:
+  ///   - isHeld: nothing new of the stream is to be sent.
+  ///   - bytes: those that `block` was read from.
   mutating func receiveAck<H: Handler>(
-    _ block: AckBlock, lastInOrder: UInt32, window: UInt32, _ bytes: RawSpan, _ slot: Slot, _ handler: inout H
+    _ block: AckBlock, lastInOrder: UInt32, window: UInt32, isHeld: Bool, _ bytes: RawSpan, _ slot: Slot,
+    _ handler: inout H
   ) {
     // 0 also stands for "none yet".
     guard block.largestPacketNumber == 0 || block.largestPacketNumber < peers.rows[slot].sendPacketNumber else {
@@ -27,6 +30,8 @@ extension Engine {
       end(slot, .protocolViolation, &handler)
       return
     }
+    if block.largestPacketNumber >= highest { peers.flows[slot].send.isHeld = isHeld }
+    if !peers.flows[slot].send.acknowledgedMessages.isEmpty { acknowledgeMessages(slot) }
     if schedule.outage.lastStop != 0 { forgetTimes(&outcome, slot) }
     let ecn = peers.flows[slot].ecn.state
     peers.flows[slot].acknowledged(

@@ -34,7 +34,7 @@ extension Engine {
       // Unless a callback has stopped the reader, or what was stored has come in between.
       if peers.flows[slot].receive.acceptsDirectly(number &+ UInt32(index - first)) {
         handler.received(peer, payload, engine: &self)
-        if peers.rows[slot].phase == .established, peers.flows[slot].receive.deliveredDirectly() {
+        if peers.rows[slot].phase == .established, peers.flows[slot].receive.deliveredDirectly(pool: &pool) {
           deliverStored(slot, &handler)
         }
       } else {

@@ -31,12 +31,21 @@ extension Engine {
         if isProbe { continue }
         return true
       }
+      if segment.isMessages {
+        switch sendMessages(segment, isProbe: isProbe, slot, into: &batch, &handler) {
+        case .nothing: continue
+        case .noRoom: return false
+        case .sent: if isTurnOver(slot, first, end, &batch) { return false }
+        }
+        continue
+      }
       let isFlush = peers.flows[slot].isFlushed && peers.flows[slot].isLast(segment)
       guard let packetNumber = write(segment, isProbe: isProbe, isFlush: isFlush, slot, into: &batch, &handler) else {
         return false
       }
       if isFlush { peers.flows[slot].isFlushed = false }
       didSend(segment, packetNumber, isProbe: isProbe, slot)
+      if peers.flows[slot].send.hasMessages { streamServed(segment, slot) }
       if isTurnOver(slot, first, end, &batch) { return false }
     }
   }
@@ -52,7 +61,7 @@ extension Engine {
     if segment.length > peers.flows[slot].capacity {
       return sendPieces(segment, flags: flags, slot, into: &batch, &handler)
     }
-    if takesAck(segment, isAgain: isProbe || segment.isRetransmission, slot) {
+    if takesAck(segment.length, isAgain: isProbe || segment.isRetransmission, slot) {
       return sendWithAck(segment, flags: flags, slot, into: &batch, &handler)
     }
     return write(segment, flags: flags, slot, into: &batch, &handler)
@@ -142,7 +151,11 @@ extension Engine {
       Segment.writePiece(
         flags: flags, sequence: segment.number, offset: offset, total: segment.length, into: &bytes)
       var payload = bytes._mutatingExtracting(head..<bytes.byteCount)
-      fill(peer(slot), slot, offset: segment.offset + UInt64(offset), into: &payload, &handler)
+      if segment.isMessages {
+        payload.copy(scratch.bytes(offset, length), to: 0)
+      } else {
+        fill(peer(slot), slot, offset: segment.offset + UInt64(offset), into: &payload, &handler)
+      }
       offset += length
     }
     peers.flows[slot].pieceOffset = 0

@@ -10,6 +10,7 @@ extension Engine {
   mutating func settleDirty<H: Handler>(_ handler: inout H, hasSent: Bool = false) {
     reportPool(&handler)
     if writes.hasWaiting { reportWaiting(&handler) }
+    if !messages.events.isEmpty || !messages.waiting.isEmpty { reportMessages(&handler) }
     while let slot = schedule.nextDirty(&peers) {
       if peers.rows[slot].phase == .established, peers.headers[slot].isKeyExhausted, wakes(slot) {
         end(slot, .keyExhausted, &handler)
@@ -32,6 +33,7 @@ extension Engine {
     }
     peers.flows[slot].growReplayWindow()
     if peers.flows[slot].receive.reopened(pool) { peers.flows[slot].ack.demand() }
+    if peers.flows[slot].receive.tellsHold, !holdsStream(slot) { peers.flows[slot].ack.demand() }
     if !hasSent, isJudgedAgain(slot) { return }
     if peers.flows[slot].mtu.wantsSearch, peers.rows[slot].phase == .established {
       peers.flows[slot].mtu.search(challenge: randomWord(), now: now)

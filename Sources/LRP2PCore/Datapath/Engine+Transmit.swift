@@ -50,6 +50,8 @@ extension Engine {
       peers.rows[slot].isResumed = false
       deliverResumed(slot, &handler)
     }
+    // Messages wait for one that rests.
+    if isResting(slot) { wake(slot) }
     if peers.rows[slot].owesHandshake, !sendHandshake(slot, into: &batch) { return false }
     guard speaksVersion1(slot) else { return sendOriginal(slot, into: &batch, &handler) }
     switch peers.rows[slot].phase {

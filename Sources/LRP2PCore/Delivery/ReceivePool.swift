@@ -68,6 +68,9 @@ package struct ReceivePool: ~Copyable {
     return held + more <= max(2 * left, fewBytes)
   }
 
+  /// Whether there is room at all, what is kept for those who wait included.
+  package func hasRoom(_ more: Int) -> Bool { bytesInUse + more <= maximumBytes }
+
   /// How much more a peer that has `held` bytes could take now.
   package func room(holding held: Int) -> Int {
     let left = max(bytesLeft, 0)
@@ -122,6 +125,9 @@ package struct ReceivePool: ~Copyable {
     open.units += UInt16((kept + Self.unit - 1) / Self.unit)
     return place
   }
+
+  /// A payload is given back so many times before it is of no use.
+  package mutating func share(_ place: Place, _ count: Int) { payloads[Int(place.cell)] += UInt16(count - 1) }
 
   /// Copies `bytes` into a cell; `nil` when the pool is exhausted.
   package mutating func store(_ bytes: RawSpan) -> UInt32? {

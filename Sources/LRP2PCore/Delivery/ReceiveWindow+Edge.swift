@@ -44,7 +44,7 @@ extension ReceiveWindow {
   /// Packets that need no room: the next in order, while the reader keeps up; and some behind it, if the peer has been stopped right
   /// there, as they come in order unless one is lost.
   private var needlessRoom: Int {
-    guard delivered == next, !isPaused else { return 0 }
+    guard unread.isEmpty, !isPaused else { return 0 }
     return highest == next && !next.precedes(promisedEdge) ? 16 : 1
   }
 

@@ -5,12 +5,17 @@ package struct ReceiveWindow: ~Copyable {
   package struct Stored: BitwiseCopyable {
     var place = ReceivePool.Place()
     var length: UInt16 = 0
+    /// A segment of messages, of which the stream's reader gets nothing.
+    var isMessages = false
   }
 
   /// Everything before has arrived.
   package internal(set) var next: UInt32
-  /// Everything before was handed to the user. Equal to `next` unless the reader has stopped.
-  package internal(set) var delivered: UInt32
+  /// In order, and not handed to the user, as the reader has stopped.
+  var unread = Queue<Stored>(minimumCapacity: 1, filler: Stored())
+  /// As many numbers before `next` as are unread: where the window begins. Message segments leave nothing unread, so a reader that stops
+  /// does not stop them.
+  package var delivered: UInt32 { next &- UInt32(truncatingIfNeeded: unread.count) }
   /// Highest number seen, plus one.
   package internal(set) var highest: UInt32
   var early = SequenceBitmap()
@@ -21,11 +26,15 @@ package struct ReceiveWindow: ~Copyable {
   var filled = SequenceRange()
   var hasFilled = false
   var filledBefore: UInt32
+  /// What has come early, by number from `next` on.
   var stored: Column<Stored>
   /// Cells of the pool that it has, the one that was stored into last, and bytes that it has charged for what finds them again.
   package internal(set) var cells = 0
   var openCell = ReceivePool.Open()
   package internal(set) var charged = 0
+  /// The same for what is unread, and for messages that wait for others or for the rest of them.
+  var unreadCharged = 0
+  package internal(set) var messageCharged = 0
   /// Cells of segments that have come in part.
   var pieceCells = 0
   /// Early numbers that are stored.
@@ -51,12 +60,13 @@ package struct ReceiveWindow: ~Copyable {
   var hasRefused = false
   /// Where the next ACK starts its rotation through older runs.
   var rotation: UInt32
+  /// The peer was told last to hold its stream back (`ReceiveWindow+Hold`).
+  package internal(set) var tellsHold = false
 
   static var smallestStore: Int { 4 }
 
   package init(first: UInt32, window: UInt32, maximum: UInt32? = nil) {
     next = first
-    delivered = first
     highest = first
     self.maximum = maximum ?? window
     self.window = window
@@ -104,23 +114,42 @@ package struct ReceiveWindow: ~Copyable {
   /// Takes the segment `number`, which may be any.
   package mutating func accept(_ number: UInt32, isFin: Bool, _ bytes: RawSpan, pool: inout ReceivePool) -> Arrival {
     guard number.isWithin(window, from: delivered) else { return outside(number) }
-    if number.isWithin(next &- delivered, from: delivered) { return .duplicate }
+    if number.precedes(next) { return .duplicate }
     if hasFin, finNumber.precedes(number) || (isFin && number != finNumber) { return .violation }
     if isFin, !hasFin, number.precedes(highest &- 1), highest != next || number.precedes(next) { return .violation }
     let isNext = number == next
-    if isNext, !isPaused, delivered == next {
+    if isNext, !isPaused, unread.isEmpty {
       note(number, isFin: isFin)
       return .direct
     }
     if !isNext, isEarly(number) { return .duplicate }
     guard keep(number, bytes, pool: &pool) else { return .poolExhausted }
+    return place(number, isFin: isFin, isNext: isNext, pool: &pool)
+  }
+
+  /// Takes a segment of messages, whose bytes are the caller's business, as `accept` does one without any.
+  package mutating func accept(messages number: UInt32, pool: inout ReceivePool) -> Arrival {
+    guard number.isWithin(window, from: delivered) else { return outside(number) }
+    if number.precedes(next) || isEarly(number) { return .duplicate }
+    if hasFin, finNumber.precedes(number) { return .violation }
+    if number == next, earlyRuns == 0 {
+      note(number, isFin: false)
+      next &+= 1
+      return .storedInOrder
+    }
+    guard keep(number, RawSpan(), isMessages: true, pool: &pool) else { return .poolExhausted }
+    return place(number, isFin: false, isNext: number == next, pool: &pool)
+  }
+
+  /// A segment is stored: it is in order, or early.
+  private mutating func place(_ number: UInt32, isFin: Bool, isNext: Bool, pool: inout ReceivePool) -> Arrival {
     let opensGap = highest.precedes(number)
     if opensGap { gapsOpened += 1 }
     if number.precedes(highest) { noteFilled(number) }
     note(number, isFin: isFin)
     if isNext {
-      next &+= 1
-      absorbEarly()
+      pass(next &+ 1, pool: &pool)
+      absorbEarly(pool: &pool)
       return .storedInOrder
     }
     insertEarly(number)
@@ -138,7 +167,7 @@ package struct ReceiveWindow: ~Copyable {
 
   /// Whether the next number would be accepted so.
   @inline(__always)
-  package var takesDirectly: Bool { delivered == next && !isPaused && !hasFin && window > 0 }
+  package var takesDirectly: Bool { unread.isEmpty && !isPaused && !hasFin && window > 0 }
 
   private func outside(_ number: UInt32) -> Arrival { number.precedes(delivered) ? .duplicate : .beyondWindow }
 
@@ -149,35 +178,37 @@ package struct ReceiveWindow: ~Copyable {
     guard number.isWithin(window, from: delivered) else {
       return number.precedes(delivered) ? .duplicate : .beyondWindow
     }
-    return number.isWithin(next &- delivered, from: delivered) || isEarly(number) ? .duplicate : .wanted
+    return number.precedes(next) || isEarly(number) ? .duplicate : .wanted
   }
 
   /// The segment that `accept` called direct has been handed over.
   /// - Returns: whether stored ones, or the end of the stream, may be in order now.
   @inline(__always)
-  package mutating func deliveredDirectly() -> Bool {
+  package mutating func deliveredDirectly(pool: inout ReceivePool) -> Bool {
     next &+= 1
-    delivered &+= 1
-    if earlyRuns > 0 { absorbEarly() }
-    return hasFin || delivered != next
+    if earlyRuns > 0 { absorbEarly(pool: &pool) }
+    return hasFin || !unread.isEmpty
   }
 
   /// The next stored segment that is in order, to be handed over; `nil` while the reader has stopped.
   package func nextStored() -> (place: ReceivePool.Place, length: Int)? {
-    guard !isPaused, delivered != next else { return nil }
-    let entry = stored[Int(delivered & UInt32(stored.count - 1))]
+    guard !isPaused, let entry = unread.first else { return nil }
     return (entry.place, Int(entry.length))
   }
 
   /// It has been.
   package mutating func storedDelivered(to pool: inout ReceivePool) {
-    give(back: delivered, to: &pool)
-    delivered &+= 1
+    guard let entry = unread.popFirst() else { return }
+    give(back: entry.place, to: &pool)
+    guard unread.isEmpty else { return }
+    pool.refund(unreadCharged)
+    unreadCharged = 0
+    unread.removeAll()
   }
 
   /// Whether the peer's FIN has its turn now. True once.
   package mutating func takeFin() -> Bool {
-    guard hasFin, !isFinDelivered, delivered == finNumber &+ 1 else { return false }
+    guard hasFin, !isFinDelivered, unread.isEmpty, next == finNumber &+ 1 else { return false }
     isFinDelivered = true
     return true
   }
@@ -185,7 +216,7 @@ package struct ReceiveWindow: ~Copyable {
   package var hasEarly: Bool { earlyRuns > 0 }
 
   // Figures.
-  package var packetsUnread: Int { Int(next &- delivered) }
+  package var packetsUnread: Int { unread.count }
   package var packetsBehindGaps: Int { Int(highest &- next) }
   package var promisedPackets: UInt32 { promisedEdge &- next }
   package var windowLeft: Int { promisedEdge.ahead(of: highest) }
@@ -211,13 +242,28 @@ package struct ReceiveWindow: ~Copyable {
     if early.contains(number &+ 1) { earlyRuns -= 1 }
   }
 
-  private mutating func absorbEarly() {
+  private mutating func absorbEarly(pool: inout ReceivePool) {
     guard earlyRuns > 0, early.contains(next) else { return }
     let end = early.first(false, from: next, to: highest)
     early.remove(next, upTo: end)
     earlyCount -= Int(end &- next)
-    next = end
+    pass(end, pool: &pool)
     earlyRuns -= 1
+  }
+
+  /// What is stored before `end` is in order, and waits for the reader.
+  private mutating func pass(_ end: UInt32, pool: inout ReceivePool) {
+    while next != end {
+      let entry = stored[Int(next & UInt32(stored.count - 1))]
+      next &+= 1
+      if entry.isMessages { continue }
+      if unread.count == unread.capacity {
+        let more = unread.capacity * MemoryLayout<Stored>.stride
+        pool.charge(more)
+        unreadCharged += more
+      }
+      unread.append(entry)
+    }
   }
 
   // MARK: Rest
@@ -235,7 +281,9 @@ package struct ReceiveWindow: ~Copyable {
   }
 
   /// Nothing waits for its turn, or for a reader, and the stream goes on.
-  package var isQuiet: Bool { delivered == next && highest == next && earlyRuns == 0 && !hasFin && !isPaused }
+  package var isQuiet: Bool {
+    unread.isEmpty && highest == next && earlyRuns == 0 && !hasFin && !isPaused && messageCharged == 0 && !tellsHold
+  }
 
   package var rest: Rest {
     var rest = Rest()
@@ -248,7 +296,7 @@ package struct ReceiveWindow: ~Copyable {
   /// Becomes the window of a connection that goes on, in the memory of another; `maximum` is the same for all.
   package mutating func restart(from rest: Rest) {
     next = rest.next
-    delivered = rest.next
+    unread.removeAll()
     highest = rest.next
     early.removeAll()
     earlyRuns = 0
@@ -261,6 +309,9 @@ package struct ReceiveWindow: ~Copyable {
     cells = 0
     openCell = ReceivePool.Open()
     charged = 0
+    unreadCharged = 0
+    messageCharged = 0
+    tellsHold = false
     pieceCells = 0
     finNumber = 0
     hasFin = false

@@ -125,8 +125,14 @@ extension SendWindow {
     guard base.precedes(cumulative) else { return }
     let start = base
     settle(start, upTo: cumulative, largest: largest, now: now, &outcome)
-    let last = self[cumulative &- 1]
-    acknowledgedOffset = offset(of: last) + UInt64(last.length)
+    var number = cumulative
+    while number != start {
+      number &-= 1
+      let last = self[number]
+      if last.isMessages { continue }
+      acknowledgedOffset = offset(of: last) + UInt64(last.length)
+      break
+    }
     base = cumulative
     acknowledged.remove(start, upTo: base)
     settled.remove(start, upTo: base)
@@ -209,6 +215,7 @@ extension SendWindow {
       outcome.newestPacketNumber = entry.packetNumber
     }
     if entry.isFin { finAcknowledged = true }
+    if entry.isMessages { acknowledgedMessages.append(UInt32(truncatingIfNeeded: entry.packed & Sent.offsetMask)) }
     outcome.acknowledgedBytes += UInt64(entry.length + Self.overhead)
     outcome.acknowledgedPackets += 1
     outcome.longestAcknowledged = max(outcome.longestAcknowledged, entry.length)

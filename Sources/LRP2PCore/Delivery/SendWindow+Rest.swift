@@ -15,7 +15,7 @@ extension SendWindow {
 
   /// Nothing is under way, nor about to be, and the stream goes on.
   @inline(__always)
-  package var isQuiet: Bool { base == next && !hasNew && !hasLost && !finRequested }
+  package var isQuiet: Bool { base == next && !hasNew && !hasLost && !finRequested && !hasMessages && !isHeld }
 
   @inline(__always)
   package var rest: Rest {
@@ -39,6 +39,10 @@ extension SendWindow {
     finRequested = false
     finSent = false
     finAcknowledged = false
+    hasMessages = false
+    prefersMessages = true
+    isHeld = false
+    acknowledgedMessages.removeAll()
     edge = rest.edge
     acknowledged.removeAll()
     settled.removeAll()

@@ -8,7 +8,8 @@ package struct SendWindow: ~Copyable {
   /// One segment. The packet number and time are those of its last transmission, in 32 bits each: they are compared
   /// with values less than 2^31 away.
   package struct Sent: BitwiseCopyable {
-    /// Stream offset (39 bits), whether it has left twice (1), payload length (16), flags (8).
+    /// Stream offset, or where its messages are listed (39 bits), whether it has left twice (1), payload length (15), whether it carries
+    /// messages (1), flags (8).
     var packed: UInt64 = 0
     package internal(set) var packetNumber: UInt32 = 0
     package internal(set) var microseconds: UInt32 = 0
@@ -25,14 +26,17 @@ package struct SendWindow: ~Copyable {
     static var refused: UInt64 { 64 << 56 }
     /// It stands in the queue of what was lost.
     static var queued: UInt64 { 128 << 56 }
+    /// It carries messages, and nothing of the stream.
+    static var messages: UInt64 { 1 << 55 }
     /// Of what needs a look at more than its length when it is acknowledged.
-    static var unusual: UInt64 { acknowledged | lost | fin | suspected | doubled | refused }
+    static var unusual: UInt64 { acknowledged | lost | fin | suspected | doubled | refused | messages }
     /// Its last transmission has left twice in a row: under the next packet number, too.
     static var twice: UInt64 { 1 << 39 }
     // A window of 2²⁴ of the longest datagrams takes 2³⁸ bytes.
     static var offsetMask: UInt64 { (1 << 39) - 1 }
 
-    package var length: Int { Int((packed >> 40) & 0xFFFF) }
+    package var length: Int { Int((packed >> 40) & 0x7FFF) }
+    package var isMessages: Bool { packed & Self.messages != 0 }
     package var isAcknowledged: Bool { packed & Self.acknowledged != 0 }
     package var isLost: Bool { packed & Self.lost != 0 }
     package var isRetransmitted: Bool { packed & Self.retransmitted != 0 }
@@ -62,6 +66,8 @@ package struct SendWindow: ~Copyable {
     package var isRetransmission: Bool
     /// Neither lost nor probed for: sent once more in case it will be.
     package var isRepetition = false
+    /// It carries messages: `offset` is where they are listed. Of a new one nothing is chosen yet, and `length` is what there is room for.
+    package var isMessages = false
   }
 
   package internal(set) var ring: Column<Sent>
@@ -78,6 +84,13 @@ package struct SendWindow: ~Copyable {
   package internal(set) var finRequested = false
   package internal(set) var finSent = false
   package internal(set) var finAcknowledged = false
+  /// Messages wait to be sent, and whether they go before what is new of the stream.
+  package var hasMessages = false
+  package var prefersMessages = true
+  /// The peer's reader of the stream stands still: nothing new of it is to be sent.
+  package var isHeld = false
+  /// Lists of messages that segments carried which are acknowledged now.
+  package var acknowledgedMessages = Queue<UInt32>(minimumCapacity: 1, filler: 0)
   /// Highest sequence number that the peer allows; it goes back where the peer has refused something.
   package internal(set) var edge: UInt32
   var acknowledged = SequenceBitmap()
@@ -145,14 +158,18 @@ package struct SendWindow: ~Copyable {
   package var isComplete: Bool { finAcknowledged && base == next }
   package var hasOutstanding: Bool { base != next }
   package var hasLost: Bool { lostPending + doublesPending > 0 }
-  package var hasNew: Bool { !finSent && (nextOffset < offered || finRequested) }
+  /// Whether the stream has something new. Its end comes behind all messages.
+  package var hasNew: Bool { !finSent && (nextOffset < offered || (finRequested && !hasMessages)) }
   /// Whether there is data, new or refused before, and only the peer's window forbids it.
   @inline(__always)
   package var isWindowClosed: Bool {
-    refusedPending > 0 ? edge.precedes(firstRefused) : hasNew && edge.precedes(next)
+    if refusedPending > 0 { return edge.precedes(firstRefused) }
+    return hasMessages ? edge.precedes(next) : hasNew && (isHeld || edge.precedes(next))
   }
   @inline(__always)
-  package func canSendNew() -> Bool { hasNew && !edge.precedes(next) && next &- base < most }
+  package func canSendNew() -> Bool {
+    (hasMessages || (hasNew && !isHeld)) && !edge.precedes(next) && next &- base < most
+  }
   /// Whether there is anything that neither the stream's end nor the peer's window holds back.
   @inline(__always)
   package var hasData: Bool { hasLost || canSendNew() || canSendRefused }
@@ -178,8 +195,13 @@ package struct SendWindow: ~Copyable {
       popLost()
     }
     guard canSendNew() else { return nil }
+    if hasMessages, prefersMessages || isHeld || !hasNew {
+      var segment = Segment(number: next, offset: 0, length: capacity, isFin: false, isRetransmission: false)
+      segment.isMessages = true
+      return segment
+    }
     let length = Int(min(offered - nextOffset, UInt64(capacity)))
-    let isFin = finRequested && nextOffset + UInt64(length) == offered
+    let isFin = finRequested && !hasMessages && nextOffset + UInt64(length) == offered
     return Segment(number: next, offset: nextOffset, length: length, isFin: isFin, isRetransmission: false)
   }
 
@@ -216,9 +238,11 @@ package struct SendWindow: ~Copyable {
   @inline(__always)
   func segment(_ number: UInt32, retransmission: Bool) -> Segment {
     let entry = self[number]
-    return Segment(
-      number: number, offset: offset(of: entry), length: entry.length, isFin: entry.isFin,
-      isRetransmission: retransmission)
+    var segment = Segment(
+      number: number, offset: entry.isMessages ? entry.packed & Sent.offsetMask : offset(of: entry),
+      length: entry.length, isFin: entry.isFin, isRetransmission: retransmission)
+    segment.isMessages = entry.isMessages
+    return segment
   }
 
   @inline(__always)
@@ -262,9 +286,10 @@ package struct SendWindow: ~Copyable {
       if next &- base == UInt32(ring.count) { growRing() }
       self[next].packed =
         (segment.offset & Sent.offsetMask) | UInt64(segment.length) << 40 | (segment.isFin ? Sent.fin : 0)
+        | (segment.isMessages ? Sent.messages : 0)
       next &+= 1
       doublingCredit = min(doublingCredit + 1, Self.mostDoublingCredit)
-      nextOffset += UInt64(segment.length)
+      if !segment.isMessages { nextOffset += UInt64(segment.length) }
       finSent = finSent || segment.isFin
       packetsInFlight += 1
       bytesInFlight += UInt64(segment.length + Self.overhead)
@@ -277,7 +302,9 @@ package struct SendWindow: ~Copyable {
   /// last of the stream, all within the peer's window, and what describes them within the ring as it is.
   @inline(__always)
   package func wholeSegments(capacity: Int) -> Int {
-    guard !hasLost, refusedPending == 0, offered > nextOffset, !edge.precedes(next) else { return 0 }
+    guard !hasLost, refusedPending == 0, !hasMessages, !isHeld, offered > nextOffset, !edge.precedes(next) else {
+      return 0
+    }
     let bytes = offered - nextOffset - (finRequested ? 1 : 0)
     let window = min(edge &- next &+ 1, most - min(next &- base, most), UInt32(ring.count) - (next &- base))
     return Int(min(bytes / UInt64(capacity), UInt64(window)))

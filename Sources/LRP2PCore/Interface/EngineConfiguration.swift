@@ -76,6 +76,21 @@ public struct EngineConfiguration: Sendable {
   /// a queue that marks need not drop. A path or a peer that does not keep the marks is found out, and is sent none
   /// (`PeerStatistics.ecn`). Both sides need it.
   public var usesECN = true
+  /// Whether messages are sent and taken (`Engine.send`). Both sides need it.
+  public var usesMessages = true
+  /// What the lanes that this side sends messages on are like, at most 16: lane 0 is the first. A program that has said nothing has one
+  /// ordered lane, 0, and one that is not ordered, 1.
+  public var lanes = [LaneConfiguration(), LaneConfiguration(isOrdered: false)]
+  /// When the stream's turn is, among the lanes: 0 … 7. Messages of lanes with a lower number go before what is new of the stream.
+  public var streamPriority = 4
+  /// The stream's share beside lanes of the same priority: 1 … 255.
+  public var streamWeight = 1
+  /// The longest message that this side takes: 1,024 … 16,777,216. Peers are told.
+  public var maximumMessage = 1 << 20
+  /// Bytes of messages that one connection may have that wait, or are not acknowledged: 65,536 … 2^30.
+  public var messagePeerBytes = 16 << 20
+  /// The same of all connections together, each message counted once: 65,536 … 2^40.
+  public var messagePoolBytes = 256 << 20
   /// AEADs in order of preference; what the machine lacks is skipped. The initiator's order decides.
   public var aeads: [AEAD] = [.aes256GCM, .chacha20Poly1305]
   /// What this side speaks over its connections, in order of preference, which counts when it dials; empty says nothing of it. A listener
@@ -101,8 +116,9 @@ public struct EngineConfiguration: Sendable {
   package var flowsKept = 1024
   /// The window before anything is known of the path; for simulations that leave the start out.
   package var initialReceiveWindow = 16_384
-  /// Features that are named in the handshake, by bit; none is given out. For tests.
+  /// Features that are named in the handshake beside those that are in use, by bit. For tests.
   package var features: UInt8 = 0
+  package var allFeatures: UInt8 { features | (usesMessages ? Feature.messages : 0) }
   /// Message 3 is padded to so many bytes, or as long as the first message 1 if that is less; for tests.
   package var message3Bytes = 0
   /// Bytes of each early payload that are kept, for simulations of payloads that nobody looks at; 0 is all of them.
@@ -150,6 +166,12 @@ public struct EngineConfiguration: Sendable {
     try check("sendPeerBytes", sendPeerBytes, 1 << 16...1 << 28)
     try check("writePeerBytes", writePeerBytes, 1 << 16...1 << 30)
     try check("writePoolBytes", writePoolBytes, 1 << 16...1 << 40)
+    try check("maximumMessage", maximumMessage, 1024...1 << 24)
+    try check("messagePeerBytes", messagePeerBytes, 1 << 16...1 << 30)
+    try check("messagePoolBytes", messagePoolBytes, 1 << 16...1 << 40)
+    try check("streamPriority", streamPriority, 0...7)
+    try check("streamWeight", streamWeight, 1...255)
+    try validateLanes()
     try check("initialWindow", initialWindow, 1...64)
     try check("ackRatio", ackRatio, 1...1024)
     try validateTimes()
@@ -162,6 +184,22 @@ public struct EngineConfiguration: Sendable {
     }
     guard aeads.contains(.chacha20Poly1305) else {
       throw .outOfRange(field: "aeads", allowed: "a list with chacha20Poly1305, which every peer can do")
+    }
+  }
+
+  private func validateLanes() throws(ConfigurationError) {
+    guard lanes.count <= MessageFrame.lanes else { throw .outOfRange(field: "lanes", allowed: "at most 16") }
+    for lane in lanes {
+      guard (0...7).contains(lane.priority), (1...255).contains(lane.weight),
+        (1024...1 << 30).contains(lane.maximumBytes),
+        !lane.isOrdered || lane.whenFull != .keepLatest
+      else {
+        throw .outOfRange(
+          field: "lanes",
+          allowed:
+            "priorities 0 … 7, weights 1 … 255, bounds 1,024 … 2^30 bytes; only an unordered lane keeps the latest message"
+        )
+      }
     }
   }
 

@@ -128,6 +128,16 @@ public struct EngineStatistics: Sendable, BitwiseCopyable {
   public var retransmissions: UInt64 = 0
   /// Calls of `Engine.write` that did not take all bytes, as the connection's send buffer or that of all was full.
   public var writesCut: UInt64 = 0
+  /// Messages that were queued, each for one peer, and messages that were handed over.
+  public var messagesQueued: UInt64 = 0
+  /// Messages that were handed over.
+  public var messagesReceived: UInt64 = 0
+  /// Messages that were given up: lost and not worth sending again, too late, or behind newer ones.
+  public var messagesGivenUp: UInt64 = 0
+  /// Frames that told of messages which will not come.
+  public var messagesSkipped: UInt64 = 0
+  /// Calls of `Engine.publish` that have queued a message.
+  public var messagesPublished: UInt64 = 0
   /// Times that a connection had no acknowledgement for a probe timeout, and sent a probe.
   public var probeTimeouts: UInt64 = 0
   /// Dials of this side.

@@ -101,6 +101,13 @@
     return unsafe sumOfLines(UnsafeRawPointer(row), MemoryLayout<Row>.size)
   }
 
+  /// Where a row stands, for an owner that hands it on.
+  @unsafe @inline(__always)
+  package func pointer(_ slot: Index) -> UnsafeMutablePointer<Row> {
+    guard let row = unsafe rows[slot] else { preconditionFailure("no row in this slot") }
+    return unsafe row
+  }
+
   package subscript(slot: Index) -> Row {
     @inlinable @inline(__always) unsafeAddress {
       guard let row = unsafe rows[slot] else { preconditionFailure("no row in this slot") }

@@ -25,13 +25,14 @@ package struct HandshakeParameters: BitwiseCopyable {
     static let resetToken: UInt16 = 16
     static let protocols: UInt16 = 17
     static let payload: UInt16 = 18
+    static let maximumMessage: UInt16 = 21
   }
 
   /// What is in which message.
   package enum Message { case first, second, third }
 
   /// The most bytes that `write` needs without padding.
-  package static let bound = 980
+  package static let bound = 988
   /// The most that the initiator's program may tell the responder's.
   package static let longestPayload = 512
 
@@ -63,6 +64,8 @@ package struct HandshakeParameters: BitwiseCopyable {
   package var resetToken: ResetToken?
   /// Bit 0 is feature 0; of more than 32 those are known.
   package var features: UInt32 = 0
+  /// The longest message that the sender takes.
+  package var maximumMessage: UInt32 = 1 << 20
   private var protocolsPlace = (at: 0, count: 0)
   private var payloadPlace = (at: 0, count: 0)
   /// Whether to leave out what need not be public: message 1 travels in the clear.
@@ -84,15 +87,15 @@ package struct HandshakeParameters: BitwiseCopyable {
   package var payload: Range<Int> { payloadPlace.at..<payloadPlace.at + payloadPlace.count }
 
   private static var critical: ClosedRange<UInt16> { 0x4000...0x7FFF }
-  /// The known types but padding: 1 to 7, 10 to 12, 14 to 18.
-  private static var once: UInt64 { 0b0111_1101_1100_1111_1110 }
+  /// The known types but padding: 1 to 7, 10 to 12, 14 to 18, 21.
+  private static var once: UInt64 { 0b10_0111_1101_1100_1111_1110 }
 
   /// Those of them that are in a message; others that come there are ignored.
   private static func known(in message: Message?) -> UInt64 {
     switch message {
     case .first: 0b1111_1110
-    case .second: 0b0011_1101_1100_0111_1110
-    case .third: 0b0111_1101_1100_0011_1110
+    case .second: 0b10_0011_1101_1100_0111_1110
+    case .third: 0b10_0111_1101_1100_0011_1110
     case nil: once
     }
   }
@@ -208,6 +211,9 @@ package struct HandshakeParameters: BitwiseCopyable {
       resetToken = ResetToken(value)
     case Parameter.features:
       for index in 0..<min(value.byteCount, 4) { features |= UInt32(value.byte(index)) << UInt32(8 * index) }
+    case Parameter.maximumMessage:
+      try expect(4)
+      maximumMessage = value.bigEndian32(0)
     case Parameter.protocols:
       let names = try Self.names(in: value)
       guard message != .third || names == 1, message != .second || value.byteCount <= ProtocolNames.longestList else {
@@ -280,6 +286,10 @@ package struct HandshakeParameters: BitwiseCopyable {
         resetToken.write(into: &bytes, at: at - ResetToken.length)
       }
       writeFeatures(&bytes, &at)
+      if features & 1 != 0, maximumMessage != 1 << 20 {
+        begin(Parameter.maximumMessage, 4, &bytes, &at)
+        bytes.setBigEndian32(at - 4, maximumMessage)
+      }
       write(Parameter.protocols, protocols, &bytes, &at)
       write(Parameter.payload, payload, &bytes, &at)
     }

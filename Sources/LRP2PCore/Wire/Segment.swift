@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
-/// The flags of a segment. The first four are the original's, the others are version 1's. Of the two that are free, 16 is critical and
-/// 128 is ignored.
+/// The flags of a segment. The first four are the original's, the others are version 1's. 128 is free, and ignored.
 package enum SegmentFlag {
   package static let ack: UInt8 = 1
   /// First segment of a direction.
@@ -13,7 +12,8 @@ package enum SegmentFlag {
   package static let ackNow: UInt8 = 32
   package static let control: UInt8 = 64
 
-  package static let unknownCritical: UInt8 = 16
+  /// A data segment carries messages; an ACK holds the stream back. Critical where messages are not in force.
+  package static let messages: UInt8 = 16
   package static let ignored: UInt8 = 128
 }
 
@@ -76,15 +76,16 @@ package struct Segment: BitwiseCopyable {
     }
   }
 
+  /// - Parameter hasMessages: whether messages are in force (feature 0).
   @inline(__always)
-  package static func parse(_ bytes: RawSpan) throws(Malformed) -> Segment {
+  package static func parse(_ bytes: RawSpan, hasMessages: Bool = false) throws(Malformed) -> Segment {
     guard bytes.byteCount >= dataLength else { throw Malformed() }
     var segment = Segment()
     let payload = Int(bytes.byte(0))
     segment.flags = bytes.byte(1)
     segment.payloadOffset = payload
-    if segment.has(SegmentFlag.unknownCritical) {
-      segment.unknownCritical = .flag(SegmentFlag.unknownCritical)
+    if segment.has(SegmentFlag.messages), !hasMessages || segment.has(SegmentFlag.control) {
+      segment.unknownCritical = .flag(SegmentFlag.messages)
       return segment
     }
     var fixed = dataLength

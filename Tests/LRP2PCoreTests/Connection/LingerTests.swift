@@ -73,7 +73,7 @@ import Testing
     _ = try flow.send.acknowledge(
       lastInOrder: 0, window: 100, block: block, RawSpan(), lossDelay: .seconds(1), now: .seconds(10))
     _ = flow.receive.accept(0, isFin: true, RawSpan(), pool: &pool)
-    _ = flow.receive.deliveredDirectly()
+    _ = flow.receive.deliveredDirectly(pool: &pool)
     let isEnd = flow.receive.takeFin()
     if let roundTrip { flow.roundTrip.update(sample: roundTrip, acknowledgementDelay: 0) }
     let (isFinished, probeTimeout) = (flow.isFinished, flow.probeTimeout(header))

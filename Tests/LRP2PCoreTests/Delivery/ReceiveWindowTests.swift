@@ -80,7 +80,7 @@ private struct Checked: ~Copyable {
       highest = max(highest, number + 1)
       if isFin { fin = number }
       if arrival == .direct {
-        _ = window.deliveredDirectly()
+        _ = window.deliveredDirectly(pool: &pool)
         delivered += 1
         next += 1
       } else {
@@ -305,7 +305,7 @@ private struct Checked: ~Copyable {
     let payload = [UInt8](repeating: 1, count: 1400)
     func accept(_ number: UInt32) -> Bool {
       switch unsafe window.accept(number, isFin: false, payload.span.bytes, pool: &pool) {
-      case .direct: _ = window.deliveredDirectly()
+      case .direct: _ = window.deliveredDirectly(pool: &pool)
       case .poolExhausted:
         _ = window.refuse(number)
         return false

@@ -40,7 +40,7 @@ import Testing
       let expected: Segment.Kind =
         flags & SegmentFlag.control != 0 ? .control : flags & SegmentFlag.ack != 0 ? .ack : .data
       let segment = try parse([expected == .ack ? 9 : 6, flags] + bytes("00010002 000003"))
-      if flags & SegmentFlag.unknownCritical != 0 {
+      if flags & SegmentFlag.messages != 0 {
         #expect(segment.unknownCritical == .flag(16))
         continue
       }
@@ -208,7 +208,7 @@ import Testing
       let kind = UInt16(truncatingIfNeeded: random.next())
       let flags =
         UInt8(truncatingIfNeeded: random.next())
-        & ~(SegmentFlag.ack | SegmentFlag.control | SegmentFlag.unknownCritical)
+        & ~(SegmentFlag.ack | SegmentFlag.control | SegmentFlag.messages)
       let data = try parse(
         LRP2PCoreTests.written {
           Segment.writeData(flags: flags, sequence: number, into: &$0)

@@ -1,0 +1,425 @@
+// SPDX-License-Identifier: MIT
+// Step 3 of the way in, messages: what a segment of them brings is handed over at once, unless it waits for others of its lane or for the rest
+// of itself. A segment is taken as a whole or not at all, so what it will need is found out before anything of it is handed over.
+
+extension Engine {
+  /// What the frames of a segment need.
+  private struct Survey {
+    /// Messages that have come early in their lane.
+    var early = 0
+    /// Of each lane, by how much the farthest is ahead of what it waits for.
+    var reach = InlineArray<16, Int>(repeating: 0)
+    /// Bytes of messages of which the first part has come.
+    var partialBytes = 0
+    var partials = 0
+    /// It is what no honest peer sends.
+    var isViolation = false
+  }
+
+  /// How far ahead of what its lane waits for a message may be.
+  private static var farthest: Int { 1 << 24 }
+
+  /// One whole segment of messages.
+  mutating func receiveMessages<H: Handler>(_ number: UInt32, _ payload: RawSpan, _ slot: Slot, _ handler: inout H) {
+    switch peers.flows[slot].receive.need(number) {
+    case .wanted: break
+    case .duplicate:
+      counters.duplicates &+= 1
+      peers.flows[slot].ack.duplicate()
+      return
+    case .beyondWindow:
+      counters.beyondWindow &+= 1
+      return
+    }
+    let isNext = number == peers.flows[slot].receive.next
+    let survey = survey(payload, slot, isNext: isNext)
+    guard !survey.isViolation else {
+      counters.malformed &+= 1
+      end(slot, .protocolViolation, &handler)
+      return
+    }
+    var place: ReceivePool.Place?
+    guard prepare(survey, number, payload, slot, isNext: isNext, &place) else {
+      refuse(number, slot)
+      return
+    }
+    switch peers.flows[slot].receive.accept(messages: number, pool: &pool) {
+    case .direct, .storedInOrder, .duplicate: break
+    case .storedEarly(let opensGap):
+      if opensGap {
+        peers.flows[slot].ack.gapOpened(roundTrip: peers.flows[slot].roundTrip.shortest, now: now)
+      }
+    case .beyondWindow, .poolExhausted:
+      // There was room.
+      if let place { peers.flows[slot].receive.give(back: place, to: &pool) }
+      refuse(number, slot)
+      return
+    case .violation:
+      if let place { peers.flows[slot].receive.give(back: place, to: &pool) }
+      counters.beyondFin &+= 1
+      end(slot, .protocolViolation, &handler)
+      return
+    }
+    let id = peers.rows[slot].connectionID
+    deliver(payload, place, slot, &handler)
+    guard peers.rows[slot].connectionID == id, peers.rows[slot].phase.delivers, peers.flows.contains(slot) else {
+      return
+    }
+    if let place { peers.flows[slot].receive.give(back: place, to: &pool) }
+    // What it has stood before in the stream.
+    if isNext, peers.rows[slot].phase == .established { deliverStored(slot, &handler) }
+  }
+
+  // MARK: Before anything is handed over
+
+  private func survey(_ payload: RawSpan, _ slot: Slot, isNext: Bool) -> Survey {
+    var survey = Survey()
+    let state = peers.headers[slot].lanes
+    // What the lanes wait for, as this segment goes on.
+    var expected =
+      state == LaneState.none ? InlineArray<16, UInt32>(repeating: 0) : messages[state: state].expected
+    var at = 0
+    while at < payload.byteCount {
+      guard let frame = try? MessageFrame.read(payload, at: &at) else {
+        survey.isViolation = true
+        return survey
+      }
+      let lane = Int(frame.lane)
+      switch frame.kind {
+      case .padding: break
+      case .whole:
+        guard frame.length <= configuration.maximumMessage else {
+          survey.isViolation = true
+          return survey
+        }
+        if frame.isOrdered { note(frame, lane, isNext, &expected, isWhole: true, state, &survey) }
+      case .skip:
+        if frame.isOrdered { note(frame, lane, isNext, &expected, isWhole: true, state, &survey, isSkip: true) }
+      case .fragment:
+        guard frame.total <= configuration.maximumMessage else {
+          survey.isViolation = true
+          return survey
+        }
+        let partial = partial(frame, state)
+        if let partial {
+          let row = messages[partial: partial]
+          if Int(row.total) != frame.total || Int(row.received) + frame.length > frame.total {
+            survey.isViolation = true
+          }
+        }
+        let isWhole = Int(partial.map { messages[partial: $0].received } ?? 0) + frame.length == frame.total
+        var isLate = false
+        if frame.isOrdered {
+          isLate = MessageFrame.distance(frame.number, from: expected[lane]) < 0
+          note(frame, lane, isNext, &expected, isWhole: isWhole, state, &survey, isSkip: true)
+        }
+        if partial == nil, !isLate {
+          survey.partials += 1
+          survey.partialBytes += MessageStore.charge(of: frame.total)
+        }
+      }
+      if survey.isViolation { return survey }
+    }
+    return survey
+  }
+
+  /// - Parameter isSkip: it needs no bytes of the segment when it comes early.
+  @inline(__always)
+  private func note(
+    _ frame: MessageFrame, _ lane: Int, _ isNext: Bool, _ expected: inout InlineArray<16, UInt32>, isWhole: Bool,
+    _ state: UInt32, _ survey: inout Survey, isSkip: Bool = false
+  ) {
+    let ahead = MessageFrame.distance(frame.number, from: expected[lane])
+    if ahead == 0 {
+      if isWhole { expected[lane] = MessageFrame.next(frame.number) }
+    } else if ahead > 0 {
+      // All that was sent before has come: nothing can be missing, unless it stands in the lane already.
+      if ahead > Self.farthest || (isNext && !isFilled(lane, from: expected[lane], ahead, state)) {
+        survey.isViolation = true
+      }
+      let first = state == LaneState.none ? 0 : messages[state: state].expected[lane]
+      survey.reach[lane] = max(survey.reach[lane], MessageFrame.distance(frame.number, from: first))
+      if !isSkip { survey.early += 1 }
+    }
+  }
+
+  /// Whether a lane has the messages from `number` on, so many of them, already.
+  private func isFilled(_ lane: Int, from number: UInt32, _ count: Int, _ state: UInt32) -> Bool {
+    guard state != LaneState.none, messages[state: state].rings[lane] != LaneState.none else { return false }
+    let ring = Int(messages[state: state].rings[lane])
+    guard count <= messages.rings[ring].count else { return false }
+    for ahead in 0..<count
+    where messages.rings[ring][(number &+ UInt32(ahead)) & MessageFrame.numberMask].kind == .none { return false }
+    return true
+  }
+
+  /// Makes sure of all memory that the segment needs; `false` where the peer may have no more.
+  private mutating func prepare(
+    _ survey: Survey, _ number: UInt32, _ payload: RawSpan, _ slot: Slot, isNext: Bool,
+    _ place: inout ReceivePool.Place?
+  ) -> Bool {
+    var rings = 0
+    for lane in 0..<MessageFrame.lanes where survey.reach[lane] > 0 {
+      rings += growth(lane, survey.reach[lane], peers.headers[slot].lanes)
+    }
+    if survey.partials > 0 {
+      let count =
+        peers.headers[slot].lanes == LaneState.none ? 0 : messages[state: peers.headers[slot].lanes].partialCount
+      guard count + survey.partials <= LaneState.mostPartials else { return false }
+    }
+    let cell = survey.early > 0 ? peers.flows[slot].receive.bytesFor(messages: payload.byteCount, pool) : 0
+    let entry = isNext ? 0 : peers.flows[slot].receive.bytesFor(empty: number)
+    let more = rings + cell + entry + survey.partialBytes
+    guard more > 0 || survey.early > 0 else { return true }
+    // What is next would else wait for room that only it can make.
+    guard pool.admits(more, holding: peers.flows[slot].receive.held(pool)) || (isNext && pool.hasRoom(more)) else {
+      return false
+    }
+    if survey.early > 0 {
+      guard let kept = peers.flows[slot].receive.keep(messages: payload, count: 1, pool: &pool) else { return false }
+      place = kept
+    }
+    return true
+  }
+
+  private func growth(_ lane: Int, _ reach: Int, _ state: UInt32) -> Int {
+    let ring = state == LaneState.none ? LaneState.none : messages[state: state].rings[lane]
+    guard ring != LaneState.none else { return LaneRing.bytes(LaneRing.capacity(from: LaneRing.smallest, for: reach)) }
+    let capacity = messages.rings[Int(ring)].capacity
+    return LaneRing.bytes(LaneRing.capacity(from: capacity, for: reach) - capacity)
+  }
+
+  // MARK: Frame by frame
+
+  private mutating func deliver<H: Handler>(
+    _ payload: RawSpan, _ place: ReceivePool.Place?, _ slot: Slot, _ handler: inout H
+  ) {
+    let peer = peer(slot)
+    var touched: UInt16 = 0
+    var at = 0
+    while at < payload.byteCount, let frame = try? MessageFrame.read(payload, at: &at) {
+      let lane = Int(frame.lane)
+      switch frame.kind {
+      case .padding: break
+      case .whole:
+        guard frame.isOrdered else {
+          counters.messagesReceived &+= 1
+          handler.received(
+            peer, message: payload.extracting(frame.start..<frame.start + frame.length), lane: Lane(lane), engine: &self
+          )
+          guard peers.rows[slot].phase == .established else { return }
+          continue
+        }
+        let state = state(slot)
+        let ahead = MessageFrame.distance(frame.number, from: messages[state: state].expected[lane])
+        if ahead == 0 {
+          messages[state: state].expected[lane] = MessageFrame.next(frame.number)
+          touched |= 1 << UInt16(lane)
+          counters.messagesReceived &+= 1
+          handler.received(
+            peer, message: payload.extracting(frame.start..<frame.start + frame.length), lane: Lane(lane), engine: &self
+          )
+          guard peers.rows[slot].phase == .established else { return }
+        } else if ahead > 0, let place {
+          var entry = EarlyMessage()
+          entry.kind = .whole
+          entry.place = place
+          entry.offset = UInt16(frame.start)
+          entry.length = UInt16(frame.length)
+          pool.share(place, 2)
+          insert(entry, frame.number, ahead, lane, slot)
+        }
+      case .skip:
+        receiveSkip(frame, slot, &touched)
+      case .fragment:
+        receiveFragment(frame, payload, slot, &touched, &handler)
+        guard peers.rows[slot].phase == .established else { return }
+      }
+    }
+    while touched != 0 {
+      let lane = touched.trailingZeroBitCount
+      touched &= touched - 1
+      deliverEarly(lane, slot, &handler)
+      guard peers.rows[slot].phase == .established else { return }
+    }
+  }
+
+  private mutating func receiveSkip(_ frame: MessageFrame, _ slot: Slot, _ touched: inout UInt16) {
+    let lane = Int(frame.lane)
+    counters.messagesSkipped &+= 1
+    if let partial = partial(frame, peers.headers[slot].lanes) { drop(partial, slot) }
+    guard frame.isOrdered else { return }
+    let state = state(slot)
+    let ahead = MessageFrame.distance(frame.number, from: messages[state: state].expected[lane])
+    if ahead == 0 {
+      messages[state: state].expected[lane] = MessageFrame.next(frame.number)
+      touched |= 1 << UInt16(lane)
+    } else if ahead > 0 {
+      var entry = EarlyMessage()
+      entry.kind = .skip
+      insert(entry, frame.number, ahead, lane, slot)
+    }
+  }
+
+  private mutating func receiveFragment<H: Handler>(
+    _ frame: MessageFrame, _ payload: RawSpan, _ slot: Slot, _ touched: inout UInt16, _ handler: inout H
+  ) {
+    let lane = Int(frame.lane)
+    let state = state(slot)
+    let ahead = frame.isOrdered ? MessageFrame.distance(frame.number, from: messages[state: state].expected[lane]) : 0
+    // Of one that was said not to come.
+    guard ahead >= 0, let partial = partial(frame, state) ?? begin(frame, state, slot) else { return }
+    messages.incoming.write(
+      payload.extracting(frame.start..<frame.start + frame.length), to: messages[partial: partial].message,
+      at: frame.offset)
+    messages[partial: partial].received += UInt32(frame.length)
+    guard messages[partial: partial].received == messages[partial: partial].total else { return }
+    if ahead > 0 {
+      var entry = EarlyMessage()
+      entry.kind = .partial
+      entry.partial = partial
+      insert(entry, frame.number, ahead, lane, slot)
+      return
+    }
+    if frame.isOrdered {
+      messages[state: state].expected[lane] = MessageFrame.next(frame.number)
+      touched |= 1 << UInt16(lane)
+    }
+    handOver(partial, slot, &handler)
+  }
+
+  /// A message that has come in parts is whole, and its turn has come.
+  private mutating func handOver<H: Handler>(_ partial: UInt32, _ slot: Slot, _ handler: inout H) {
+    let row = messages[partial: partial].message
+    let lane = Int(messages[partial: partial].lane)
+    counters.messagesReceived &+= 1
+    // Nobody finds it any more; its bytes stay until the callback has returned.
+    messages.incoming.retain(row)
+    drop(partial, slot)
+    handler.received(peer(slot), message: unsafe messages.incoming.held(row), lane: Lane(lane), engine: &self)
+    messages.incoming.release(row)
+  }
+
+  // MARK: Early
+
+  /// Hands over what a lane has waited with.
+  private mutating func deliverEarly<H: Handler>(_ lane: Int, _ slot: Slot, _ handler: inout H) {
+    let state = state(slot)
+    while messages[state: state].rings[lane] != LaneState.none {
+      let ring = messages[state: state].rings[lane]
+      let number = messages[state: state].expected[lane]
+      let entry = messages.rings[Int(ring)][number]
+      guard entry.kind != .none else { return }
+      _ = messages.rings[Int(ring)].set(number, EarlyMessage())
+      messages[state: state].expected[lane] = MessageFrame.next(number)
+      if messages.rings[Int(ring)].count == 0 { drop(ring: ring, lane, slot) }
+      switch entry.kind {
+      case .none, .skip: break
+      case .partial: handOver(entry.partial, slot, &handler)
+      case .whole:
+        counters.messagesReceived &+= 1
+        let bytes = unsafe pool.bytes(entry.place, Int(entry.offset) + Int(entry.length))
+        handler.received(
+          peer(slot), message: bytes.extracting(Int(entry.offset)..<bytes.byteCount), lane: Lane(lane), engine: &self)
+        peers.flows[slot].receive.give(back: entry.place, to: &pool)
+      }
+      guard peers.rows[slot].phase == .established else { return }
+    }
+  }
+
+  private mutating func insert(_ entry: EarlyMessage, _ number: UInt32, _ ahead: Int, _ lane: Int, _ slot: Slot) {
+    let state = state(slot)
+    if messages[state: state].rings[lane] == LaneState.none {
+      messages[state: state].rings[lane] = messages.newRing()
+      let ring = messages[state: state].rings[lane]
+      peers.flows[slot].receive.charge(messages: messages.rings[Int(ring)].bytes, pool: &pool)
+    }
+    let ring = Int(messages[state: state].rings[lane])
+    let capacity = LaneRing.capacity(from: messages.rings[ring].capacity, for: ahead)
+    if capacity > messages.rings[ring].capacity {
+      peers.flows[slot].receive.charge(
+        messages: LaneRing.bytes(capacity - messages.rings[ring].capacity), pool: &pool)
+      messages.rings[ring].grow(to: capacity, expected: messages[state: state].expected[lane])
+    }
+    giveBack(messages.rings[ring].set(number, entry), slot)
+  }
+
+  private mutating func drop(ring: UInt32, _ lane: Int, _ slot: Slot) {
+    peers.flows[slot].receive.refund(messages: messages.rings[Int(ring)].bytes, pool: &pool)
+    messages.drop(ring: ring)
+    messages[state: peers.headers[slot].lanes].rings[lane] = LaneState.none
+  }
+
+  /// What was early is of no use any more.
+  private mutating func giveBack(_ entry: EarlyMessage, _ slot: Slot) {
+    switch entry.kind {
+    case .none, .skip: break
+    case .partial: drop(entry.partial, slot)
+    case .whole: peers.flows[slot].receive.give(back: entry.place, to: &pool)
+    }
+  }
+
+  // MARK: In part
+
+  /// The message that a frame is a part of.
+  private func partial(_ frame: MessageFrame, _ state: UInt32) -> UInt32? {
+    guard state != LaneState.none else { return nil }
+    var index = messages[state: state].partials
+    while index != LaneState.none {
+      let row = messages[partial: index]
+      if row.number == frame.number, row.lane == frame.lane, row.isOrdered == frame.isOrdered { return index }
+      index = row.next
+    }
+    return nil
+  }
+
+  private mutating func begin(_ frame: MessageFrame, _ state: UInt32, _ slot: Slot) -> UInt32? {
+    guard let message = messages.incoming.reserve(frame.total) else { return nil }
+    // Whose parts do not make a whole gets zeros there, and nothing of others.
+    messages.incoming.clear(message)
+    var row = PartialMessage()
+    row.next = messages[state: state].partials
+    row.number = frame.number
+    row.message = message
+    row.total = UInt32(frame.total)
+    row.lane = frame.lane
+    row.isOrdered = frame.isOrdered
+    let index = messages.newPartial(row)
+    messages[state: state].partials = index
+    messages[state: state].partialCount += 1
+    peers.flows[slot].receive.charge(messages: messages.incoming.room(message), pool: &pool)
+    return index
+  }
+
+  private mutating func drop(_ partial: UInt32, _ slot: Slot) {
+    let state = peers.headers[slot].lanes
+    let row = messages[partial: partial]
+    var index = messages[state: state].partials
+    if index == partial {
+      messages[state: state].partials = row.next
+    } else {
+      while messages[partial: index].next != partial { index = messages[partial: index].next }
+      messages[partial: index].next = row.next
+    }
+    messages[state: state].partialCount -= 1
+    peers.flows[slot].receive.refund(messages: messages.incoming.room(row.message), pool: &pool)
+    messages.incoming.release(row.message)
+    messages.drop(partial: partial)
+  }
+
+  /// Nothing more will be handed over.
+  mutating func releaseIntake(_ slot: Slot) {
+    let state = peers.headers[slot].lanes
+    guard state != LaneState.none else { return }
+    for lane in 0..<MessageFrame.lanes where messages[state: state].rings[lane] != LaneState.none {
+      let ring = messages[state: state].rings[lane]
+      for index in 0..<messages.rings[Int(ring)].capacity {
+        giveBack(messages.rings[Int(ring)].remove(at: index), slot)
+      }
+      drop(ring: ring, lane, slot)
+    }
+    while messages[state: state].partials != LaneState.none { drop(messages[state: state].partials, slot) }
+    messages.drop(state: state)
+    peers.headers[slot].lanes = LaneState.none
+  }
+}
