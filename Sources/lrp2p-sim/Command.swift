@@ -18,6 +18,7 @@ struct Command: ParsableCommand {
       Exit status 1 as soon as an invariant breaks; the line on standard error is the command that plays it again.
 
       lrp2p-sim paths plays a table of paths, each with a bar (lrp2p-sim paths --help).
+      lrp2p-sim messages plays exchanges of messages (lrp2p-sim messages --help).
       """)
 
   @Argument(help: "The world: \(Profile.allCases.map(\.rawValue).joined(separator: ", ")).")
@@ -98,6 +99,8 @@ struct Command: ParsableCommand {
       // No profile: it takes other options.
       if CommandLine.arguments.dropFirst().first == "paths" {
         try PathsCommand.parseOrExit(Array(CommandLine.arguments.dropFirst(2))).play()
+      } else if CommandLine.arguments.dropFirst().first == "messages" {
+        try MessagesCommand.parseOrExit(Array(CommandLine.arguments.dropFirst(2))).play()
       } else {
         try parseOrExit().play()
       }

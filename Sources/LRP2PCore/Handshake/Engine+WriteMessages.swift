@@ -18,7 +18,7 @@ extension Engine {
     if random & 3 == 0 { parameters.reservedType = UInt16(truncatingIfNeeded: random >> 32) | 0x8000 }
     if random & 12 == 0 { parameters.reservedVersion = UInt8(truncatingIfNeeded: random >> 48) | 1 }
     parameters.features = UInt32(configuration.allFeatures)
-    parameters.maximumMessage = UInt32(configuration.maximumMessage)
+    parameters.maximumMessage = UInt32(configuration.largestMessage)
     if random & 48 == 0 { parameters.features |= 1 << (16 + UInt32(truncatingIfNeeded: random >> 56) & 15) }
     return parameters
   }

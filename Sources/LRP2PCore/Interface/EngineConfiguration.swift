@@ -85,7 +85,8 @@ public struct EngineConfiguration: Sendable {
   public var streamPriority = 4
   /// The stream's share beside lanes of the same priority: 1 … 255.
   public var streamWeight = 1
-  /// The longest message that this side takes: 1,024 … 16,777,216. Peers are told.
+  /// The longest message that this side takes: 1,024 … 16,777,216, and no more than a 256th of `receivePoolBytes` or a 128th of
+  /// `receivePeerBytes`. Peers are told.
   public var maximumMessage = 1 << 20
   /// Bytes of messages that one connection may have that wait, or are not acknowledged: 65,536 … 2^30.
   public var messagePeerBytes = 16 << 20
@@ -134,6 +135,12 @@ public struct EngineConfiguration: Sendable {
     let bytes = min(receivePeerBytes, receivePoolBytes)
     let payload = storedPayloadBytes > 0 ? storedPayloadBytes : max(maximumDatagram, 1400)
     return max(min(receiveWindow, ReceiveWindow.overcommitment * (bytes / payload)), 2)
+  }
+
+  /// `maximumMessage`, or what there is always room for: a message of each priority, of one peer at least, in what early data leaves of the
+  /// receive pool.
+  package var largestMessage: Int {
+    max(min(maximumMessage, receivePoolBytes / 256, receivePeerBytes / 128), 1024)
   }
 
   /// Packets for which there is room in `sendPeerBytes`: a power of two, as the ring is.

@@ -113,6 +113,7 @@ extension Engine {
       messages[outbox: outbox].tails[lane] = MessageNode.none
       messages[outbox: outbox].waiting &= ~(1 << UInt16(lane))
     }
+    messages[outbox: outbox].open &= ~(1 << UInt16(lane))
     leftQueue(index, outbox, lane: lane)
     return index
   }
@@ -121,6 +122,7 @@ extension Engine {
   private mutating func leftQueue(_ index: UInt32, _ outbox: UInt32, lane: Int) {
     messages.nodes[index].flags &= ~MessageNode.queued
     messages.nodes[index].next = MessageNode.none
+    if messages.nodes[index].has(MessageNode.skip) { return }
     messages[outbox: outbox].laneBytes[lane] &-= UInt32(messages.store.length(messages.nodes[index].message))
   }
 
@@ -146,7 +148,9 @@ extension Engine {
     var index = messages[outbox: outbox].heads[lane]
     while index != MessageNode.none, freed < bytes {
       let node = messages.nodes[index]
-      guard node.offset == 0, membership == MessageNode.none || node.membership == membership else {
+      guard node.offset == 0, !node.has(MessageNode.skip),
+        membership == MessageNode.none || node.membership == membership
+      else {
         before = index
         index = node.next
         continue
@@ -183,6 +187,14 @@ extension Engine {
       event.token = node.token
       event.kind = outcome == .acknowledged ? .acknowledged : outcome == .lost ? .lost : .dropped
       messages.events.append(event)
+    }
+    // No fragment can come any more: nobody has to keep the others. Behind the end of the stream nobody does.
+    if node.has(MessageNode.givenUp), node.offset > 0, !node.has(MessageNode.ordered), peers.flows.contains(slot),
+      !peers.flows[slot].send.finSent
+    {
+      push(.skip(of: node), outbox, lane: Int(node.lane))
+      noteMessages(slot, outbox)
+      makeReady(slot)
     }
     if messages[outbox: outbox].isFull { reportRoom(outbox, slot) }
   }
@@ -245,8 +257,12 @@ extension Engine {
     for lane in 0..<MessageFrame.lanes {
       while messages[outbox: outbox].heads[lane] != MessageNode.none {
         let index = pop(outbox, lane: lane)
-        // A part that has left gives it back below.
-        if messages.nodes[index].pending == 0 { abandon(index) }
+        if messages.nodes[index].has(MessageNode.skip) {
+          messages.nodes.remove(index)
+        } else if messages.nodes[index].pending == 0 {
+          // Else the last part of it that has left gives it back below.
+          abandon(index)
+        }
       }
     }
     if peers.flows.contains(slot) {

@@ -88,7 +88,7 @@ extension Engine {
       switch frame.kind {
       case .padding: break
       case .whole:
-        guard frame.length <= configuration.maximumMessage else {
+        guard frame.length <= configuration.largestMessage else {
           survey.isViolation = true
           return survey
         }
@@ -96,7 +96,7 @@ extension Engine {
       case .skip:
         if frame.isOrdered { note(frame, lane, isNext, &expected, isWhole: true, state, &survey, isSkip: true) }
       case .fragment:
-        guard frame.total <= configuration.maximumMessage else {
+        guard frame.total <= configuration.largestMessage else {
           survey.isViolation = true
           return survey
         }
@@ -165,7 +165,8 @@ extension Engine {
     if survey.partials > 0 {
       let count =
         peers.headers[slot].lanes == LaneState.none ? 0 : messages[state: peers.headers[slot].lanes].partialCount
-      guard count + survey.partials <= LaneState.mostPartials else { return false }
+      // What is next is what the others wait for.
+      guard isNext || count + survey.partials <= LaneState.mostPartials else { return false }
     }
     let cell = survey.early > 0 ? peers.flows[slot].receive.bytesFor(messages: payload.byteCount, pool) : 0
     let entry = isNext ? 0 : peers.flows[slot].receive.bytesFor(empty: number)
@@ -213,7 +214,7 @@ extension Engine {
         let state = state(slot)
         let ahead = MessageFrame.distance(frame.number, from: messages[state: state].expected[lane])
         if ahead == 0 {
-          messages[state: state].expected[lane] = MessageFrame.next(frame.number)
+          passed(frame.number, lane, state, slot)
           touched |= 1 << UInt16(lane)
           counters.messagesReceived &+= 1
           handler.received(
@@ -247,12 +248,14 @@ extension Engine {
   private mutating func receiveSkip(_ frame: MessageFrame, _ slot: Slot, _ touched: inout UInt16) {
     let lane = Int(frame.lane)
     counters.messagesSkipped &+= 1
-    if let partial = partial(frame, peers.headers[slot].lanes) { drop(partial, slot) }
-    guard frame.isOrdered else { return }
     let state = state(slot)
+    // It has come all the same.
+    if frame.isOrdered, isEarly(frame.number, lane, state) { return }
+    if let partial = partial(frame, state) { drop(partial, slot) }
+    guard frame.isOrdered else { return }
     let ahead = MessageFrame.distance(frame.number, from: messages[state: state].expected[lane])
     if ahead == 0 {
-      messages[state: state].expected[lane] = MessageFrame.next(frame.number)
+      passed(frame.number, lane, state, slot)
       touched |= 1 << UInt16(lane)
     } else if ahead > 0 {
       var entry = EarlyMessage()
@@ -268,7 +271,9 @@ extension Engine {
     let state = state(slot)
     let ahead = frame.isOrdered ? MessageFrame.distance(frame.number, from: messages[state: state].expected[lane]) : 0
     // Of one that was said not to come.
-    guard ahead >= 0, let partial = partial(frame, state) ?? begin(frame, state, slot) else { return }
+    guard ahead >= 0, ahead == 0 || !isEarly(frame.number, lane, state),
+      let partial = partial(frame, state) ?? begin(frame, state, slot)
+    else { return }
     messages.incoming.write(
       payload.extracting(frame.start..<frame.start + frame.length), to: messages[partial: partial].message,
       at: frame.offset)
@@ -282,7 +287,7 @@ extension Engine {
       return
     }
     if frame.isOrdered {
-      messages[state: state].expected[lane] = MessageFrame.next(frame.number)
+      passed(frame.number, lane, state, slot)
       touched |= 1 << UInt16(lane)
     }
     handOver(partial, slot, &handler)
@@ -325,6 +330,25 @@ extension Engine {
       }
       guard peers.rows[slot].phase == .established else { return }
     }
+  }
+
+  /// What a lane has waited for has come, or will not come. The same segment may have brought what stands behind it before, and more than
+  /// one may have said of it that it will not come.
+  @inline(__always)
+  private mutating func passed(_ number: UInt32, _ lane: Int, _ state: UInt32, _ slot: Slot) {
+    messages[state: state].expected[lane] = MessageFrame.next(number)
+    guard messages[state: state].rings[lane] != LaneState.none else { return }
+    let ring = messages[state: state].rings[lane]
+    giveBack(messages.rings[Int(ring)].set(number, EarlyMessage()), slot)
+    if messages.rings[Int(ring)].count == 0 { drop(ring: ring, lane, slot) }
+  }
+
+  /// Whether a number that a lane does not wait for yet has come, or will not come.
+  private func isEarly(_ number: UInt32, _ lane: Int, _ state: UInt32) -> Bool {
+    let ring = messages[state: state].rings[lane]
+    let ahead = MessageFrame.distance(number, from: messages[state: state].expected[lane])
+    return ring != LaneState.none && ahead > 0 && ahead < messages.rings[Int(ring)].capacity
+      && messages.rings[Int(ring)][number].kind != .none
   }
 
   private mutating func insert(_ entry: EarlyMessage, _ number: UInt32, _ ahead: Int, _ lane: Int, _ slot: Slot) {

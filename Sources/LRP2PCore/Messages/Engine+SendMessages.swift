@@ -102,6 +102,10 @@ extension Engine {
     while let lane = messages[outbox: outbox].nextLane(messages.lanes) {
       let index = messages[outbox: outbox].heads[lane]
       let node = messages.nodes[index]
+      if node.has(MessageNode.skip) {
+        if room >= 5 { _ = pop(outbox, lane: lane) }
+        return room >= 5 ? index : MessageNode.none
+      }
       if node.deadline <= now || node.has(MessageNode.givenUp) {
         guard node.offset > 0 else {
           _ = pop(outbox, lane: lane)
@@ -109,7 +113,9 @@ extension Engine {
           continue
         }
         guard room >= 5 else { return MessageNode.none }
-        return skipRest(index, outbox, slot, lane: lane)
+        let skip = skipRest(index, outbox, slot, lane: lane)
+        if skip != MessageNode.none { return skip }
+        continue
       }
       var frame = MessageFrame()
       frame.isOrdered = node.has(MessageNode.ordered)
@@ -130,6 +136,16 @@ extension Engine {
         }
         // What a segment of its own would take is not cut.
         if !isFirst, length <= peers.flows[slot].capacity { return MessageNode.none }
+        if let other = messages[outbox: outbox].other(before: lane, messages.lanes) {
+          let index = messages[outbox: outbox].heads[other]
+          guard messages.nodes[index].deadline > now, !messages.nodes[index].has(MessageNode.givenUp) else {
+            guard room >= 5 else { return MessageNode.none }
+            let skip = skipRest(index, outbox, slot, lane: other)
+            if skip != MessageNode.none { return skip }
+            continue
+          }
+          return nextFragment(index, outbox, slot, lane: other, room: room)
+        }
       }
       return nextFragment(index, outbox, slot, lane: lane, room: room)
     }
@@ -163,21 +179,18 @@ extension Engine {
     messages.nodes[index].offset += node.length
     messages.nodes[index].pending += 1
     messages[outbox: outbox].serve(lane, head + Int(node.length), messages.lanes)
+    messages[outbox: outbox].open |= 1 << UInt16(lane)
     if Int(messages.nodes[index].offset) == total { _ = pop(outbox, lane: lane) }
     return messages.nodes.insert(node)
   }
 
-  /// A message of which a part has left is given up: the receiver is told.
+  /// A message of which a part has left is given up. In an ordered lane the receiver is told at once.
   private mutating func skipRest(_ index: UInt32, _ outbox: UInt32, _ slot: Slot, lane: Int) -> UInt32 {
     _ = pop(outbox, lane: lane)
     let parent = messages.nodes[index]
     messages.nodes[index].flags |= MessageNode.givenUp
     if parent.pending == 0 { finish(index, outbox, slot, .lost) }
-    var node = MessageNode()
-    node.lane = parent.lane
-    node.number = parent.number
-    node.flags = parent.flags & MessageNode.ordered | MessageNode.skip
-    return messages.nodes.insert(node)
+    return parent.has(MessageNode.ordered) ? messages.nodes.insert(.skip(of: parent)) : MessageNode.none
   }
 
   /// Where the connection's lanes stand.
@@ -193,15 +206,27 @@ extension Engine {
   private mutating func prune(_ segment: inout SendWindow.Segment, _ outbox: UInt32, _ slot: Slot) {
     var list = MessageNode.none
     var tail = MessageNode.none
+    var void = MessageNode.none
     var index = UInt32(segment.offset)
     while index != MessageNode.none {
       let next = messages.nodes[index].next
-      if isWanted(index, outbox) ? true : becomesSkip(index, outbox, slot) {
-        if tail == MessageNode.none { list = index } else { messages.nodes[tail].next = index }
-        messages.nodes[index].next = MessageNode.none
-        tail = index
+      if isWanted(index, outbox) || messages.nodes[index].has(MessageNode.void) ? true : isKept(index, outbox, slot) {
+        if messages.nodes[index].has(MessageNode.void) {
+          messages.nodes[index].next = void
+          void = index
+        } else {
+          if tail == MessageNode.none { list = index } else { messages.nodes[tail].next = index }
+          messages.nodes[index].next = MessageNode.none
+          tail = index
+        }
       }
       index = next
+    }
+    while void != MessageNode.none {
+      let next = messages.nodes[void].next
+      messages.nodes[void].next = list
+      list = void
+      void = next
     }
     let length = messages.length(list: list)
     guard length <= segment.length else { return }
@@ -221,24 +246,25 @@ extension Engine {
       : messages.groups.latest(node.membership) == node.number
   }
 
-  /// A message, or a fragment, is not sent again.
-  /// - Returns: whether the receiver has to be told.
-  private mutating func becomesSkip(_ index: UInt32, _ outbox: UInt32, _ slot: Slot) -> Bool {
+  /// A message, or a fragment, is not sent again. In an ordered lane the receiver is told in its place. In others it need not know of whole
+  /// ones, and of those in fragments it is told when no other fragment can come any more (`Engine.finish`).
+  /// - Returns: whether something stays in the segment's list.
+  private mutating func isKept(_ index: UInt32, _ outbox: UInt32, _ slot: Slot) -> Bool {
     let node = messages.nodes[index]
-    let isTold = node.has(MessageNode.ordered) || node.has(MessageNode.fragment)
-    var skip = MessageNode()
+    var skip = MessageNode.skip(of: node)
     skip.next = node.next
-    skip.lane = node.lane
-    skip.number = node.number
-    skip.flags = node.flags & MessageNode.ordered | MessageNode.skip
     if node.has(MessageNode.fragment) {
       messages.nodes[node.parent].flags |= MessageNode.givenUp
-      messages.nodes[index] = skip
-      returned(to: node.parent, outbox, slot)
+      if node.has(MessageNode.ordered) {
+        messages.nodes[index] = skip
+        returned(to: node.parent, outbox, slot)
+      } else {
+        messages.nodes[index].flags |= MessageNode.void
+      }
       return true
     }
     finish(index, outbox, slot, .lost)
-    guard isTold else { return false }
+    guard node.has(MessageNode.ordered) else { return false }
     // The node that has just been given back.
     let again = messages.nodes.insert(skip)
     precondition(again == index, "the last that was given back is the first to be taken")

@@ -13,6 +13,8 @@ package struct MessageNode: BitwiseCopyable {
   static var givenUp: UInt8 { 32 }
   /// Of no use once there is a newer one in its lane.
   static var latest: UInt8 { 64 }
+  /// A fragment that is not sent again, in the list of a segment that is: it takes no bytes there.
+  static var void: UInt8 { 128 }
 
   /// Its row in the store.
   var message = MessageNode.none
@@ -32,6 +34,15 @@ package struct MessageNode: BitwiseCopyable {
   var token: UInt64 = 0
   var lane: UInt8 = 0
   var flags: UInt8 = 0
+
+  /// Says that this one will not come.
+  static func skip(of node: MessageNode) -> MessageNode {
+    var skip = MessageNode()
+    skip.lane = node.lane
+    skip.number = node.number
+    skip.flags = node.flags & ordered | MessageNode.skip
+    return skip
+  }
 
   func has(_ flag: UInt8) -> Bool { flags & flag != 0 }
 

@@ -77,15 +77,16 @@ extension MessageTable {
     node.frame(total: node.has(MessageNode.fragment) ? store.length(node.message) : 0)
   }
 
-  /// Bytes that the frames of a list take as a segment.
+  /// Bytes that the frames of a list take as a segment. Void ones stand at its start.
   func length(list: UInt32) -> Int {
     var length = 0
     var index = list
     while index != MessageNode.none {
       let node = nodes[index]
+      index = node.next
+      if node.has(MessageNode.void) { continue }
       let frame = frame(of: node)
       length += frame.headLength(isLast: node.next == MessageNode.none) + frame.length
-      index = node.next
     }
     return length
   }
@@ -97,7 +98,7 @@ extension MessageTable {
     var index = list
     while index != MessageNode.none {
       let node = nodes[index]
-      write(node, isLast: node.next == MessageNode.none, into: &bytes, at: &at)
+      if !node.has(MessageNode.void) { write(node, isLast: node.next == MessageNode.none, into: &bytes, at: &at) }
       index = node.next
     }
   }

@@ -17,6 +17,8 @@ struct Outbox: BitwiseCopyable {
   var clock: UInt32 = 0
   /// The lanes in which something waits.
   var waiting: UInt16 = 0
+  /// The lanes of which a part of the first has left.
+  var open: UInt16 = 0
   /// A call was answered with `full`.
   var isFull = false
   /// Segments of messages that are not acknowledged.
@@ -70,6 +72,19 @@ extension Outbox {
       if own < other || (own == other && isBehind) { best = lane }
     }
     return best
+  }
+
+  /// A message in fragments is to begin in a lane. It waits for one in another lane of the same priority, so that a receiver has no more
+  /// incomplete messages than there are priorities.
+  /// - Returns: the lane that goes on instead.
+  func other(before lane: Int, _ lanes: borrowing LaneTable) -> Int? {
+    var left = open & ~(1 << UInt16(lane))
+    while left != 0 {
+      let other = left.trailingZeroBitCount
+      left &= left - 1
+      if lanes.priorities[other] <= lanes.priorities[lane] { return other }
+    }
+    return nil
   }
 
   /// Whether messages go before what is new of the stream.
