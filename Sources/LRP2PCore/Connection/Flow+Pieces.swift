@@ -2,13 +2,18 @@
 // Segments that come in pieces. Their cells are charged to the peer with those of its receive window.
 
 extension Flow {
+  /// Whether all that has come behind a segment waits for it, and goes on when it is there. For a reader that has stopped no part of the
+  /// stream is urgent.
+  package func isUrgent(_ number: UInt32, isMessages: Bool) -> Bool {
+    number == receive.next && (isMessages || receive.keepsUp)
+  }
+
   /// Takes one piece of a segment.
   package mutating func reassemble(
-    _ number: UInt32, offset: Int, total: Int, _ bytes: RawSpan, pool: inout ReceivePool
+    _ number: UInt32, isMessages: Bool = false, offset: Int, total: Int, _ bytes: RawSpan, pool: inout ReceivePool
   ) -> Reassembly.Outcome {
     if reassembly == nil { reassembly = Reassembly() }
-    // For whoever has stopped reading nothing is urgent.
-    let isNext = number == receive.next && receive.takesDirectly
+    let isNext = isUrgent(number, isMessages: isMessages)
     defer { receive.pieceCells = reassembly?.count ?? 0 }
     return reassembly!.insert(
       number, isNext: isNext, holding: receive.held(pool), offset: offset, total: total, bytes, pool: &pool)

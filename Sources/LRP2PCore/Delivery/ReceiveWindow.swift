@@ -169,6 +169,9 @@ package struct ReceiveWindow: ~Copyable {
   @inline(__always)
   package var takesDirectly: Bool { unread.isEmpty && !isPaused && !hasFin && window > 0 }
 
+  /// Whether the reader of the stream has had all that is in order.
+  package var keepsUp: Bool { unread.isEmpty && !isPaused }
+
   private func outside(_ number: UInt32) -> Arrival { number.precedes(delivered) ? .duplicate : .beyondWindow }
 
   /// Whether a piece of segment `number`, which may be any, is of use.

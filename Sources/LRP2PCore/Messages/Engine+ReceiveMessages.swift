@@ -132,11 +132,15 @@ extension Engine {
     let ahead = MessageFrame.distance(frame.number, from: expected[lane])
     if ahead == 0 {
       if isWhole { expected[lane] = MessageFrame.next(frame.number) }
-    } else if ahead > 0 {
+    } else if ahead > 0, isNext {
       // All that was sent before has come: nothing can be missing, unless it stands in the lane already.
-      if ahead > Self.farthest || (isNext && !isFilled(lane, from: expected[lane], ahead, state)) {
+      guard isFilled(lane, from: expected[lane], ahead, state) else {
         survey.isViolation = true
+        return
       }
+      expected[lane] = isWhole ? MessageFrame.next(frame.number) : frame.number
+    } else if ahead > 0 {
+      if ahead > Self.farthest { survey.isViolation = true }
       let first = state == LaneState.none ? 0 : messages[state: state].expected[lane]
       survey.reach[lane] = max(survey.reach[lane], MessageFrame.distance(frame.number, from: first))
       if !isSkip { survey.early += 1 }
@@ -200,6 +204,12 @@ extension Engine {
     var at = 0
     while at < payload.byteCount, let frame = try? MessageFrame.read(payload, at: &at) {
       let lane = Int(frame.lane)
+      if frame.isOrdered, touched & 1 << UInt16(lane) != 0, frame.number != messages[state: state(slot)].expected[lane]
+      {
+        // What stands before it has come already.
+        deliverEarly(lane, slot, &handler)
+        guard peers.rows[slot].phase == .established else { return }
+      }
       switch frame.kind {
       case .padding: break
       case .whole:
