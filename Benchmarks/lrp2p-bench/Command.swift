@@ -15,7 +15,7 @@ struct Command: ParsableCommand {
       ThroughputCommand.self, EchoCommand.self, AEADCommand.self, CoreCommand.self, HandshakesCommand.self,
       IdleCommand.self,
       FanoutCommand.self, FloodCommand.self, ChurnCommand.self, WindowCommand.self, PatternCommand.self,
-      ReaderCommand.self, WorkerCommand.self, WriteCommand.self,
+      ReaderCommand.self, WorkerCommand.self, WriteCommand.self, PublishCommand.self, MessagesCommand.self,
     ])
 
   /// Not the parser's own: a failure is one line, on standard error.

@@ -21,6 +21,9 @@ enum Ends {
     case .fanout: return [try FanoutResponder.run(job, at: address, announce: announce)]
     case .churn: return [try ChurnResponder.run(job, at: address, announce: announce)]
     case .flood: return [try FloodTarget.run(job, at: address, announce: announce)]
+    case .publish: return [try Publisher.run(job, at: address, announce: announce)]
+    case .publishCeiling: return [try PublishCeiling.publish(job, at: address, announce: announce)]
+    case .messages: return [try MessagesReceiver.run(job, at: address, announce: announce)]
     case .fanoutCore, .flooder: throw Failure("\(job.kind.rawValue): has no listening end")
     }
   }
@@ -40,6 +43,9 @@ enum Ends {
     case .churn: return [try ChurnDialler.run(job, to: address)]
     case .flood: return [try FloodLoad.run(job, to: address)]
     case .flooder: return [try Flooder.run(job, to: address, announce: ProcessGroup.announce)]
+    case .publish: return [try Subscribers.run(job, to: address)]
+    case .publishCeiling: return [try PublishCeiling.answer(job, to: address)]
+    case .messages: return [try MessagesSender.run(job, to: address)]
     case .fanoutCore: throw Failure("\(job.kind.rawValue): has no connecting end")
     }
   }

@@ -44,6 +44,11 @@ enum Kind: String, ExpressibleByArgument {
   case flood
   /// The end that floods.
   case flooder
+  /// One message to many, and what that has to cost.
+  case publish
+  case publishCeiling = "publish-ceiling"
+  /// Small messages over one connection.
+  case messages
 }
 
 /// What a flood is made of.
@@ -77,6 +82,8 @@ struct Job {
   var peers = 0
   /// Of these, the ones that send.
   var active = 0
+  /// Bytes of a message.
+  var messageBytes = 0
   /// Seconds after which an idle peer sends a PING.
   var keepAlive = 60
   /// New connections a second.

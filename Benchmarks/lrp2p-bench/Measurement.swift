@@ -25,6 +25,8 @@ enum Quantity: Int, CaseIterable {
   case misdirected
   /// First messages beyond the mark: those whose cookie was right, and those whose was not.
   case cookiesAccepted, cookiesInvalid
+  /// Messages that subscribers have acknowledged.
+  case deliveries
 
   private enum Merging { case sum, maximum }
 
@@ -42,7 +44,7 @@ enum Quantity: Int, CaseIterable {
 
 /// One number for each quantity that was measured. It needs no allocation, so taking one does not disturb the count.
 struct Measurement {
-  private var values = InlineArray<34, UInt64>(repeating: 0)
+  private var values = InlineArray<35, UInt64>(repeating: 0)
   /// One bit for each quantity that has a value.
   private var present: UInt64 = 0
 

@@ -22,6 +22,7 @@ struct WorkerCommand: ParsableCommand {
   @Flag var baselinesOnly = false
   @Option var peers = 0
   @Option var active = 0
+  @Option var messageBytes = 0
   @Option var keepAlive = 0
   @Option var rate = 0
   @Option var reactors = 1
@@ -49,7 +50,10 @@ struct WorkerCommand: ParsableCommand {
     arguments += ["--backend", job.backend.rawValue]
     if job.oneCore { arguments.append("--one-core") }
     if job.baselinesOnly { arguments.append("--baselines-only") }
-    arguments += ["--peers", "\(job.peers)", "--active", "\(job.active)", "--keep-alive", "\(job.keepAlive)"]
+    arguments += [
+      "--peers", "\(job.peers)", "--active", "\(job.active)", "--message-bytes", "\(job.messageBytes)", "--keep-alive",
+      "\(job.keepAlive)",
+    ]
     arguments += [
       "--reactors", "\(job.reactors)", "--rate", "\(job.rate)", "--filter", job.filter.rawValue, "--start",
       "\(job.start)",
@@ -71,7 +75,7 @@ struct WorkerCommand: ParsableCommand {
         kind: kind, aead: aead, seconds: seconds, datagram: datagram, connections: connections, spin: spin,
         oneCore: oneCore, congestion: congestion, ecn: ecn, aeadProvider: aeadProvider, backend: backend,
         baselinesOnly: baselinesOnly,
-        peers: peers, active: active,
+        peers: peers, active: active, messageBytes: messageBytes,
         keepAlive: keepAlive, rate: rate, reactors: reactors, hugePages: hugePages, filter: filter,
         flood: flood,
         isBare: isBare,

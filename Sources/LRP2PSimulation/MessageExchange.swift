@@ -71,7 +71,7 @@ package struct MessageExchange {
         result.faults.append("\(received.streamReceived) bytes of the stream")
       }
     }
-    _ = world.run(for: .seconds(60))
+    _ = world.run(for: .seconds(300))
     for table in world.first.tables + world.second.tables where table.inUse != 0 {
       result.faults.append("\(table.inUse) \(table.name) in use")
     }

@@ -132,6 +132,8 @@ public struct EngineStatistics: Sendable, BitwiseCopyable {
   public var messagesQueued: UInt64 = 0
   /// Messages that were handed over.
   public var messagesReceived: UInt64 = 0
+  /// Messages that peers have acknowledged.
+  public var messagesAcknowledged: UInt64 = 0
   /// Messages that were given up: lost and not worth sending again, too late, or behind newer ones.
   public var messagesGivenUp: UInt64 = 0
   /// Frames that told of messages which will not come.

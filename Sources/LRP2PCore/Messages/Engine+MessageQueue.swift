@@ -179,7 +179,11 @@ extension Engine {
     messages.store.release(node.message)
     messages.nodes.remove(index)
     messages[outbox: outbox].bytes -= length
-    if outcome != .acknowledged { counters.messagesGivenUp &+= 1 }
+    if outcome == .acknowledged {
+      counters.messagesAcknowledged &+= 1
+    } else {
+      counters.messagesGivenUp &+= 1
+    }
     if node.membership != MessageNode.none { messages.groups.discharge(node.membership, length, &messages.events) }
     if node.token != 0 {
       var event = MessageEvent()
