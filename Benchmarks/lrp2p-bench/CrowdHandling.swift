@@ -152,7 +152,7 @@ extension Job {
     guard isResponder else { return configuration }
     configuration.engine.maximumHalfOpen = 1 << 16
     configuration.engine.maximumHalfOpenPerPrefix = 1 << 16
-    if kind == .fanout || kind == .publish || kind == .publishCeiling {
+    if kind == .fanout || [.publish, .publishCeiling, .publishCore].contains(kind) {
       // As docs/tuning.md has it for many peers that each send little.
       configuration.receiveMessages = 64
       configuration.sendMessages = 64

@@ -24,7 +24,7 @@ enum Ends {
     case .publish: return [try Publisher.run(job, at: address, announce: announce)]
     case .publishCeiling: return [try PublishCeiling.publish(job, at: address, announce: announce)]
     case .messages: return [try MessagesReceiver.run(job, at: address, announce: announce)]
-    case .fanoutCore, .flooder: throw Failure("\(job.kind.rawValue): has no listening end")
+    case .fanoutCore, .publishCore, .flooder: throw Failure("\(job.kind.rawValue): has no listening end")
     }
   }
 
@@ -46,7 +46,7 @@ enum Ends {
     case .publish: return [try Subscribers.run(job, to: address)]
     case .publishCeiling: return [try PublishCeiling.answer(job, to: address)]
     case .messages: return [try MessagesSender.run(job, to: address)]
-    case .fanoutCore: throw Failure("\(job.kind.rawValue): has no connecting end")
+    case .fanoutCore, .publishCore: throw Failure("\(job.kind.rawValue): has no connecting end")
     }
   }
 
@@ -55,6 +55,7 @@ enum Ends {
     try pin(to: job.oneCore ? 0 : 1)
     switch job.kind {
     case .fanoutCore: return try FanoutCore.run(job)
+    case .publishCore: return [try PublishCore.run(job)]
     default: throw Failure("\(job.kind.rawValue): has two ends")
     }
   }

@@ -47,6 +47,7 @@ enum Kind: String, ExpressibleByArgument {
   /// One message to many, and what that has to cost.
   case publish
   case publishCeiling = "publish-ceiling"
+  case publishCore = "publish-core"
   /// Small messages over one connection.
   case messages
 }

@@ -113,6 +113,8 @@ private struct CeilingPublisher: ~Copyable {
   private let count: Int
   private var packetNumber: UInt64 = 1
 
+  private static var atOnce: Int { 2 * Publisher.members }
+
   init(_ job: Job, at address: Address) throws {
     let configuration = try job.crowdConfiguration(isResponder: true)
     let signal = FileDescriptor(owning: Int32(try check(lrp2p_eventfd(), "create eventfd")))
@@ -157,9 +159,10 @@ private struct CeilingPublisher: ~Copyable {
     var (next, answered) = (0, 0)
     let deadline = currentInstant() &+ .seconds(20)
     while answered < count {
-      if next < count {
+      // As many at once as the other end's socket has room for.
+      if next < count, next - answered < Self.atOnce {
         var placed = 0
-        while next < count, let place = place(next) {
+        while next < count, next - answered < Self.atOnce, let place = place(next) {
           jobs[placed] = place
           placed += 1
           next += 1
@@ -169,7 +172,8 @@ private struct CeilingPublisher: ~Copyable {
           _ = try backend.wait(until: instant(after: .milliseconds(1)))
         }
       }
-      guard try backend.wait(until: next < count ? 0 : instant(after: .milliseconds(10))).isReadable else {
+      guard try backend.wait(
+        until: next < count && next - answered < Self.atOnce ? 0 : instant(after: .milliseconds(10))).isReadable else {
         // What the kernel has dropped is not sent again.
         if next == count, currentInstant() > deadline { throw Failure("\(count - answered) answers are missing") }
         continue

@@ -5,18 +5,25 @@ import LRP2P
 import LRP2PCore
 import LRP2PReactor
 
-/// Everyone who connects is in one group.
-private struct PublishSink: ReceivingHandler {
+/// Everyone who connects is in the next group that has room.
+struct PublishSink: ReceivingHandler {
   private(set) var line = ControlLine()
-  let group: PeerGroup
+  let groups: [PeerGroup]
+  let members: Int
+  private var joined = 0
   private(set) var closed = 0
   private(set) var lastReason: CloseReason?
 
-  init(_ group: PeerGroup) { self.group = group }
+  init(_ groups: [PeerGroup], of members: Int) {
+    self.groups = groups
+    self.members = members
+  }
 
   mutating func connected(_ peer: Peer, _ info: PeerInfo, engine: inout Engine) {
     line.connected(peer)
-    if peer != line.peer { engine.join(peer, group) }
+    guard peer != line.peer, joined < groups.count * members else { return }
+    engine.join(peer, groups[joined / members])
+    joined += 1
   }
 
   mutating func received(_ peer: Peer, _ bytes: RawSpan, engine: inout Engine) {
@@ -35,14 +42,14 @@ enum Publisher {
   private static var warmUp: Int { 3 }
   /// What one subscriber may be behind.
   private static var bound: Int { 64 << 10 }
+  /// Members of a group, and messages that are under way, at most: as many as the socket of the other end has room for. (There one stands for
+  /// all subscribers.)
+  static var members: Int { 2000 }
+  private static var atOnce: Int { 2000 }
 
   static func run(_ job: Job, at address: Address, announce: (Address) -> Void) throws -> Measurement {
-    var configuration = try job.crowdConfiguration(isResponder: true)
-    configuration.engine.lanes = [LaneConfiguration(isOrdered: false)]
-    // A message that many rest for wakes all whose ACKs are under way.
-    configuration.engine.flowsKept = job.peers
-    var reactor = try Reactor(configuration: configuration, identity: Identity(), bind: address, accepting: .anyone)
-    var sink = PublishSink(reactor.engine.makeGroup(lane: 0, policy: .dropOldest, maximumBytes: bound))
+    var reactor = try Reactor(configuration: job.publisherConfiguration(), identity: Identity(), bind: address, accepting: .anyone)
+    var sink = PublishSink(groups(job, &reactor.engine), of: members)
     announce(reactor.localAddress)
     while sink.line.signals == 0 { try turn(&reactor, &sink) }
     var bytes = [UInt8](repeating: 0, count: job.messageBytes)
@@ -57,8 +64,7 @@ enum Publisher {
         end = currentInstant() &+ job.length
       }
       fill(&bytes, UInt64(round))
-      guard case .queued = reactor.engine.publish(bytes, to: sink.group) else { throw Failure("nothing is published") }
-      target += UInt64(job.active)
+      try publish(bytes, job, &target, &reactor, &sink)
       round += 1
       most = max(most, reactor.engine.messageBytesInUse)
       let patience = currentInstant() &+ .seconds(20)
@@ -78,6 +84,26 @@ enum Publisher {
     let farewell = currentInstant() &+ .seconds(1)
     while !sink.line.isClosed, currentInstant() < farewell { try turn(&reactor, &sink) }
     return result
+  }
+
+  /// Groups for all subscribers.
+  static func groups(_ job: Job, _ engine: inout Engine) -> [PeerGroup] {
+    (0..<(job.peers + members - 1) / members).map { _ in
+      engine.makeGroup(lane: 0, policy: .dropOldest, maximumBytes: bound)
+    }
+  }
+
+  /// One message to all groups.
+  private static func publish(
+    _ bytes: [UInt8], _ job: Job, _ target: inout UInt64, _ reactor: inout Reactor, _ sink: inout PublishSink
+  ) throws {
+    guard let message = unsafe reactor.engine.store(bytes.span.bytes) else { throw Failure("there is no room for a message") }
+    for (index, group) in sink.groups.enumerated() {
+      while reactor.engine.statistics.messagesAcknowledged + UInt64(atOnce) < target { try turn(&reactor, &sink) }
+      guard case .queued = reactor.engine.publish(message, to: group) else { throw Failure("nothing is published") }
+      target += UInt64(max(min(job.active - index * members, members), 0))
+    }
+    reactor.engine.release(message)
   }
 
   private static func fill(_ bytes: inout [UInt8], _ number: UInt64) {
@@ -100,8 +126,18 @@ enum Publisher {
   }
 }
 
+extension Job {
+  func publisherConfiguration() throws -> ReactorConfiguration {
+    var configuration = try crowdConfiguration(isResponder: true)
+    configuration.engine.lanes = [LaneConfiguration(isOrdered: false)]
+    // A message that many rest for wakes all whose ACKs are under way.
+    configuration.engine.flowsKept = peers
+    return configuration
+  }
+}
+
 /// Takes messages, and notes how old they are.
-private struct PublishCaller: CrowdHandler, ReceivingHandler {
+struct PublishCaller: CrowdHandler, ReceivingHandler {
   var presence = CrowdPresence()
   let length: Int
   private(set) var wrongPieces: UInt64 = 0
