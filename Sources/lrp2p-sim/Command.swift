@@ -19,6 +19,7 @@ struct Command: ParsableCommand {
 
       lrp2p-sim paths plays a table of paths, each with a bar (lrp2p-sim paths --help).
       lrp2p-sim messages plays exchanges of messages (lrp2p-sim messages --help).
+      lrp2p-sim game and lrp2p-sim fanout tell how old messages are when they come (lrp2p-sim game --help).
       """)
 
   @Argument(help: "The world: \(Profile.allCases.map(\.rawValue).joined(separator: ", ")).")
@@ -101,6 +102,8 @@ struct Command: ParsableCommand {
         try PathsCommand.parseOrExit(Array(CommandLine.arguments.dropFirst(2))).play()
       } else if CommandLine.arguments.dropFirst().first == "messages" {
         try MessagesCommand.parseOrExit(Array(CommandLine.arguments.dropFirst(2))).play()
+      } else if let word = CommandLine.arguments.dropFirst().first, word == "game" || word == "fanout" {
+        try GameCommand.parseOrExit(Array(CommandLine.arguments.dropFirst(2))).play(isFanout: word == "fanout")
       } else {
         try parseOrExit().play()
       }
