@@ -91,7 +91,8 @@ enum PublishCeiling {
   }
 
   private static func flush(
-    _ backend: inout CrowdBackend, _ batch: inout DatagramBatch, _ jobs: inout Column<AEADJob>, _ suite: any CipherSuite,
+    _ backend: inout CrowdBackend, _ batch: inout DatagramBatch, _ jobs: inout Column<AEADJob>,
+    _ suite: any CipherSuite,
     _ keys: borrowing KeyTable
   ) throws {
     guard batch.count > 0 else { return }
@@ -172,8 +173,11 @@ private struct CeilingPublisher: ~Copyable {
           _ = try backend.wait(until: instant(after: .milliseconds(1)))
         }
       }
-      guard try backend.wait(
-        until: next < count && next - answered < Self.atOnce ? 0 : instant(after: .milliseconds(10))).isReadable else {
+      guard
+        try backend.wait(
+          until: next < count && next - answered < Self.atOnce ? 0 : instant(after: .milliseconds(10))
+        ).isReadable
+      else {
         // What the kernel has dropped is not sent again.
         if next == count, currentInstant() > deadline { throw Failure("\(count - answered) answers are missing") }
         continue

@@ -48,7 +48,8 @@ enum Publisher {
   private static var atOnce: Int { 2000 }
 
   static func run(_ job: Job, at address: Address, announce: (Address) -> Void) throws -> Measurement {
-    var reactor = try Reactor(configuration: job.publisherConfiguration(), identity: Identity(), bind: address, accepting: .anyone)
+    var reactor = try Reactor(
+      configuration: job.publisherConfiguration(), identity: Identity(), bind: address, accepting: .anyone)
     var sink = PublishSink(groups(job, &reactor.engine), of: members)
     announce(reactor.localAddress)
     while sink.line.signals == 0 { try turn(&reactor, &sink) }
@@ -97,7 +98,9 @@ enum Publisher {
   private static func publish(
     _ bytes: [UInt8], _ job: Job, _ target: inout UInt64, _ reactor: inout Reactor, _ sink: inout PublishSink
   ) throws {
-    guard let message = unsafe reactor.engine.store(bytes.span.bytes) else { throw Failure("there is no room for a message") }
+    guard let message = unsafe reactor.engine.store(bytes.span.bytes) else {
+      throw Failure("there is no room for a message")
+    }
     for (index, group) in sink.groups.enumerated() {
       while reactor.engine.statistics.messagesAcknowledged + UInt64(atOnce) < target { try turn(&reactor, &sink) }
       guard case .queued = reactor.engine.publish(message, to: group) else { throw Failure("nothing is published") }

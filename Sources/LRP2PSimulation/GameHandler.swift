@@ -39,6 +39,7 @@ package struct GameHandler: Handler {
   package var snapshotsSent = 0
   package var eventsSent = 0
   /// Ages, in microseconds, and what came behind a newer one.
+  package var received = 0
   package var ages: [UInt32] = []
   package var eventAges: [UInt32] = []
   package var eventsInOrder = true
@@ -48,6 +49,8 @@ package struct GameHandler: Handler {
   package var lastStream: Instant = 0
   package var notTaken = 0
   package var connectedCount = 0
+  /// What comes in the first two seconds is not counted: the stream finds the path's rate then.
+  private var warm: Instant = .never
   /// Only peers of this remainder by three have a stream.
   package var streamsOneOf = 1
 
@@ -58,27 +61,40 @@ package struct GameHandler: Handler {
 
   package mutating func connected(_ peer: Peer, _ info: PeerInfo, engine: inout Engine) {
     connectedCount += 1
+    if warm == .never { warm = engine.now + .seconds(2) }
     guard isServer else { return }
     sources[peer] = Source(started: engine.now)
     // Peers have their ticks spread.
     engine.setTimer(at: engine.now + plan.tick * UInt64(connectedCount % 16) / 16, token: peer.connectionID)
+    if plan.streamRate > 0, peer.index % streamsOneOf == 0 {
+      engine.setTimer(at: engine.now, token: ~peer.connectionID)
+    }
   }
 
   package mutating func timerFired(token: UInt64, engine: inout Engine) {
+    if offerStream(Peer(connectionID: ~token), &engine) { return }
     let peer = Peer(connectionID: token)
     guard var source = sources[peer] else { return }
     defer { sources[peer] = source }
     source.ticks += 1
     if plan.sendsMessages { sendMessages(peer, source.ticks, &engine) }
-    if plan.streamRate > 0, peer.index % streamsOneOf == 0 {
-      source.offered = UInt64(Double(plan.streamRate) / 8 * Double(engine.now - source.started) / 1e9)
-      engine.offer(peer, upTo: source.offered)
-    }
     guard engine.now < source.started + .seconds(UInt64(plan.seconds)) else {
       engine.finish(peer)
       return
     }
     engine.setTimer(at: engine.now + plan.tick, token: token)
+  }
+
+  /// The stream goes on, a millisecond's worth at a time.
+  private mutating func offerStream(_ peer: Peer, _ engine: inout Engine) -> Bool {
+    guard var source = sources[peer], engine.now < source.started + .seconds(UInt64(plan.seconds)) else {
+      return sources[peer] != nil
+    }
+    source.offered = UInt64(Double(plan.streamRate) / 8 * Double(engine.now - source.started) / 1e9)
+    engine.offer(peer, upTo: source.offered)
+    sources[peer] = source
+    engine.setTimer(at: engine.now + .milliseconds(1), token: ~peer.connectionID)
+    return true
   }
 
   private mutating func sendMessages(_ peer: Peer, _ tick: Int, _ engine: inout Engine) {
@@ -99,7 +115,8 @@ package struct GameHandler: Handler {
     for index in 0..<8 { time |= UInt64(message.byte(index)) << (8 * UInt64(index)) }
     let age = UInt32(clamping: (engine.now - time) / 1000)
     guard lane == 0 else {
-      ages.append(age)
+      received += 1
+      if engine.now >= warm { ages.append(age) }
       return
     }
     var number: UInt32 = 0
@@ -140,7 +157,7 @@ package struct GameResult: Sendable {
     notTaken = server.notTaken
     var ages = clients.flatMap(\.ages)
     var events = clients.flatMap(\.eventAges)
-    received = ages.count
+    received = clients.reduce(0) { $0 + $1.received }
     eventsReceived = events.count
     eventsInOrder = clients.allSatisfy(\.eventsInOrder)
     ages.sort()

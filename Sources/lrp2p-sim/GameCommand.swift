@@ -8,17 +8,19 @@ import LRP2PSimulation
 struct GameCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "lrp2p-sim game",
-    abstract: "Plays a server that sends snapshots 60 times a second, a few events that must arrive, and a stream beside them.",
+    abstract:
+      "Plays a server that sends snapshots 60 times a second, a few events that must arrive, and a stream beside them.",
     discussion: """
       Snapshots are sent once, events in order and until they arrive. Ages are in milliseconds, from the call that sends to the \
       callback that receives. With --peers many are played, four on a path, of which one has the stream ("lrp2p-sim fanout" \
-      is the same with 1,000 of them, 50 times a second, and a stream that fills 95 % of the path).
+      is the same with 1,000 of them, 50 times a second, and a stream whose datagrams fill 95 % of the path).
       """)
 
   @Option(help: ArgumentHelp("One way, in ms.", valueName: "n"))
   var delayMs: Double?
 
-  @Option(help: ArgumentHelp("Rate of the path in Mbit/s; its queue is one bandwidth-delay product.", valueName: "mbit"))
+  @Option(
+    help: ArgumentHelp("Rate of the path in Mbit/s; its queue is one bandwidth-delay product.", valueName: "mbit"))
   var rate = 20.0
 
   @Option(help: ArgumentHelp("Probability of loss, each way.", valueName: "p"))
@@ -64,7 +66,7 @@ struct GameCommand: ParsableCommand {
     plan.isReliable = reliable
     plan.seconds = seconds
     plan.sendsMessages = !streamOnly
-    plan.streamRate = UInt64(rate * 1e6 * (stream ?? (isFanout ? 0.95 : 0.5)))
+    plan.streamRate = UInt64(rate * 1e6 * (stream ?? (isFanout ? 0.924 : 0.5)))
     let roundTrip = Nanoseconds(2 * delayMs * 1e6)
     let peers = peers ?? (isFanout ? 1000 : 1)
     let result =

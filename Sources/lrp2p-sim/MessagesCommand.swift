@@ -8,7 +8,8 @@ import LRP2PSimulation
 struct MessagesCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "lrp2p-sim messages",
-    abstract: "Plays two hosts that exchange messages over paths that lose, reorder and stall, all drawn from the seed.",
+    abstract:
+      "Plays two hosts that exchange messages over paths that lose, reorder and stall, all drawn from the seed.",
     discussion: "Exit status 1 if a message is missing, comes twice, late in its lane or wrong, or if memory is left.")
 
   @Option(help: ArgumentHelp("The first seed.", valueName: "n"))
@@ -33,8 +34,8 @@ struct MessagesCommand: ParsableCommand {
           """)
       }
       guard result.faults.isEmpty else {
-        for fault in result.faults.prefix(8) { Output.line("lrp2p-sim messages: \(fault)", to: 2) }
-        Output.line("lrp2p-sim messages --seed \(seed)", to: 2)
+        let faults = result.faults.prefix(4).joined(separator: "; ")
+        Output.line("lrp2p-sim: \(faults); play it again: lrp2p-sim messages --seed \(seed)", to: 2)
         Glibc.exit(1)
       }
     }
