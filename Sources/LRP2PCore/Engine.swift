@@ -17,7 +17,10 @@ public struct Engine: ~Copyable {
   /// The static key and what else belongs to no peer.
   var secrets: EngineSecrets
   /// Copies of keys may be left on the stack: who calls the verbs knows how to overwrite what is below its frame.
-  package var hasHandledSecrets = true
+  package var hasHandledSecrets: Bool {
+    get { secrets.wereHandled }
+    set { secrets.wereHandled = newValue }
+  }
   /// Who this side is.
   public let publicKey: PublicKey
 

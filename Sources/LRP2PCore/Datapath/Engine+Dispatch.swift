@@ -34,10 +34,8 @@ extension Engine {
       receiveData(segment, payload, slot, &handler)
     case .ack:
       if let block {
-        receiveAck(
-          block, lastInOrder: segment.number, window: segment.window, isHeld: segment.has(SegmentFlag.messages),
-          payload,
-          slot, &handler)
+        hold(segment.has(SegmentFlag.messages), block, slot)
+        receiveAck(block, lastInOrder: segment.number, window: segment.window, payload, slot, &handler)
       }
     case .control:
       receiveControl(
@@ -47,9 +45,10 @@ extension Engine {
     guard let block, segment.kind != .ack, peers.rows[slot].phase == .established else { return }
     let option = plaintext.extracting(segment.ackOption)
     let window = UInt32(option.bigEndian16(4)) << 8 | UInt32(option.byte(6))
+    hold(false, block, slot)
     receiveAck(
-      block, lastInOrder: option.bigEndian32(0), window: window, isHeld: false,
-      option.extracting(7..<option.byteCount), slot, &handler)
+      block, lastInOrder: option.bigEndian32(0), window: window, option.extracting(7..<option.byteCount), slot, &handler
+    )
   }
 
   /// The ACK block of an ACK, or of an option beside something else; `nil` without either.

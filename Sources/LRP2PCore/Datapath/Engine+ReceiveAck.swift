@@ -2,12 +2,9 @@
 // Step 3 of the way in, ACKs: what has reached the peer, and what has not.
 
 extension Engine {
-  /// - Parameters:
-  ///   - isHeld: nothing new of the stream is to be sent.
-  ///   - bytes: those that `block` was read from.
+  /// - Parameter bytes: those that `block` was read from.
   mutating func receiveAck<H: Handler>(
-    _ block: AckBlock, lastInOrder: UInt32, window: UInt32, isHeld: Bool, _ bytes: RawSpan, _ slot: Slot,
-    _ handler: inout H
+    _ block: AckBlock, lastInOrder: UInt32, window: UInt32, _ bytes: RawSpan, _ slot: Slot, _ handler: inout H
   ) {
     // 0 also stands for "none yet".
     guard block.largestPacketNumber == 0 || block.largestPacketNumber < peers.rows[slot].sendPacketNumber else {
@@ -30,7 +27,6 @@ extension Engine {
       end(slot, .protocolViolation, &handler)
       return
     }
-    if block.largestPacketNumber >= highest { peers.flows[slot].send.isHeld = isHeld }
     if !peers.flows[slot].send.acknowledgedMessages.isEmpty { acknowledgeMessages(slot) }
     if schedule.outage.lastStop != 0 { forgetTimes(&outcome, slot) }
     let ecn = peers.flows[slot].ecn.state
@@ -39,6 +35,12 @@ extension Engine {
     if peers.flows[slot].ecn.state != ecn, peers.flows[slot].ecn.state == .bleached { counters.marksLost &+= 1 }
     reportAcknowledged(slot, &handler)
     endIfFinished(slot, &handler)
+  }
+
+  /// The newest ACK says whether anything new of the stream is to be sent.
+  @inline(__always)
+  mutating func hold(_ isHeld: Bool, _ block: AckBlock, _ slot: Slot) {
+    if block.largestPacketNumber >= peers.headers[slot].highestAcknowledged { peers.flows[slot].send.isHeld = isHeld }
   }
 
   /// Of what left before a planned outage neither a round trip nor a rate is taken: the clock stood still on its way.
