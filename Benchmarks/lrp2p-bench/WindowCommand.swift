@@ -143,7 +143,7 @@ private struct WindowRun: ~Copyable {
     largest = max(largest, packet.number)
     switch Self.accept(packet.sequence, payload, &receive, &pool) {
     case .direct:
-      _ = receive.deliveredDirectly()
+      _ = receive.deliveredDirectly(pool: &pool)
       drain()
     case .storedInOrder:
       drain()
