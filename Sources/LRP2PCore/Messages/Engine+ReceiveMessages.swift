@@ -62,10 +62,12 @@ extension Engine {
     }
     let id = peers.rows[slot].connectionID
     deliver(payload, place, slot, &handler)
-    guard peers.rows[slot].connectionID == id, peers.rows[slot].phase.delivers, peers.flows.contains(slot) else {
-      return
+    // The handler may have closed the connection.
+    let isThere = peers.rows[slot].connectionID == id && peers.flows.contains(slot)
+    if let place {
+      if isThere { peers.flows[slot].receive.give(back: place, to: &pool) } else { pool.release(place.cell) }
     }
-    if let place { peers.flows[slot].receive.give(back: place, to: &pool) }
+    guard isThere else { return }
     // What it has stood before in the stream.
     if isNext, peers.rows[slot].phase == .established { deliverStored(slot, &handler) }
   }
@@ -284,9 +286,15 @@ extension Engine {
     guard ahead >= 0, ahead == 0 || !isEarly(frame.number, lane, state),
       let partial = partial(frame, state) ?? begin(frame, state, slot)
     else { return }
+    // Another fragment in the same segment may have begun it.
+    let row = messages[partial: partial]
+    guard Int(row.total) == frame.total, Int(row.received) + frame.length <= frame.total else {
+      counters.malformed &+= 1
+      end(slot, .protocolViolation, &handler)
+      return
+    }
     messages.incoming.write(
-      payload.extracting(frame.start..<frame.start + frame.length), to: messages[partial: partial].message,
-      at: frame.offset)
+      payload.extracting(frame.start..<frame.start + frame.length), to: row.message, at: frame.offset)
     messages[partial: partial].received += UInt32(frame.length)
     guard messages[partial: partial].received == messages[partial: partial].total else { return }
     if ahead > 0 {
