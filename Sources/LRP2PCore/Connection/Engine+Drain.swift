@@ -20,6 +20,7 @@ extension Engine {
     peers.flows[slot].beginDrain(reason, patience: configuration.unreadTimeout, now: now)
     // Nothing can complete these any more.
     peers.flows[slot].receive.releaseEarly(to: &pool)
+    peers.flows[slot].receive.shrink(to: &pool)
     peers.flows[slot].releasePieces(to: &pool)
     peers.flows[slot].reassembly = nil
     releaseWritten(slot)

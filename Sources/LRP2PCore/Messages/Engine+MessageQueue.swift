@@ -80,7 +80,7 @@ extension Engine {
     let tail = messages[outbox: outbox].tails[lane]
     if tail == MessageNode.none {
       messages[outbox: outbox].heads[lane] = index
-      messages[outbox: outbox].begins(lane)
+      messages[outbox: outbox].begins(lane, messages.lanes)
     } else {
       messages.nodes[tail].next = index
     }
@@ -98,6 +98,9 @@ extension Engine {
   @inline(__always)
   mutating func noteMessages(_ slot: Slot, _ outbox: UInt32) {
     peers.flows[slot].send.hasMessages = messages[outbox: outbox].waiting != 0
+    if !peers.flows[slot].send.hasNew || peers.flows[slot].send.isHeld {
+      messages[outbox: outbox].streamRests(messages.lanes)
+    }
     peers.flows[slot].send.prefersMessages = messages[outbox: outbox].goesFirst(messages.lanes)
   }
 

@@ -77,7 +77,8 @@ extension Engine {
     let state = peers.headers[slot].lanes
     // What the lanes wait for, as this segment goes on.
     var expected =
-      state == LaneState.none ? InlineArray<16, UInt32>(repeating: 0) : messages[state: state].expected
+      state == LaneState.none
+      ? InlineArray<16, UInt32>(repeating: messages.firstNumber) : messages[state: state].expected
     var at = 0
     while at < payload.byteCount {
       guard let frame = try? MessageFrame.read(payload, at: &at) else {
@@ -137,7 +138,7 @@ extension Engine {
       if ahead > Self.farthest || (isNext && !isFilled(lane, from: expected[lane], ahead, state)) {
         survey.isViolation = true
       }
-      let first = state == LaneState.none ? 0 : messages[state: state].expected[lane]
+      let first = state == LaneState.none ? messages.firstNumber : messages[state: state].expected[lane]
       survey.reach[lane] = max(survey.reach[lane], MessageFrame.distance(frame.number, from: first))
       if !isSkip { survey.early += 1 }
     }

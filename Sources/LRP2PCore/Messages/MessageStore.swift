@@ -7,6 +7,8 @@ package struct MessageStore: ~Copyable {
   /// The largest of which several share a block: four classes in each doubling from 64 on.
   private static var largestShared: Int { 1 << 14 }
   private static var classes: Int { 33 }
+  /// The longest message that there may be.
+  private static var longest: Int { 1 << 30 }
 
   package struct Row: BitwiseCopyable {
     var block: UInt32 = 0
@@ -55,7 +57,7 @@ package struct MessageStore: ~Copyable {
   /// Room for `length` bytes, for one who needs it. What they are at first means nothing.
   /// - Returns: `nil` when there is none.
   package mutating func reserve(_ length: Int) -> UInt32? {
-    guard length >= 0, hasRoom(length) else { return nil }
+    guard (0...Self.longest).contains(length), hasRoom(length) else { return nil }
     let row: Int
     if let place = Self.place(of: length) {
       if free[place.index] == Self.none { addBlock(of: place) }

@@ -47,7 +47,7 @@ import Testing
     #expect(learnt() == nil)
   }
 
-  /// The smaller of both idle timeouts counts; 0 is none.
+  /// The smaller of both idle timeouts counts; 0 is none. Of features those of both, messages (feature 0) among them.
   @Test func takesOverWhatThePeerSays() {
     for (own, offered, agreed) in [(30, 20, 20), (20, 30, 20), (0, 20, 20), (20, 0, 20), (0, 0, 0)]
       as [(UInt64, UInt32, UInt64)]
@@ -63,7 +63,7 @@ import Testing
       parameters.ackRatio = 9
       parameters.features = 0b011
       header.agree(parameters, configuration: configuration)
-      #expect(header.idleTimeout == .seconds(agreed) && header.features == 0b010)
+      #expect(header.idleTimeout == .seconds(agreed) && header.features == 0b011)
       #expect(header.peerAckRatio == 9 && header.peerMaximumAckDelay == .milliseconds(5))
     }
   }
