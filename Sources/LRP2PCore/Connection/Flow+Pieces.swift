@@ -4,14 +4,15 @@
 extension Flow {
   /// Takes one piece of a segment.
   package mutating func reassemble(
-    _ number: UInt32, offset: Int, total: Int, _ bytes: RawSpan, pool: inout ReceivePool
+    _ number: UInt32, isMessages: Bool, offset: Int, total: Int, _ bytes: RawSpan, pool: inout ReceivePool
   ) -> Reassembly.Outcome {
     if reassembly == nil { reassembly = Reassembly() }
     // For whoever has stopped reading nothing is urgent.
     let isNext = number == receive.next && receive.takesDirectly
     defer { receive.pieceCells = reassembly?.count ?? 0 }
     return reassembly!.insert(
-      number, isNext: isNext, holding: receive.held(pool), offset: offset, total: total, bytes, pool: &pool)
+      number, isNext: isNext, isMessages: isMessages, holding: receive.held(pool), offset: offset, total: total, bytes,
+      pool: &pool)
   }
 
   /// Gives back the pieces of segments that have come by another way.

@@ -130,11 +130,13 @@ extension Engine {
     }
     peers.flows[slot].forgetPieces(pool: &pool)
     if peers.flows[slot].reassembly?.givesWay(to: number) ?? false { counters.piecesEvicted &+= 1 }
-    var outcome = peers.flows[slot].reassemble(number, offset: offset, total: total, payload, pool: &pool)
+    var outcome = peers.flows[slot].reassemble(
+      number, isMessages: isMessages, offset: offset, total: total, payload, pool: &pool)
     if case .poolExhausted = outcome, peers.flows[slot].receive.takesDirectly,
       number == peers.flows[slot].receive.next, reclaimKeptCell()
     {
-      outcome = peers.flows[slot].reassemble(number, offset: offset, total: total, payload, pool: &pool)
+      outcome = peers.flows[slot].reassemble(
+      number, isMessages: isMessages, offset: offset, total: total, payload, pool: &pool)
     }
     switch outcome {
     case .incomplete: break

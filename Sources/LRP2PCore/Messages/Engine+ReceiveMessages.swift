@@ -12,6 +12,9 @@ extension Engine {
     /// Bytes of messages of which the first part has come.
     var partialBytes = 0
     var partials = 0
+    /// Parts of messages, each of another one.
+    var parts = InlineArray<32, UInt64>(repeating: 0)
+    var partCount = 0
     /// It is what no honest peer sends.
     var isViolation = false
   }
@@ -33,7 +36,7 @@ extension Engine {
     }
     let isNext = number == peers.flows[slot].receive.next
     let survey = survey(payload, slot, isNext: isNext)
-    guard !survey.isViolation else {
+    guard !survey.isViolation, partialCount(slot) + survey.partials <= LaneState.mostPartialsInOrder else {
       counters.malformed &+= 1
       end(slot, .protocolViolation, &handler)
       return
@@ -62,10 +65,12 @@ extension Engine {
     }
     let id = peers.rows[slot].connectionID
     deliver(payload, place, slot, &handler)
-    guard peers.rows[slot].connectionID == id, peers.rows[slot].phase.delivers, peers.flows.contains(slot) else {
-      return
+    // Whatever a callback has done: the place is this segment's.
+    let isSame = peers.rows[slot].connectionID == id && peers.flows.contains(slot)
+    if let place {
+      if isSame { peers.flows[slot].receive.give(back: place, to: &pool) } else { pool.release(place.cell) }
     }
-    if let place { peers.flows[slot].receive.give(back: place, to: &pool) }
+    guard isSame, peers.rows[slot].phase.delivers else { return }
     // What it has stood before in the stream.
     if isNext, peers.rows[slot].phase == .established { deliverStored(slot, &handler) }
   }
@@ -97,7 +102,7 @@ extension Engine {
       case .skip:
         if frame.isOrdered { note(frame, lane, isNext, &expected, isWhole: true, state, &survey, isSkip: true) }
       case .fragment:
-        guard frame.total <= configuration.largestMessage else {
+        guard frame.total <= configuration.largestMessage, isOnly(frame, &survey) else {
           survey.isViolation = true
           return survey
         }
@@ -122,6 +127,17 @@ extension Engine {
       if survey.isViolation { return survey }
     }
     return survey
+  }
+
+  /// Whether a part of a message is the only one of it in its segment, and not one of too many. Then what the parts before it come to is
+  /// known, and finding the messages of all takes not long.
+  private func isOnly(_ frame: MessageFrame, _ survey: inout Survey) -> Bool {
+    guard survey.partCount < survey.parts.count else { return false }
+    let key = UInt64(frame.lane) << 32 | (frame.isOrdered ? 1 << 40 : 0) | UInt64(frame.number)
+    for index in 0..<survey.partCount where survey.parts[index] == key { return false }
+    survey.parts[survey.partCount] = key
+    survey.partCount += 1
+    return true
   }
 
   /// - Parameter isSkip: it needs no bytes of the segment when it comes early.
@@ -163,11 +179,9 @@ extension Engine {
     for lane in 0..<MessageFrame.lanes where survey.reach[lane] > 0 {
       rings += growth(lane, survey.reach[lane], peers.headers[slot].lanes)
     }
-    if survey.partials > 0 {
-      let count =
-        peers.headers[slot].lanes == LaneState.none ? 0 : messages[state: peers.headers[slot].lanes].partialCount
-      // What is next is what the others wait for.
-      guard isNext || count + survey.partials <= LaneState.mostPartials else { return false }
+    // What is next is what the others wait for.
+    guard isNext || survey.partials == 0 || partialCount(slot) + survey.partials <= LaneState.mostPartials else {
+      return false
     }
     let cell = survey.early > 0 ? peers.flows[slot].receive.bytesFor(messages: payload.byteCount, pool) : 0
     let entry = isNext ? 0 : peers.flows[slot].receive.bytesFor(empty: number)
@@ -385,6 +399,11 @@ extension Engine {
   }
 
   // MARK: In part
+
+  private func partialCount(_ slot: Slot) -> Int {
+    let state = peers.headers[slot].lanes
+    return state == LaneState.none ? 0 : messages[state: state].partialCount
+  }
 
   /// The message that a frame is a part of.
   private func partial(_ frame: MessageFrame, _ state: UInt32) -> UInt32? {

@@ -22,9 +22,9 @@ package struct GroupTable: ~Copyable {
   package struct Row: ~Copyable {
     var members = GrowingColumn<Int, UInt32>(repeating: 0, count: 0)
     package var count = 0
-    var lane = Lane(0)
+    package var lane = Lane(0)
     var policy = GroupPolicy.dropOldest
-    var maximumBytes = 0
+    package var maximumBytes = 0
     /// Members that have as much as they may.
     package var full = 0
     /// A publish was answered with `full`.

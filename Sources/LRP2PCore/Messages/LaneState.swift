@@ -20,8 +20,10 @@ struct LaneState: BitwiseCopyable {
     expected = InlineArray(repeating: first)
   }
 
-  /// The most messages of one peer that may be incomplete.
+  /// The most messages of one peer that may be incomplete: more are refused, unless they are in order. An honest peer comes nowhere near the
+  /// most that may be so even then, as no more are under way at once than there are priorities, and what is given up is told first.
   static var mostPartials: Int { 64 }
+  static var mostPartialsInOrder: Int { 256 }
 }
 
 /// A message that has come early in its lane.

@@ -25,7 +25,7 @@ struct MessageTable: ~Copyable {
     firstNumber = configuration.initialMessageNumber & MessageFrame.numberMask
     states = Rows(LaneState(first: firstNumber))
     store = MessageStore(maximumBytes: configuration.messagePoolBytes)
-    incoming = MessageStore(maximumBytes: configuration.receivePoolBytes)
+    incoming = MessageStore(maximumBytes: configuration.receivePoolBytes, sharesBlocks: false)
     lanes = LaneTable(configuration)
   }
 

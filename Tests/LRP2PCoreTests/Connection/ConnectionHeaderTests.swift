@@ -91,12 +91,12 @@ import Testing
     var flow = Flow(configuration: EngineConfiguration(), seed: 1, now: 0)
     let piece = [UInt8](repeating: 1, count: 64)
     for number in 1...10 as ClosedRange<UInt32> {
-      _ = unsafe flow.reassemble(number, offset: 0, total: 128, piece.span.bytes, pool: &pool)
+      _ = unsafe flow.reassemble(number, isMessages: false, offset: 0, total: 128, piece.span.bytes, pool: &pool)
     }
     var held = flow.receive.held(pool)
     #expect(held == 10 * 1408)
     // One is complete, and its cell the caller's.
-    guard case .complete(let cell) = unsafe flow.reassemble(3, offset: 64, total: 128, piece.span.bytes, pool: &pool)
+    guard case .complete(let cell) = unsafe flow.reassemble(3, isMessages: false, offset: 64, total: 128, piece.span.bytes, pool: &pool)
     else {
       Issue.record("not complete")
       return

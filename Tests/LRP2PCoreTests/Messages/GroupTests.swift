@@ -108,7 +108,7 @@ import Testing
     star.network.hosts[0].engine.release(handle)
     #expect(star.network.hosts[0].engine.publish(handle, to: next) == .ended)
     star.network.hosts[0].engine.close(member, code: 1)
-    #expect(star.network.hosts[0].engine.join(member, next) == .refused)
+    #expect(star.network.hosts[0].engine.join(member, next) == .ended)
     star.network.run(for: .seconds(1))
     #expect(star.network.hosts[0].engine.join(member, next) == .ended)
     #expect(star.network.hosts[0].engine.leave(member, next) == .ended)
@@ -245,6 +245,7 @@ import Testing
     #expect(slow.count <= 10 && slow.count >= 5 && (skipped > 0 || slow.last == 99), "\(slow), \(skipped) skipped")
     #expect(slow == slow.sorted() || lane != 0)
     #expect(publish(&star, 100..<101, length: 1000) == [Self.all])
+    star.network.run(for: .seconds(1))
     #expect(star.network.hosts[0].engine.messageBytesInUse == 0)
     star.expectNothingLeft()
   }

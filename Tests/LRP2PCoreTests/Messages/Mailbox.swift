@@ -19,6 +19,8 @@ struct Mailbox: Handler {
   var drainings = 0
   var streamReceived: UInt64 = 0
   var isFinished = false
+  /// Sent as soon as its peer is writable.
+  var pending: [Peer: [UInt8]] = [:]
   /// Closes who sends a message that begins with this byte.
   var closesOn: UInt8?
   /// Stops the stream's reader behind so many bytes.
@@ -45,7 +47,10 @@ struct Mailbox: Handler {
     outcomes[token] = outcome
   }
 
-  mutating func writable(_ peer: Peer, engine: inout Engine) { writables.append(peer) }
+  mutating func writable(_ peer: Peer, engine: inout Engine) {
+    writables.append(peer)
+    if let bytes = pending[peer], engine.send(peer, bytes) == .queued { pending[peer] = nil }
+  }
   mutating func writable(_ group: PeerGroup, engine: inout Engine) { groupWritables.append(group) }
 
   mutating func received(_ peer: Peer, _ bytes: RawSpan, engine: inout Engine) {
