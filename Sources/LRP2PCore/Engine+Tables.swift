@@ -21,6 +21,9 @@ extension Engine {
     unsafe schedule.slotWheel.forEachBlock(body)
   }
 
+  /// Memory of messages that have come in part, in bytes.
+  package var incomingBytesHeld: Int { messages.incoming.bytesHeld }
+
   package var tables: [TableUse] {
     [
       TableUse(name: "slots", inUse: peers.inUse, capacity: peers.slots),

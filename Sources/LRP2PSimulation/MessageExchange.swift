@@ -149,6 +149,9 @@ package struct MessageExchange {
       pausesAt = random.below(plan.streamBytes)
       pause = random.below(.seconds(10))
     }
+    if random.happens(0.3) {
+      configuration.initialMessageNumber = MessageFrame.numberMask - UInt32(random.below(500))
+    }
     limit = .seconds(3000)
   }
 }

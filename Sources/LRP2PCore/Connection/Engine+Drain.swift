@@ -17,13 +17,15 @@ extension Engine {
   /// The connection is over but for its reader. It sends nothing any more but a CLOSE that the peer is owed, and what comes is late.
   mutating func drain(_ slot: Slot, _ reason: CloseReason) {
     move(slot, .endedUnread)
+    // While it is known which segments carry messages.
+    releaseOutbox(slot)
     peers.flows[slot].beginDrain(reason, patience: configuration.unreadTimeout, now: now)
     // Nothing can complete these any more.
     peers.flows[slot].receive.releaseEarly(to: &pool)
+    peers.flows[slot].receive.shrink(to: &pool)
     peers.flows[slot].releasePieces(to: &pool)
     peers.flows[slot].reassembly = nil
     releaseWritten(slot)
-    releaseOutbox(slot)
     releaseIntake(slot)
     leaveGroups(slot)
     // A reader that goes on in this very turn.

@@ -10,13 +10,14 @@ extension Flow {
 
   /// Takes one piece of a segment.
   package mutating func reassemble(
-    _ number: UInt32, isMessages: Bool = false, offset: Int, total: Int, _ bytes: RawSpan, pool: inout ReceivePool
+    _ number: UInt32, isMessages: Bool, offset: Int, total: Int, _ bytes: RawSpan, pool: inout ReceivePool
   ) -> Reassembly.Outcome {
     if reassembly == nil { reassembly = Reassembly() }
     let isNext = isUrgent(number, isMessages: isMessages)
     defer { receive.pieceCells = reassembly?.count ?? 0 }
     return reassembly!.insert(
-      number, isNext: isNext, holding: receive.held(pool), offset: offset, total: total, bytes, pool: &pool)
+      number, isNext: isNext, isMessages: isMessages, holding: receive.held(pool), offset: offset, total: total, bytes,
+      pool: &pool)
   }
 
   /// Gives back the pieces of segments that have come by another way.

@@ -10,8 +10,8 @@ extension Engine {
     length + AckOption.longest <= peers.flows[slot].capacity
       && (peers.flows[slot].ack.goesAlong(now: now) || (isAgain && peers.flows[slot].ack.hasLargest))
       && !peers.flows[slot].receive.hasEarly
-      // An option does not tell the peer to hold its stream back.
-      && !peers.flows[slot].receive.tellsHold
+      // An option does not tell the peer to hold its stream back, nor that it need not any more.
+      && !peers.flows[slot].receive.tellsHold && !holdsStream(slot)
   }
 
   /// - Returns: the packet number; `nil` when there is no room.

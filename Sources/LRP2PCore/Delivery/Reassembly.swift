@@ -15,6 +15,13 @@ package struct Reassembly: ~Copyable {
     var unitsLeft = 0
     /// The cell is one of those that are kept for what a reader waits for.
     var isKept = false
+
+    /// Nothing of it has come.
+    mutating func begin(_ total: Int) {
+      self.total = total
+      units = InlineArray(repeating: 0)
+      unitsLeft = (total + Reassembly.unit - 1) / Reassembly.unit
+    }
   }
 
   private var partials = Column(repeating: Partial(), count: Self.maximumSegments)
@@ -34,10 +41,12 @@ package struct Reassembly: ~Copyable {
 
   /// Takes bytes `offset ..< offset + bytes.byteCount` of `total` of segment `number`. When too many segments are
   /// incomplete the oldest gives way: none was acknowledged, so all of it is sent again.
-  /// - Parameter held: bytes that the peer has, these included.
+  /// - Parameters:
+  ///   - isMessages: it may have become shorter since it was sent before.
+  ///   - held: bytes that the peer has, these included.
   package mutating func insert(
-    _ number: UInt32, isNext: Bool, holding held: Int, offset: Int, total: Int, _ bytes: RawSpan,
-    pool: inout ReceivePool
+    _ number: UInt32, isNext: Bool, isMessages: Bool = false, holding held: Int, offset: Int, total: Int,
+    _ bytes: RawSpan, pool: inout ReceivePool
   ) -> Outcome {
     let end = offset + bytes.byteCount
     guard total <= pool.cellBytes, total <= Datagram.maximumLength, bytes.byteCount > 0, end <= total,
@@ -45,7 +54,12 @@ package struct Reassembly: ~Copyable {
     else { return .malformed }
     let before = count
     guard let index = find(number, isNext: isNext, holding: held, total: total, &pool) else { return .poolExhausted }
-    guard partials[index].total == total else { return .malformed }
+    if partials[index].total != total {
+      guard isMessages else { return .malformed }
+      // It is late.
+      guard total < partials[index].total else { return .incomplete }
+      partials[index].begin(total)
+    }
     for unit in offset / Self.unit..<(end + Self.unit - 1) / Self.unit {
       let bit: UInt64 = 1 << UInt64(unit & 63)
       guard partials[index].units[unit >> 6] & bit == 0 else { continue }
@@ -112,9 +126,8 @@ package struct Reassembly: ~Copyable {
     partials[count] = Partial()
     partials[count].number = number
     partials[count].cell = cell
-    partials[count].total = total
     partials[count].isKept = !isAdmitted
-    partials[count].unitsLeft = (total + Self.unit - 1) / Self.unit
+    partials[count].begin(total)
     count += 1
     return count - 1
   }

@@ -14,9 +14,8 @@ extension ReceiveWindow {
     let needsCell = bytes.byteCount > 0 && !pool.fits(bytes.byteCount, in: openCell)
     let more = growth + (needsCell ? pool.cellBytes : 0)
     guard more == 0 || pool.admits(more, holding: held(pool)) else { return false }
-    var entry = Stored()
-    entry.length = UInt16(bytes.byteCount)
-    entry.isMessages = isMessages
+    var entry = isMessages ? Stored.messages : Stored()
+    if !isMessages { entry.length = UInt16(bytes.byteCount) }
     if bytes.byteCount > 0 {
       guard let place = pool.append(bytes, to: &openCell) else { return false }
       if needsCell { cells += 1 }
@@ -128,11 +127,11 @@ extension ReceiveWindow {
     earlyCount = 0
   }
 
-  /// Gives back what a large window took, if nothing is stored.
-  /// - Returns: whether nothing is.
+  /// Gives back what a large window took, if nothing stands behind a gap.
+  /// - Returns: whether nothing does.
   @discardableResult
   package mutating func shrink(to pool: inout ReceivePool) -> Bool {
-    guard unread.isEmpty, earlyRuns == 0 else { return false }
+    guard earlyRuns == 0 else { return false }
     pool.refund(charged)
     charged = 0
     if stored.count > Self.smallestStore { stored = Column(repeating: Stored(), count: Self.smallestStore) }

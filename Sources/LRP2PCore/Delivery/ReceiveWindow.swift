@@ -5,8 +5,14 @@ package struct ReceiveWindow: ~Copyable {
   package struct Stored: BitwiseCopyable {
     var place = ReceivePool.Place()
     var length: UInt16 = 0
-    /// A segment of messages, of which the stream's reader gets nothing.
-    var isMessages = false
+
+    /// A segment of messages, of which the stream's reader gets nothing. No payload is as long.
+    static var messages: Stored {
+      var stored = Stored()
+      stored.length = .max
+      return stored
+    }
+    var isMessages: Bool { length == .max }
   }
 
   /// Everything before has arrived.

@@ -42,6 +42,7 @@ extension SendWindow {
     hasMessages = false
     prefersMessages = true
     isHeld = false
+    keepsRoom = false
     acknowledgedMessages.removeAll()
     edge = rest.edge
     acknowledged.removeAll()

@@ -89,6 +89,9 @@ package struct SendWindow: ~Copyable {
   package var prefersMessages = true
   /// The peer's reader of the stream stands still: nothing new of it is to be sent.
   package var isHeld = false
+  /// There have been messages: the stream leaves them a part of the peer's window, as its reader may stop before all has been read that is
+  /// under way.
+  package var keepsRoom = false
   /// Lists of messages that segments carried which are acknowledged now.
   package var acknowledgedMessages = Queue<UInt32>(minimumCapacity: 1, filler: 0)
   /// Highest sequence number that the peer allows; it goes back where the peer has refused something.
@@ -164,12 +167,18 @@ package struct SendWindow: ~Copyable {
   @inline(__always)
   package var isWindowClosed: Bool {
     if refusedPending > 0 { return edge.precedes(firstRefused) }
-    return hasMessages ? edge.precedes(next) : hasNew && (isHeld || edge.precedes(next))
+    return hasMessages ? edge.precedes(next) : hasNew && (isHeld || streamEdge.precedes(next))
   }
   @inline(__always)
   package func canSendNew() -> Bool {
-    (hasMessages || (hasNew && !isHeld)) && !edge.precedes(next) && next &- base < most
+    (hasMessages ? !edge.precedes(next) : mayStream) && next &- base < most
   }
+  /// Whether the stream has something new that may be sent, as far as the peer's window goes.
+  @inline(__always)
+  private var mayStream: Bool { hasNew && !isHeld && !streamEdge.precedes(next) }
+  /// The highest number that the stream may have: what an idle window always has room for.
+  @inline(__always)
+  private var streamEdge: UInt32 { keepsRoom ? edge &- UInt32(max((edge &+ 1).ahead(of: base), 0)) / 4 : edge }
   /// Whether there is anything that neither the stream's end nor the peer's window holds back.
   @inline(__always)
   package var hasData: Bool { hasLost || canSendNew() || canSendRefused }
@@ -195,7 +204,7 @@ package struct SendWindow: ~Copyable {
       popLost()
     }
     guard canSendNew() else { return nil }
-    if hasMessages, prefersMessages || isHeld || !hasNew {
+    if hasMessages, prefersMessages || !mayStream {
       var segment = Segment(number: next, offset: 0, length: capacity, isFin: false, isRetransmission: false)
       segment.isMessages = true
       return segment
@@ -226,7 +235,8 @@ package struct SendWindow: ~Copyable {
     while true {
       number = acknowledged.first(false, from: number, to: next)
       guard number.precedes(next) else { return nil }
-      if !self[number].isWaiting {
+      // Of messages some are sent once at most.
+      if !self[number].isWaiting, !self[number].isMessages {
         var repeated = segment(number, retransmission: true)
         repeated.isRepetition = true
         return repeated
@@ -302,11 +312,11 @@ package struct SendWindow: ~Copyable {
   /// last of the stream, all within the peer's window, and what describes them within the ring as it is.
   @inline(__always)
   package func wholeSegments(capacity: Int) -> Int {
-    guard !hasLost, refusedPending == 0, !hasMessages, !isHeld, offered > nextOffset, !edge.precedes(next) else {
+    guard !hasLost, refusedPending == 0, !hasMessages, !isHeld, offered > nextOffset, !streamEdge.precedes(next) else {
       return 0
     }
     let bytes = offered - nextOffset - (finRequested ? 1 : 0)
-    let window = min(edge &- next &+ 1, most - min(next &- base, most), UInt32(ring.count) - (next &- base))
+    let window = min(streamEdge &- next &+ 1, most - min(next &- base, most), UInt32(ring.count) - (next &- base))
     return Int(min(bytes / UInt64(capacity), UInt64(window)))
   }
 

@@ -120,6 +120,8 @@ public struct EngineConfiguration: Sendable {
   /// Features that are named in the handshake beside those that are in use, by bit. For tests.
   package var features: UInt8 = 0
   package var allFeatures: UInt8 { features | (usesMessages ? Feature.messages : 0) }
+  /// The number of the first message in each lane, of both sides; for tests.
+  package var initialMessageNumber: UInt32 = 0
   /// Message 3 is padded to so many bytes, or as long as the first message 1 if that is less; for tests.
   package var message3Bytes = 0
   /// Bytes of each early payload that are kept, for simulations of payloads that nobody looks at; 0 is all of them.

@@ -4,6 +4,8 @@ public struct StoredMessage: Hashable, Sendable, BitwiseCopyable {
   package var row: UInt32
   /// Tells it from others that have had the row.
   package var generation: UInt32
+
+  package init(row: UInt32, generation: UInt32) { (self.row, self.generation) = (row, generation) }
 }
 
 /// How a message is sent.

@@ -3,6 +3,8 @@
 public struct PeerGroup: Hashable, Sendable, BitwiseCopyable {
   package var row: UInt32
   package var generation: UInt32
+
+  package init(row: UInt32, generation: UInt32) { (self.row, self.generation) = (row, generation) }
 }
 
 /// What a group does about a member that does not keep up: one that already has the group's `maximumBytes` of what was published and is not

@@ -47,6 +47,8 @@ extension Engine {
       let index = messages.groups.find(row, from: peers.headers[slot].memberships)
     else { return .refused }
     messages.groups.leave(index, &peers.headers[slot].memberships, &messages.events)
+    // Who has waited for it is told in the next turn.
+    if !messages.events.isEmpty { makeReady(slot) }
     return .done
   }
 
@@ -122,8 +124,9 @@ extension Engine {
   @inline(__always)
   private mutating func takes(_ length: Int, _ index: UInt32, _ slot: Slot, _ policy: GroupPolicy, bound: Int) -> Bool {
     let has = Int(messages.groups[membership: index].bytes)
-    guard has > 0 else { return isOpen(slot, length) }
-    guard isOpen(slot, length), let outbox = outbox(slot) else { return false }
+    guard isOpen(slot, length) else { return false }
+    guard let outbox = outbox(slot) else { return length <= configuration.messagePeerBytes }
+    guard has > 0 else { return messages[outbox: outbox].bytes + length <= configuration.messagePeerBytes }
     let lane = messages.groups[Int(messages.groups[membership: index].group)].lane.index
     switch policy {
     case .keepPace:

@@ -10,12 +10,13 @@ extension Engine {
 
   // MARK: In
 
-  /// A call is answered with `full`; `writable` follows.
+  /// A call is answered with `full`, as there is no memory for the message; `writable` follows.
   mutating func full(_ slot: Slot) -> MessageResult {
-    if let outbox = outbox(slot) {
+    if let outbox = outbox(slot), messages[outbox: outbox].bytes > 0 {
       messages[outbox: outbox].isFull = true
-    } else if !messages.store.hasRoom(1 << 16) {
+    } else if !peers.headers[slot].awaitsMessageRoom {
       // Others have the memory.
+      peers.headers[slot].awaitsMessageRoom = true
       messages.waiting.append(peer(slot).connectionID)
     }
     return .full
@@ -63,9 +64,7 @@ extension Engine {
     node.membership = membership
     node.flags =
       messages.lanes.flags[lane] | flags | MessageNode.queued | (options.isReliable ? MessageNode.reliable : 0)
-    if node.has(MessageNode.latest) {
-      node.number = nextLatest(outbox, lane: lane, membership)
-    }
+    if node.has(MessageNode.latest) { node.place = nextLatest(outbox, lane: lane, membership) }
     push(node, outbox, lane: lane)
     messages[outbox: outbox].laneBytes[lane] &+= node.length
     messages[outbox: outbox].bytes += length
@@ -80,11 +79,26 @@ extension Engine {
     let tail = messages[outbox: outbox].tails[lane]
     if tail == MessageNode.none {
       messages[outbox: outbox].heads[lane] = index
-      messages[outbox: outbox].begins(lane)
+      messages[outbox: outbox].begins(lane, messages.lanes)
     } else {
       messages.nodes[tail].next = index
     }
     messages[outbox: outbox].tails[lane] = index
+  }
+
+  /// Before all that waits in a lane, but for a message of which a part has left.
+  private mutating func pushFirst(_ node: MessageNode, _ outbox: UInt32, lane: Int) {
+    let head = messages[outbox: outbox].heads[lane]
+    guard head != MessageNode.none else { return push(node, outbox, lane: lane) }
+    let index = messages.nodes.insert(node)
+    if messages[outbox: outbox].open & 1 << UInt16(lane) == 0 {
+      messages.nodes[index].next = head
+      messages[outbox: outbox].heads[lane] = index
+    } else {
+      messages.nodes[index].next = messages.nodes[head].next
+      messages.nodes[head].next = index
+      if messages[outbox: outbox].tails[lane] == head { messages[outbox: outbox].tails[lane] = index }
+    }
   }
 
   /// Of what waits in a lane only the newest counts: its place.
@@ -98,6 +112,10 @@ extension Engine {
   @inline(__always)
   mutating func noteMessages(_ slot: Slot, _ outbox: UInt32) {
     peers.flows[slot].send.hasMessages = messages[outbox: outbox].waiting != 0
+    peers.flows[slot].send.keepsRoom = true
+    if !peers.flows[slot].send.hasNew || peers.flows[slot].send.isHeld {
+      messages[outbox: outbox].streamRests(messages.lanes)
+    }
     peers.flows[slot].send.prefersMessages = messages[outbox: outbox].goesFirst(messages.lanes)
   }
 
@@ -192,11 +210,11 @@ extension Engine {
       event.kind = outcome == .acknowledged ? .acknowledged : outcome == .lost ? .lost : .dropped
       messages.events.append(event)
     }
-    // No fragment can come any more: nobody has to keep the others. Behind the end of the stream nobody does.
+    // No fragment can come any more: nobody has to keep the others, however much waits in the lane. Behind the end of the stream nobody does.
     if node.has(MessageNode.givenUp), node.offset > 0, !node.has(MessageNode.ordered), peers.flows.contains(slot),
       !peers.flows[slot].send.finSent
     {
-      push(.skip(of: node), outbox, lane: Int(node.lane))
+      pushFirst(.skip(of: node), outbox, lane: Int(node.lane))
       noteMessages(slot, outbox)
       makeReady(slot)
     }
@@ -329,10 +347,12 @@ extension Engine {
           event.kind == .acknowledged ? .acknowledged : event.kind == .lost ? .lost : .dropped, engine: &self)
       }
     }
-    guard !messages.waiting.isEmpty, messages.store.hasRoom(1 << 16) else { return }
+    // Those that ask for more than that ask again.
     for _ in 0..<messages.waiting.count {
-      guard let id = messages.waiting.popFirst(), messages.store.hasRoom(1 << 16) else { return }
-      if live(Peer(connectionID: id)) != nil { handler.writable(Peer(connectionID: id), engine: &self) }
+      guard messages.store.hasRoom(1 << 16), let id = messages.waiting.popFirst() else { return }
+      guard let slot = live(Peer(connectionID: id)) else { continue }
+      peers.headers[slot].awaitsMessageRoom = false
+      handler.writable(Peer(connectionID: id), engine: &self)
     }
   }
 }

@@ -58,6 +58,8 @@ extension Engine {
     guard let row = messages.store.row(of: message), messages.store.isKept(row) else { return }
     messages.store.setKept(row, false)
     messages.store.release(row)
+    // Whoever waits for its memory is told in the next turn.
+    if let id = messages.waiting.first, let slot = live(Peer(connectionID: id)) { makeReady(slot) }
   }
 
   /// The longest message that the peer takes, in bytes; 0 where it takes none: its handshake is not over, or it does not know messages.
@@ -94,9 +96,9 @@ extension Engine {
       return .unsupported
     }
     if peers.flows.contains(slot), peers.flows[slot].send.finRequested { return .ended }
-    guard length <= Int(peers.headers[slot].peerMaximumMessage), length <= configuration.messagePeerBytes else {
-      return .tooLong
-    }
+    guard length <= Int(peers.headers[slot].peerMaximumMessage), length <= configuration.messagePeerBytes,
+      MessageStore.charge(of: length) <= configuration.messagePoolBytes
+    else { return .tooLong }
     return nil
   }
 }

@@ -12,6 +12,9 @@ extension Engine {
     /// Bytes of messages of which the first part has come.
     var partialBytes = 0
     var partials = 0
+    /// Parts of messages, each of another one.
+    var parts = InlineArray<32, UInt64>(repeating: 0)
+    var partCount = 0
     /// It is what no honest peer sends.
     var isViolation = false
   }
@@ -33,7 +36,7 @@ extension Engine {
     }
     let isNext = number == peers.flows[slot].receive.next
     let survey = survey(payload, slot, isNext: isNext)
-    guard !survey.isViolation else {
+    guard !survey.isViolation, partialCount(slot) + survey.partials <= LaneState.mostPartialsInOrder else {
       counters.malformed &+= 1
       end(slot, .protocolViolation, &handler)
       return
@@ -79,7 +82,8 @@ extension Engine {
     let state = peers.headers[slot].lanes
     // What the lanes wait for, as this segment goes on.
     var expected =
-      state == LaneState.none ? InlineArray<16, UInt32>(repeating: 0) : messages[state: state].expected
+      state == LaneState.none
+      ? InlineArray<16, UInt32>(repeating: messages.firstNumber) : messages[state: state].expected
     var at = 0
     while at < payload.byteCount {
       guard let frame = try? MessageFrame.read(payload, at: &at) else {
@@ -98,7 +102,7 @@ extension Engine {
       case .skip:
         if frame.isOrdered { note(frame, lane, isNext, &expected, isWhole: true, state, &survey, isSkip: true) }
       case .fragment:
-        guard frame.total <= configuration.largestMessage else {
+        guard frame.total <= configuration.largestMessage, isOnly(frame, &survey) else {
           survey.isViolation = true
           return survey
         }
@@ -125,6 +129,17 @@ extension Engine {
     return survey
   }
 
+  /// Whether a part of a message is the only one of it in its segment, and not one of too many. Then what the parts before it come to is
+  /// known, and finding the messages of all takes not long.
+  private func isOnly(_ frame: MessageFrame, _ survey: inout Survey) -> Bool {
+    guard survey.partCount < survey.parts.count else { return false }
+    let key = UInt64(frame.lane) << 32 | (frame.isOrdered ? 1 << 40 : 0) | UInt64(frame.number)
+    for index in 0..<survey.partCount where survey.parts[index] == key { return false }
+    survey.parts[survey.partCount] = key
+    survey.partCount += 1
+    return true
+  }
+
   /// - Parameter isSkip: it needs no bytes of the segment when it comes early.
   @inline(__always)
   private func note(
@@ -143,7 +158,7 @@ extension Engine {
       expected[lane] = isWhole ? MessageFrame.next(frame.number) : frame.number
     } else if ahead > 0 {
       if ahead > Self.farthest { survey.isViolation = true }
-      let first = state == LaneState.none ? 0 : messages[state: state].expected[lane]
+      let first = state == LaneState.none ? messages.firstNumber : messages[state: state].expected[lane]
       survey.reach[lane] = max(survey.reach[lane], MessageFrame.distance(frame.number, from: first))
       if !isSkip { survey.early += 1 }
     }
@@ -168,11 +183,9 @@ extension Engine {
     for lane in 0..<MessageFrame.lanes where survey.reach[lane] > 0 {
       rings += growth(lane, survey.reach[lane], peers.headers[slot].lanes)
     }
-    if survey.partials > 0 {
-      let count =
-        peers.headers[slot].lanes == LaneState.none ? 0 : messages[state: peers.headers[slot].lanes].partialCount
-      // What is next is what the others wait for.
-      guard isNext || count + survey.partials <= LaneState.mostPartials else { return false }
+    // What is next is what the others wait for.
+    guard isNext || survey.partials == 0 || partialCount(slot) + survey.partials <= LaneState.mostPartials else {
+      return false
     }
     let cell = survey.early > 0 ? peers.flows[slot].receive.bytesFor(messages: payload.byteCount, pool) : 0
     let entry = isNext ? 0 : peers.flows[slot].receive.bytesFor(empty: number)
@@ -402,6 +415,11 @@ extension Engine {
   }
 
   // MARK: In part
+
+  private func partialCount(_ slot: Slot) -> Int {
+    let state = peers.headers[slot].lanes
+    return state == LaneState.none ? 0 : messages[state: state].partialCount
+  }
 
   /// The message that a frame is a part of.
   private func partial(_ frame: MessageFrame, _ state: UInt32) -> UInt32? {

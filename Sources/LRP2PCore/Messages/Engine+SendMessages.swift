@@ -21,14 +21,18 @@ extension Engine {
     }
     var segment = segment
     if segment.isRetransmission {
-      if !isProbe, !segment.isRepetition, segment.length <= peers.flows[slot].capacity { prune(&segment, outbox, slot) }
+      // Not in the middle of its pieces.
+      if peers.flows[slot].pieceOffset == 0 || peers.flows[slot].pieceNumber != segment.number {
+        prune(&segment, outbox, slot)
+      }
       if segment.length > peers.flows[slot].capacity {
         return sendMessagePieces(segment, isProbe: isProbe, slot, into: &batch, &handler)
       }
     }
     let flags = flags(of: segment, slot) | SegmentFlag.messages | (isProbe ? SegmentFlag.ackNow : 0)
     let takesAck = takesAck(
-      segment.isRetransmission ? segment.length : 0, isAgain: isProbe || segment.isRetransmission, slot)
+      segment.isRetransmission ? segment.length : nextLength(outbox, slot), isAgain: isProbe || segment.isRetransmission,
+      slot)
     let ack = takesAck ? ackOption(slot) : nil
     let ackLength = ack?.length ?? 0
     let head = Segment.dataLength + ackLength
@@ -72,6 +76,16 @@ extension Engine {
   }
 
   // MARK: A new segment
+
+  /// Bytes that the next message takes, if a segment of its own holds it: no ACK is to come between.
+  @inline(__always)
+  private func nextLength(_ outbox: UInt32, _ slot: Slot) -> Int {
+    guard let lane = messages[outbox: outbox].nextLane(messages.lanes) else { return 0 }
+    let node = messages.nodes[messages[outbox: outbox].heads[lane]]
+    guard node.offset == 0, !node.has(MessageNode.skip) else { return 0 }
+    let length = MessageFrame.longestHead + messages.store.length(node.message)
+    return length <= peers.flows[slot].capacity ? length : 0
+  }
 
   /// Puts what waits into `bytes`, lane by lane, as much as there is room for.
   /// - Returns: the list, and how many bytes were written.
@@ -202,7 +216,7 @@ extension Engine {
 
   // MARK: Again
 
-  /// A segment is to be sent again: of what it carried only that which is still worth it.
+  /// A segment is to be sent again, as it was lost or as a probe: of what it carried only that which is still worth it.
   private mutating func prune(_ segment: inout SendWindow.Segment, _ outbox: UInt32, _ slot: Slot) {
     var list = MessageNode.none
     var tail = MessageNode.none
@@ -242,8 +256,8 @@ extension Engine {
     guard node.has(MessageNode.reliable), node.deadline > now, !node.has(MessageNode.givenUp) else { return false }
     guard node.has(MessageNode.latest) else { return true }
     return node.membership == MessageNode.none
-      ? messages[outbox: outbox].latest[Int(node.lane)] == node.number
-      : messages.groups.latest(node.membership) == node.number
+      ? messages[outbox: outbox].latest[Int(node.lane)] == node.place
+      : messages.groups.latest(node.membership) == node.place
   }
 
   /// A message, or a fragment, is not sent again. In an ordered lane the receiver is told in its place. In others it need not know of whole

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 /// Who is in which group. A peer's memberships are chained, as are free ones; a group has a dense array of its own.
-struct GroupTable: ~Copyable {
-  static var none: UInt32 { .max }
+package struct GroupTable: ~Copyable {
+  package static var none: UInt32 { .max }
 
-  struct Membership: BitwiseCopyable {
-    var slot: UInt32 = 0
+  package struct Membership: BitwiseCopyable {
+    package var slot: UInt32 = 0
     var group: UInt32 = 0
     /// Its place in the group's array.
     var position: UInt32 = 0
@@ -12,36 +12,38 @@ struct GroupTable: ~Copyable {
     var next = GroupTable.none
     var previous = GroupTable.none
     /// Bytes of what was published to it and is not finished with.
-    var bytes: UInt32 = 0
+    package var bytes: UInt32 = 0
     /// How many messages it was given of which only the newest counts.
     var latest: UInt32 = 0
     /// Of the group, but for what is left to be sent.
     var hasLeft = false
   }
 
-  struct Row: ~Copyable {
+  package struct Row: ~Copyable {
     var members = GrowingColumn<Int, UInt32>(repeating: 0, count: 0)
-    var count = 0
-    var lane = Lane(0)
+    package var count = 0
+    package var lane = Lane(0)
     var policy = GroupPolicy.dropOldest
-    var maximumBytes = 0
+    package var maximumBytes = 0
     /// Members that have as much as they may.
-    var full = 0
+    package var full = 0
     /// A publish was answered with `full`.
-    var isWaiting = false
+    package var isWaiting = false
   }
 
   private var memberships = Rows<Membership>(Membership())
   private var rows = Slots<Int, Row>(count: 0)
   private var generations = GrowingColumn<Int, UInt32>(repeating: 0, count: 0)
   private var free = Queue<UInt32>(minimumCapacity: 16, filler: 0)
-  var membershipsInUse: Int { memberships.inUse }
-  var membershipCapacity: Int { memberships.capacity }
-  var groupsInUse: Int { rows.inUse }
+  package var membershipsInUse: Int { memberships.inUse }
+  package var membershipCapacity: Int { memberships.capacity }
+  package var groupsInUse: Int { rows.inUse }
+
+  package init() {}
 
   // MARK: Groups
 
-  mutating func insert(lane: Lane, policy: GroupPolicy, maximumBytes: Int) -> PeerGroup {
+  package mutating func insert(lane: Lane, policy: GroupPolicy, maximumBytes: Int) -> PeerGroup {
     if free.isEmpty {
       let count = rows.count
       rows.grow(to: max(16, 2 * count))
@@ -57,40 +59,40 @@ struct GroupTable: ~Copyable {
   }
 
   /// It has no members any more.
-  mutating func remove(_ row: Int) {
+  package mutating func remove(_ row: Int) {
     rows.remove(at: row)
     generations[row] &+= 1
     free.append(UInt32(row))
   }
 
-  func row(of group: PeerGroup) -> Int? {
+  package func row(of group: PeerGroup) -> Int? {
     let row = Int(group.row)
     guard row < rows.count, rows.contains(row), generations[row] == group.generation else { return nil }
     return row
   }
 
-  func handle(_ row: Int) -> PeerGroup? {
+  package func handle(_ row: Int) -> PeerGroup? {
     guard row < rows.count, rows.contains(row) else { return nil }
     return PeerGroup(row: UInt32(row), generation: generations[row])
   }
 
-  subscript(row: Int) -> Row {
+  package subscript(row: Int) -> Row {
     unsafeAddress { unsafe UnsafePointer(rows.pointer(row)) }
     unsafeMutableAddress { unsafe rows.pointer(row) }
   }
 
-  func member(_ row: Int, _ position: Int) -> UInt32 { rows[row].members[position] }
+  package func member(_ row: Int, _ position: Int) -> UInt32 { rows[row].members[position] }
 
   // MARK: Members
 
   @inline(__always)
-  subscript(membership index: UInt32) -> Membership {
+  package subscript(membership index: UInt32) -> Membership {
     @inline(__always) unsafeAddress { unsafe memberships.address(index) }
     @inline(__always) unsafeMutableAddress { unsafe memberships.mutableAddress(index) }
   }
 
   /// The membership of a peer, whose first is `head`, in a group.
-  func find(_ row: Int, from head: UInt32) -> UInt32? {
+  package func find(_ row: Int, from head: UInt32) -> UInt32? {
     var index = head
     while index != Self.none {
       let membership = self[membership: index]
@@ -101,7 +103,7 @@ struct GroupTable: ~Copyable {
   }
 
   /// - Parameter head: the peer's first.
-  mutating func join(_ slot: Slot, _ row: Int, _ head: inout UInt32) {
+  package mutating func join(_ slot: Slot, _ row: Int, _ head: inout UInt32) {
     var membership = Membership()
     membership.slot = UInt32(slot.index)
     membership.group = UInt32(row)
@@ -115,7 +117,7 @@ struct GroupTable: ~Copyable {
     rows[row].count += 1
   }
 
-  mutating func leave(_ index: UInt32, _ head: inout UInt32, _ events: inout Queue<MessageEvent>) {
+  package mutating func leave(_ index: UInt32, _ head: inout UInt32, _ events: inout Queue<MessageEvent>) {
     let membership = self[membership: index]
     if membership.previous == Self.none {
       head = membership.next
@@ -136,14 +138,14 @@ struct GroupTable: ~Copyable {
   // MARK: Bytes
 
   @inline(__always)
-  mutating func charge(_ index: UInt32, _ bytes: Int) {
+  package mutating func charge(_ index: UInt32, _ bytes: Int) {
     let row = Int(self[membership: index].group)
     let before = Int(self[membership: index].bytes)
     self[membership: index].bytes += UInt32(bytes)
     if before < rows[row].maximumBytes, before + bytes >= rows[row].maximumBytes { rows[row].full += 1 }
   }
 
-  mutating func discharge(_ index: UInt32, _ bytes: Int, _ events: inout Queue<MessageEvent>) {
+  package mutating func discharge(_ index: UInt32, _ bytes: Int, _ events: inout Queue<MessageEvent>) {
     let before = Int(self[membership: index].bytes)
     self[membership: index].bytes -= UInt32(bytes)
     if self[membership: index].hasLeft {
@@ -164,10 +166,10 @@ struct GroupTable: ~Copyable {
     events.append(event)
   }
 
-  mutating func nextLatest(_ index: UInt32) -> UInt32 {
+  package mutating func nextLatest(_ index: UInt32) -> UInt32 {
     self[membership: index].latest &+= 1
     return self[membership: index].latest
   }
 
-  func latest(_ index: UInt32) -> UInt32 { self[membership: index].latest }
+  package func latest(_ index: UInt32) -> UInt32 { self[membership: index].latest }
 }

@@ -23,8 +23,10 @@ package struct MessageNode: BitwiseCopyable {
   var offset: UInt32 = 0
   /// In a list: its bytes.
   var length: UInt32 = 0
-  /// Of an ordered lane, or of a message in fragments; of one with `latest` its place among all of the lane.
+  /// Of an ordered lane, or of a message in fragments.
   var number: UInt32 = 0
+  /// Of one with `latest`: its place among all of the lane, or of the group.
+  var place: UInt32 = 0
   var parent = MessageNode.none
   /// Of a parent: fragments under way.
   var pending: UInt32 = 0

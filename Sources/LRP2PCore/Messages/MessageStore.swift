@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: MIT
 /// Bytes of messages, each in one piece, with a count of who needs them. Memory comes in classes of size, in blocks that are kept, so that in
 /// a steady state nothing is allocated. Long messages have a block of their own, which goes with them.
+///
+/// Blocks that messages of a class share cannot be used for those of another while one of them is in use. Where others choose the lengths each
+/// message has a block of its own instead, of which few are kept.
 package struct MessageStore: ~Copyable {
   package static var none: UInt32 { .max }
   private static var blockBytes: Int { 1 << 16 }
   /// The largest of which several share a block: four classes in each doubling from 64 on.
   private static var largestShared: Int { 1 << 14 }
   private static var classes: Int { 33 }
+  /// The longest message that there may be.
+  private static var longest: Int { 1 << 30 }
 
   package struct Row: BitwiseCopyable {
     var block: UInt32 = 0
@@ -28,12 +33,19 @@ package struct MessageStore: ~Copyable {
   private var blocks = Slots<Int, Arena>(count: 0)
   private var freeBlocks = Queue<UInt32>(minimumCapacity: 16, filler: 0)
   private let maximumBytes: Int
+  private let sharesBlocks: Bool
   /// Bytes of messages with what their classes add, and bytes of all blocks.
   package private(set) var bytesInUse = 0
   package private(set) var bytesHeld = 0
   package private(set) var count = 0
 
-  package init(maximumBytes: Int) { self.maximumBytes = maximumBytes }
+  package init(maximumBytes: Int, sharesBlocks: Bool = true) {
+    self.maximumBytes = maximumBytes
+    self.sharesBlocks = sharesBlocks
+  }
+
+  /// Of what is not in use so much is kept, where blocks are not shared.
+  package static var mostKept: Int { 1 << 20 }
 
   /// The class of a length, and how much room its messages have.
   @inline(__always)
@@ -55,7 +67,7 @@ package struct MessageStore: ~Copyable {
   /// Room for `length` bytes, for one who needs it. What they are at first means nothing.
   /// - Returns: `nil` when there is none.
   package mutating func reserve(_ length: Int) -> UInt32? {
-    guard length >= 0, hasRoom(length) else { return nil }
+    guard (0...Self.longest).contains(length), hasRoom(length) else { return nil }
     let row: Int
     if let place = Self.place(of: length) {
       if free[place.index] == Self.none { addBlock(of: place) }
@@ -144,7 +156,7 @@ package struct MessageStore: ~Copyable {
     bytesInUse -= Int(rows[row].room)
     count -= 1
     rows[row].generation &+= 1
-    if let place = Self.place(of: Int(rows[row].room)) {
+    if let place = Self.place(of: Int(rows[row].room)), sharesBlocks || bytesHeld - bytesInUse <= Self.mostKept {
       rows[row].next = free[place.index]
       free[place.index] = UInt32(row)
     } else {
@@ -184,8 +196,9 @@ package struct MessageStore: ~Copyable {
   }
 
   private mutating func addBlock(of place: (index: Int, room: Int)) {
-    let block = newBlock(Self.blockBytes)
-    for index in (0..<Self.blockBytes / place.room).reversed() {
+    let count = sharesBlocks ? Self.blockBytes / place.room : 1
+    let block = newBlock(sharesBlocks ? Self.blockBytes : place.room)
+    for index in (0..<count).reversed() {
       let row = newRow()
       rows[row].block = block
       rows[row].offset = UInt32(index * place.room)

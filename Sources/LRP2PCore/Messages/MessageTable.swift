@@ -15,17 +15,22 @@ struct MessageTable: ~Copyable {
   var events = Queue<MessageEvent>(minimumCapacity: 16, filler: MessageEvent())
 
   private(set) var outboxes = Rows<Outbox>(Outbox())
-  private(set) var states = Rows<LaneState>(LaneState())
+  private(set) var states: Rows<LaneState>
   private(set) var partials = Rows<PartialMessage>(PartialMessage())
 
+  /// The number of the first message in each lane.
+  let firstNumber: UInt32
+
   init(_ configuration: EngineConfiguration) {
+    firstNumber = configuration.initialMessageNumber & MessageFrame.numberMask
+    states = Rows(LaneState(first: firstNumber))
     store = MessageStore(maximumBytes: configuration.messagePoolBytes)
-    incoming = MessageStore(maximumBytes: configuration.receivePoolBytes)
+    incoming = MessageStore(maximumBytes: configuration.receivePoolBytes, sharesBlocks: false)
     lanes = LaneTable(configuration)
   }
 
   mutating func newOutbox() -> UInt32 { outboxes.insert(Outbox()) }
-  mutating func newState() -> UInt32 { states.insert(LaneState()) }
+  mutating func newState() -> UInt32 { states.insert(LaneState(first: firstNumber)) }
   mutating func newPartial(_ row: PartialMessage) -> UInt32 { partials.insert(row) }
   mutating func drop(outbox: UInt32) { outboxes.remove(outbox) }
   mutating func drop(state: UInt32) { states.remove(state) }
@@ -121,13 +126,15 @@ extension MessageTable {
 }
 
 /// Something that the user is to be told when the engine has done what it was at.
-struct MessageEvent: BitwiseCopyable {
-  enum Kind: UInt8, BitwiseCopyable { case acknowledged, lost, dropped, writable, groupWritable }
+package struct MessageEvent: BitwiseCopyable {
+  package enum Kind: UInt8, BitwiseCopyable { case acknowledged, lost, dropped, writable, groupWritable }
 
   /// The peer's handle, or the group's row.
-  var of: UInt64 = 0
+  package var of: UInt64 = 0
   var token: UInt64 = 0
-  var kind = Kind.writable
+  package var kind = Kind.writable
+
+  package init() {}
 }
 
 /// Rows of fixed size in one column that grows; free ones are kept in a stack.

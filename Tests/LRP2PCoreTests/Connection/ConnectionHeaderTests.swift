@@ -47,7 +47,7 @@ import Testing
     #expect(learnt() == nil)
   }
 
-  /// The smaller of both idle timeouts counts; 0 is none.
+  /// The smaller of both idle timeouts counts; 0 is none. Of features those of both, messages (feature 0) among them.
   @Test func takesOverWhatThePeerSays() {
     for (own, offered, agreed) in [(30, 20, 20), (20, 30, 20), (0, 20, 20), (20, 0, 20), (0, 0, 0)]
       as [(UInt64, UInt32, UInt64)]
@@ -63,7 +63,7 @@ import Testing
       parameters.ackRatio = 9
       parameters.features = 0b011
       header.agree(parameters, configuration: configuration)
-      #expect(header.idleTimeout == .seconds(agreed) && header.features == 0b010)
+      #expect(header.idleTimeout == .seconds(agreed) && header.features == 0b011)
       #expect(header.peerAckRatio == 9 && header.peerMaximumAckDelay == .milliseconds(5))
     }
   }
@@ -91,12 +91,12 @@ import Testing
     var flow = Flow(configuration: EngineConfiguration(), seed: 1, now: 0)
     let piece = [UInt8](repeating: 1, count: 64)
     for number in 1...10 as ClosedRange<UInt32> {
-      _ = unsafe flow.reassemble(number, offset: 0, total: 128, piece.span.bytes, pool: &pool)
+      _ = unsafe flow.reassemble(number, isMessages: false, offset: 0, total: 128, piece.span.bytes, pool: &pool)
     }
     var held = flow.receive.held(pool)
     #expect(held == 10 * 1408)
     // One is complete, and its cell the caller's.
-    guard case .complete(let cell) = unsafe flow.reassemble(3, offset: 64, total: 128, piece.span.bytes, pool: &pool)
+    guard case .complete(let cell) = unsafe flow.reassemble(3, isMessages: false, offset: 64, total: 128, piece.span.bytes, pool: &pool)
     else {
       Issue.record("not complete")
       return

@@ -296,6 +296,6 @@ private typealias StreamWorld = World<StreamHandler>
     #expect(MemoryLayout<PeerRow>.stride == 64)
     // The token, and what finds it.
     let reset = MemoryLayout<ResetToken>.stride + 2 * MemoryLayout<Int32>.stride
-    #expect(perSlot + 3 * MemoryLayout<Int>.stride + 24 + reset <= 496)
+    #expect(perSlot + 3 * MemoryLayout<Int>.stride + 24 + reset <= 512)
   }
 }

@@ -75,7 +75,8 @@ import Testing
   }
 
   @Test func aWindowThatReopensIsToldAtOnce() throws {
-    var world = try Self.openWorld { $0.receiveWindow = 100 }
+    // With messages the peer would hold its stream back before the window is closed.
+    var world = try Self.openWorld { ($0.receiveWindow, $0.usesMessages) = (100, false) }
     let dialled = try LifecycleTests.only(world.firstHandler)
     let accepted = try LifecycleTests.only(world.secondHandler)
     world.secondHandler.pausesAt = 1

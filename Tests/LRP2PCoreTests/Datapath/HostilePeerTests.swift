@@ -157,6 +157,8 @@ import Testing
     var world = LifecycleTests.world(link: link, sends: 5_000_000) {
       $0.receivePoolBytes = 1 << 20
       $0.congestion = congestion
+      // With them the peer would hold its stream back before the pool is full.
+      $0.usesMessages = false
     }
     world.secondHandler.bytesToSend = 0
     world.secondHandler.pausesAt = 1

@@ -8,10 +8,11 @@ import Testing
 @Suite struct UnknownTests {
   typealias StreamWorld = World<StreamHandler>
 
-  private static func open() throws -> (StreamWorld) {
+  /// - Parameter usesMessages: without them (feature 0) flag 16 is unknown.
+  private static func open(usesMessages: Bool = false) throws -> (StreamWorld) {
     var link = Link()
     link.delay = .milliseconds(20)
-    var world = try LifecycleTests.openWorld(link: link)
+    var world = try LifecycleTests.openWorld(link: link) { $0.usesMessages = usesMessages }
     _ = world.run(for: .milliseconds(100))
     return world
   }
@@ -20,10 +21,24 @@ import Testing
     arguments: [
       ([6, 16, 0, 0, 0, 0, 1], "flag 16"), ([9, 17, 255, 255, 255, 255, 0, 1, 0], "flag 16"),
       ([9, 0, 0, 0, 0, 0, 5, 1, 7, 1], "option 5"), ([10, 64, 0, 1, 0, 0, 10, 0, 251, 0], "option 251"),
-      ([6, 64, 0x80, 1, 0, 0], "control 0x8001"),
+      ([6, 64, 0x80, 1, 0, 0], "control 0x8001"), ([6, 80, 0, 1, 0, 7], "flag 16"),
     ] as [([UInt8], String)]) func whatIsCriticalEndsTheConnection(segment: [UInt8], reason: String) throws
   {
-    var world = try Self.open()
+    try expectCritical(segment, reason, Self.open())
+  }
+
+  /// The same where messages are in force. Flag 16 is known then, but not on a CONTROL.
+  @Test(
+    arguments: [
+      ([9, 0, 0, 0, 0, 0, 5, 1, 7, 1], "option 5"), ([10, 64, 0, 1, 0, 0, 10, 0, 251, 0], "option 251"),
+      ([6, 64, 0x80, 1, 0, 0], "control 0x8001"), ([6, 80, 0, 1, 0, 7], "flag 16"),
+    ] as [([UInt8], String)]) func withMessagesToo(segment: [UInt8], reason: String) throws
+  {
+    try expectCritical(segment, reason, Self.open(usesMessages: true))
+  }
+
+  private func expectCritical(_ segment: [UInt8], _ reason: String, _ opened: consuming StreamWorld) throws {
+    var world = opened
     let dialled = try LifecycleTests.only(world.firstHandler)
     let accepted = try LifecycleTests.only(world.secondHandler)
     world.injectSealed(segment, fromFirst: true, peer: dialled)

@@ -15,9 +15,12 @@ private struct Checked: ~Copyable {
   let poolCells: Int
   var window: ReceiveWindow
   var pool: ReceivePool
-  var stored: Set<Int> = []
+  /// Every third number is a segment of messages.
+  var hasMessages = false
+  /// Numbers that have come ahead of their turn; and those in order that nobody has read.
+  var early: Set<Int> = []
+  var unread: [Int] = []
   var next = 0
-  var delivered = 0
   var highest = 0
   var fin: Int?
   var finsTaken = 0
@@ -27,6 +30,9 @@ private struct Checked: ~Copyable {
   var storedCells = 0
   var ring = 4
   var bits = 64
+  /// Room of the queue of what is unread, and what that has been charged for.
+  var unreadRoom = 1
+  var unreadCharged = 0
   var wrong: [String] = []
 
   init(first: UInt32, window size: Int, poolCells: Int) {
@@ -40,54 +46,60 @@ private struct Checked: ~Copyable {
 
   static func payload(_ number: Int) -> [UInt8] { (0..<number % 5 * 13).map { UInt8(truncatingIfNeeded: number + $0) } }
 
-  private static func isEmpty(_ number: Int) -> Bool { number % 5 == 0 }
+  func isMessages(_ number: Int) -> Bool { hasMessages && number % 3 == 1 }
+
+  private func isEmpty(_ number: Int) -> Bool { number % 5 == 0 || isMessages(number) }
+
+  /// Where the window begins: messages leave nothing unread.
+  var delivered: Int { next - unread.count }
 
   private func expected(_ number: Int, isFin: Bool) -> Arrival {
     if number < next { return .duplicate }
     if number >= delivered + size { return .beyond }
     if let fin, number > fin || (isFin && number != fin) { return .violation }
     if isFin, fin == nil, number + 1 < highest { return .violation }
-    if number == next, !window.isPaused, delivered == next { return .direct }
-    if stored.contains(number) { return .duplicate }
+    if number == next, isMessages(number), early.isEmpty { return .inOrder }
+    if number == next, !isMessages(number), !window.isPaused, unread.isEmpty { return .direct }
+    if early.contains(number) { return .duplicate }
     if room(for: number) == nil { return .exhausted }
     return number == next ? .inOrder : .early(opensGap: number > highest)
   }
 
+  /// All numbers before `end` are in order.
+  private mutating func pass(_ end: Int) {
+    while next < end || early.contains(next) {
+      if early.remove(next) != nil || next < end, !isMessages(next) {
+        if unread.count == unreadRoom {
+          unreadCharged += 8 * unreadRoom
+          unreadRoom *= 2
+        }
+        unread.append(next)
+      }
+      next += 1
+    }
+  }
+
   @discardableResult
   mutating func accept(_ number: Int, isFin: Bool = false) -> Arrival {
+    let isFin = isFin && !isMessages(number)
     let expected = expected(number, isFin: isFin)
-    let content = Self.payload(number)
-    let arrival: Arrival
-    // Every other number tries the short way first.
-    if !isFin, number % 2 == 0, window.acceptsDirectly(first &+ UInt32(number)) {
-      arrival = .direct
-    } else {
-      arrival =
-        switch window.accept(first &+ UInt32(number), isFin: isFin, content.rawBytes, pool: &pool) {
-        case .direct: .direct
-        case .storedInOrder: .inOrder
-        case .storedEarly(let opensGap): .early(opensGap: opensGap)
-        case .duplicate: .duplicate
-        case .beyondWindow: .beyond
-        case .poolExhausted: .exhausted
-        case .violation: .violation
-        }
-    }
+    let arrival = arrive(number, isFin: isFin)
     if arrival != expected { wrong.append("\(number) is \(arrival), not \(expected)") }
     switch arrival {
     case .direct, .inOrder, .early:
-      if arrival != .direct, let room = room(for: number) { (ring, bits) = room }
+      let isPassing = isMessages(number) && number == next && early.isEmpty
+      if arrival != .direct, !isPassing, let room = room(for: number) { (ring, bits) = room }
       highest = max(highest, number + 1)
       if isFin { fin = number }
       if arrival == .direct {
-        _ = window.deliveredDirectly(pool: &pool)
-        delivered += 1
+        let mayBeMore = window.deliveredDirectly(pool: &pool)
         next += 1
+        pass(next)
+        if mayBeMore != (fin != nil || !unread.isEmpty) { wrong.append("more behind \(number), or not") }
       } else {
-        stored.insert(number)
-        if !Self.isEmpty(number) { storedCells += 1 }
+        if !isEmpty(number) { storedCells += 1 }
+        if number == next { pass(next + 1) } else { early.insert(number) }
       }
-      while stored.contains(next) { next += 1 }
     case .exhausted:
       _ = window.refuse(first &+ UInt32(number))
       refused = min(refused ?? number, number)
@@ -97,32 +109,55 @@ private struct Checked: ~Copyable {
     return arrival
   }
 
+  private mutating func arrive(_ number: Int, isFin: Bool) -> Arrival {
+    // Every other number tries the short way first.
+    if !isFin, !isMessages(number), number % 2 == 0, window.acceptsDirectly(first &+ UInt32(number)) { return .direct }
+    let content = Self.payload(number)
+    let arrival =
+      isMessages(number)
+      ? window.accept(messages: first &+ UInt32(number), pool: &pool)
+      : window.accept(first &+ UInt32(number), isFin: isFin, content.rawBytes, pool: &pool)
+    return switch arrival {
+    case .direct: .direct
+    case .storedInOrder: .inOrder
+    case .storedEarly(let opensGap): .early(opensGap: opensGap)
+    case .duplicate: .duplicate
+    case .beyondWindow: .beyond
+    case .poolExhausted: .exhausted
+    case .violation: .violation
+    }
+  }
+
   /// Hands over up to `limit` stored segments.
   mutating func deliver(limit: Int = .max) {
     var left = limit
     while left > 0, let (place, length) = window.nextStored() {
-      let isSame = unsafe length == 0 || pool.bytes(place, length).equals(Self.payload(delivered))
-      if !isSame { wrong.append("wrong bytes for \(delivered)") }
-      if stored.remove(delivered) == nil { wrong.append("\(delivered) twice or never stored") }
-      if !Self.isEmpty(delivered) { storedCells -= 1 }
+      guard let number = unread.first else {
+        wrong.append("nothing is unread, before \(next)")
+        return
+      }
+      unread.removeFirst()
+      let isSame = unsafe length == 0 || pool.bytes(place, length).equals(Self.payload(number))
+      if !isSame || (length == 0) != (number % 5 == 0) { wrong.append("wrong bytes for \(number)") }
+      if !isEmpty(number) { storedCells -= 1 }
       window.storedDelivered(to: &pool)
-      delivered += 1
+      if unread.isEmpty { (unreadRoom, unreadCharged) = (1, 0) }
       left -= 1
     }
-    if left > 0, !window.isPaused, delivered != next { wrong.append("stops at \(delivered), before \(next)") }
-    let isDue = fin.map { delivered == $0 + 1 } ?? false
+    if left > 0, !window.isPaused, !unread.isEmpty { wrong.append("stops at \(unread[0]), before \(next)") }
+    let isDue = fin.map { unread.isEmpty && next == $0 + 1 } ?? false
     if window.takeFin() {
       finsTaken += 1
-      if !isDue { wrong.append("FIN too early, at \(delivered)") }
+      if !isDue { wrong.append("FIN too early, before \(next)") }
     }
-    if finsTaken != (isDue ? 1 : 0) { wrong.append("FIN taken \(finsTaken) times at \(delivered)") }
+    if finsTaken != (isDue ? 1 : 0) { wrong.append("FIN taken \(finsTaken) times before \(next)") }
   }
 
   mutating func check() {
     if window.next != first &+ UInt32(next) { wrong.append("next is \(window.next)") }
     if window.delivered != first &+ UInt32(delivered) { wrong.append("delivered is \(window.delivered)") }
     if window.highest != first &+ UInt32(highest) { wrong.append("highest is \(window.highest)") }
-    if window.hasEarly != (stored.max().map { $0 >= next } ?? false) { wrong.append("early or not") }
+    if window.hasEarly == early.isEmpty || window.packetsUnread != unread.count { wrong.append("early, unread or not") }
     if pool.cellsInUse != storedCells || window.cells != storedCells {
       wrong.append("\(pool.cellsInUse) cells for \(storedCells)")
     }
@@ -149,16 +184,17 @@ private struct Checked: ~Copyable {
     promised = edge
   }
 
-  /// Bytes that the window has charged: cells of 64 bytes, eight bytes a number in the ring, five bits a number in the bitmap.
-  private var held: Int { storedCells * 64 + (ring - 4) * 8 + (bits - 64) * 5 / 8 }
+  /// Bytes that the window has charged: cells of 64 bytes, eight bytes a number in the ring and in the queue of what is unread, five bits
+  /// a number in the bitmap.
+  private var held: Int { storedCells * 64 + (ring - 4) * 8 + (bits - 64) * 5 / 8 + unreadCharged }
 
   /// Whether there is room for `number`, and how long ring and bitmap are then.
   private func room(for number: Int) -> (ring: Int, bits: Int)? {
     var (ring, bits) = (ring, bits)
-    while ring < number - delivered + 1 { ring *= 2 }
+    while ring < number - next + 1 { ring *= 2 }
     while bits < max(highest, number + 1) - next + 2 { bits *= 2 }
     let growth = (ring - self.ring) * 8 + (bits - self.bits) * 5 / 8
-    let more = growth + (Self.isEmpty(number) ? 0 : 64)
+    let more = growth + (isEmpty(number) ? 0 : 64)
     let left = (poolCells - min(max(poolCells / 32, 1), poolCells - 1)) * 64 - held - more
     guard more == 0 || left >= 0 && held + more <= max(2 * left, max(poolCells / 8192, 4) * 64) else { return nil }
     return (ring, bits)
@@ -186,33 +222,37 @@ private struct Checked: ~Copyable {
         let number = Int(run.first &+ ahead &- first)
         // What has just been filled may also be among the newest, or have its turn.
         described[number] = run.received
-        if run.received != stored.contains(number) || number < next { wrong.append("\(number) is told wrongly") }
+        if run.received != early.contains(number) || number < next { wrong.append("\(number) is told wrongly") }
       }
     }
     return described
   }
 
-  var intervals: Int { stored.filter { $0 >= next && !stored.contains($0 + 1) }.count }
+  var intervals: Int { early.filter { !early.contains($0 + 1) }.count }
 
   /// Everything up to the highest early one must be told.
   mutating func checkRuns() {
     let described = describe()
     guard intervals <= 12 else { return }
-    let end = stored.max().map { $0 + 1 } ?? next
+    let end = early.max().map { $0 + 1 } ?? next
     if described.count != max(end - next, 0) { wrong.append("\(described.count) of \(end - next) are told") }
   }
 }
 
 @Suite struct ReceiveWindowTests {
-  /// - Parameter seed: also chooses the sizes, where the numbers start, and whether the sender is honest.
-  @Test(arguments: 0..<60)
-  func agreesWithAModel(seed: Int) {
+  /// - Parameters:
+  ///   - seed: also chooses the sizes, where the numbers start, and whether the sender is honest.
+  ///   - hasMessages: whether every third segment is one of messages.
+  @Test(arguments: 0..<60, [false, true])
+  func agreesWithAModel(seed: Int, hasMessages: Bool) {
     var random = TestRandom(seed: seed)
     let first: UInt32 = [0, 1, .max - 40, .max - 1000, 1 << 31 - 100][seed % 5]
     let size = [1, 2, 7, 64, 300, 1000][seed % 6]
     let isHonest = seed % 4 != 3
     var checked = Checked(first: first, window: size, poolCells: seed % 7 == 0 ? 1 + size / 3 : 4096)
-    let end = 200 + random.below(3000)
+    checked.hasMessages = hasMessages
+    var end = 200 + random.below(3000)
+    if checked.isMessages(end) { end += 1 }
     for step in 0..<20_000 where checked.wrong.isEmpty {
       var number: Int
       switch random.below(100) {
@@ -243,14 +283,14 @@ private struct Checked: ~Copyable {
         checked.accept(checked.next, isFin: checked.next == end)
         checked.deliver()
       }
-      let (delivered, fins) = (checked.delivered, checked.finsTaken)
-      #expect(delivered == end + 1 && fins == 1)
+      let (delivered, unread, fins) = (checked.delivered, checked.unread.count, checked.finsTaken)
+      #expect(delivered == end + 1 && unread == 0 && fins == 1)
     }
     let wrong = checked.wrong.first
     #expect(wrong == nil)
     checked.window.releaseAll(to: &checked.pool)
-    let left = checked.pool.cellsInUse
-    #expect(left == 0)
+    let (left, bytes) = (checked.pool.cellsInUse, checked.pool.bytesInUse)
+    #expect(left == 0 && bytes == 0)
   }
 
   /// With something unread, something in order and something early: all cells come back, once.
@@ -380,7 +420,7 @@ private struct Checked: ~Copyable {
     #expect(wrong == nil && told == Set(0..<end))
     #expect(newest.count > (intervals <= 12 ? end - 1 : 7 * 2))
     // While the front moves on, whatever is told stays true, and the rotation goes on from anywhere.
-    for step in 0..<60 where !checked.stored.isEmpty {
+    for step in 0..<60 where !checked.early.isEmpty {
       if step % 2 == 0 { for _ in 0..<intervals / 50 { checked.accept(checked.next) } }
       checked.deliver()
       checked.checkRuns()

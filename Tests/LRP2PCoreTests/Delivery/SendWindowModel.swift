@@ -147,7 +147,7 @@ struct CheckedSendWindow: ~Copyable {
     window.offer(upTo: skipped)
     while left > 0 {
       window.open(window: next &- first &+ 4096)
-      while let segment = window.nextSegment(capacity: 0xFFFF), next &- window.base < 4096 {
+      while let segment = window.nextSegment(capacity: 0x7FFF), next &- window.base < 4096 {
         window.sent(segment, packetNumber: 0, now: 0)
         next &+= 1
         left -= UInt64(segment.length)

@@ -263,19 +263,25 @@ import Testing
 
   // MARK: Features
 
-  @Test func featuresOfBothAreInForce() throws {
-    var world = Self.world([], [], first: { $0.features = 0b110 }, second: { $0.features = 0b011 })
+  /// Messages are feature 0.
+  @Test(arguments: [(true, true), (true, false), (false, true), (false, false)])
+  func featuresOfBothAreInForce(first: Bool, second: Bool) throws {
+    var world = Self.world(
+      [], [], first: { ($0.features, $0.usesMessages) = (0b110, first) },
+      second: { ($0.features, $0.usesMessages) = (0b1010, second) })
     world.firstHandler.bytesToSend = nil
     world.secondHandler.bytesToSend = nil
     _ = try world.first.connect(to: StreamWorld.secondAddress, expecting: .anyone)
     #expect(world.run(for: .seconds(1)) { !$0.secondHandler.peers.isEmpty })
     let dialled = try LifecycleTests.only(world.firstHandler)
     let accepted = try LifecycleTests.only(world.secondHandler)
-    #expect(world.first.peers.headers[dialled.slot].features == 0b010)
-    #expect(world.second.peers.headers[accepted.slot].features == 0b010)
+    let expected: UInt8 = first && second ? 0b011 : 0b010
+    #expect(world.first.peers.headers[dialled.slot].features == expected)
+    #expect(world.second.peers.headers[accepted.slot].features == expected)
+    #expect((world.first.maximumMessage(of: dialled) > 0) == (first && second))
   }
 
-  /// A quarter of the messages name one that means nothing, and no other.
+  /// A quarter of the messages name one that means nothing, and beside it none but messages (feature 0).
   @Test func someFeaturesMeanNothing() throws {
     var named = 0
     for seed in 1...200 as ClosedRange<UInt64> {
@@ -289,8 +295,8 @@ import Testing
         (16..<message.count - 4).first { Array(message[$0..<$0 + 4]) == [0x4C, 0x52, 0x50, 0x32] })
       let payload = Array(message[start..<message.count - 16])
       let features = try HandshakeParameters.parse(unsafe payload.span.bytes, of: .second).features
-      #expect(features.nonzeroBitCount <= 1 && features & 0xFFFF == 0)
-      if features != 0 { named += 1 }
+      #expect(features.nonzeroBitCount <= 2 && features & 0xFFFF == 1)
+      if features != 1 { named += 1 }
     }
     #expect((25...80).contains(named), "\(named) of 200")
   }

@@ -48,8 +48,9 @@ import Testing
     #expect(world.first.peers.flows.inUse == 0, "asking wakes nobody")
   }
 
+  /// Without messages: with them the peer holds its stream back before the window is closed.
   @Test func theReceiversWindow() throws {
-    var world = try LifecycleTests.openWorld { $0.receiveWindow = 100 }
+    var world = try LifecycleTests.openWorld { ($0.receiveWindow, $0.usesMessages) = (100, false) }
     let dialled = try LifecycleTests.only(world.firstHandler)
     let accepted = try LifecycleTests.only(world.secondHandler)
     world.secondHandler.pausesAt = 1
@@ -71,7 +72,9 @@ import Testing
 
   /// A sender that has rested in front of a closed window goes on when it opens.
   @Test func theWindowOpensForOneThatHasRested() throws {
-    var world = try LifecycleTests.openWorld { ($0.receiveWindow, $0.keepAlive, $0.idleTimeout) = (100, 0, 0) }
+    var world = try LifecycleTests.openWorld {
+      ($0.receiveWindow, $0.keepAlive, $0.idleTimeout, $0.usesMessages) = (100, 0, 0, false)
+    }
     let dialled = try LifecycleTests.only(world.firstHandler)
     let accepted = try LifecycleTests.only(world.secondHandler)
     world.secondHandler.bytesToSend = 0

@@ -102,6 +102,31 @@ import Testing
     }
   }
 
+  /// Said with messages (feature 0) only, and where it is not the default; in message 1 it means nothing.
+  @Test func theLargestMessage() throws {
+    #expect(HandshakeParameters().maximumMessage == 1 << 20)
+    var parameters = sample
+    for (features, largest, tail) in [
+      (0, 5000, ""), (1, 1 << 20, "000f 0001 01"), (1, 5000, "000f 0001 01 0015 0004 00001388"),
+      (3, 1 << 24, "000f 0001 03 0015 0004 01000000"), (2, 1024, "000f 0001 02"),
+    ] as [(UInt32, UInt32, String)] {
+      parameters.features = features
+      parameters.maximumMessage = largest
+      let output = write(parameters)
+      #expect(output == bytes(Self.publicHex + Self.privateHex + tail))
+      for message in [HandshakeParameters.Message.second, .third] {
+        let read = try HandshakeParameters.parse(output.raw, of: message)
+        #expect(read.maximumMessage == (features & 1 == 1 ? largest : 1 << 20) && read.features == features)
+      }
+      #expect(try HandshakeParameters.parse(output.raw, of: .first).maximumMessage == 1 << 20)
+    }
+    // Of no bytes, too few, and more than are known.
+    #expect(isMalformed("0015 0000") && isMalformed("0015 0003 000001"))
+    #expect(try parse("0015 0004 00000000").maximumMessage == 0)
+    #expect(try parse("0015 0006 ffffffff 0102").maximumMessage == .max)
+    #expect(try HandshakeParameters.parse(bytes(Self.magic + "0015 0000").raw, of: .first).maximumMessage == 1 << 20)
+  }
+
   /// What is left out has its default.
   @Test func magicAlone() throws {
     let read = try parse("")
@@ -179,8 +204,12 @@ import Testing
     for _ in 0..<8 { parameters.offer(.aes256GCM) }
     parameters.reservedType = 0xFFFF
     parameters.cookie = ShownCookie([UInt8](repeating: 7, count: ShownCookie.longest).raw)
+    (parameters.features, parameters.maximumMessage, parameters.reservedVersion) = (.max, 1024, 1)
     #expect(parameters.takesMerged && parameters.hasAttemptToken && parameters.hasReceiveID)
-    #expect(write(parameters).count <= HandshakeParameters.bound)
+    let names = [UInt8](repeating: 7, count: ProtocolNames.longestList)
+    let payload = [UInt8](repeating: 7, count: HandshakeParameters.longestPayload)
+    let longest = written { parameters.write(into: &$0, protocols: names.raw, payload: payload.raw) }
+    #expect(longest.count <= HandshakeParameters.bound, "\(longest.count)")
   }
 
   @Test func roundTrips() throws {
@@ -228,10 +257,10 @@ import Testing
 
   /// Of the known types, but for padding, none comes twice; and no id is 0.
   @Test func twiceIsMalformed() throws {
-    for type in 0...16 as ClosedRange<UInt8> {
+    for type in [UInt8](0...16) + [19, 20, 21, 22] {
       let one: [UInt8] = [0, type, 0, 20, 4, 176] + [UInt8](repeating: 1, count: 18)
       #expect(!isMalformed(bytes(Self.magic) + one))
-      #expect(isMalformed(bytes(Self.magic) + one + one) == ![0, 8, 9, 13].contains(type))
+      #expect(isMalformed(bytes(Self.magic) + one + one) == ![0, 8, 9, 13, 19, 20, 22].contains(type))
     }
     #expect(isMalformed("0001 0008 0000000000000000"))
   }
@@ -251,7 +280,7 @@ import Testing
     for count in 0...whole.count { #expect(isMalformed(Array(whole[..<count])) == !ends.contains(count)) }
   }
 
-  @Test(arguments: [(1, 8), (3, 2), (4, 4), (7, 16), (10, 4), (11, 4), (12, 2), (14, 0), (16, 16)])
+  @Test(arguments: [(1, 8), (3, 2), (4, 4), (7, 16), (10, 4), (11, 4), (12, 2), (14, 0), (16, 16), (21, 4)])
   func everyLength(type: Int, right: Int) {
     for length in 0...40 {
       let input = bytes(Self.magic) + [0, UInt8(type), 0, UInt8(length)] + [UInt8](repeating: 0x11, count: length)
@@ -277,7 +306,7 @@ import Testing
     let after = bytes(Self.privateHex)
     let expected = try parse(before + after)
     var random = SplitMix(state: 10)
-    let known: Set<UInt16> = [1, 2, 3, 4, 5, 6, 7, 10, 11, 12, 14, 15, 16, 17, 18]
+    let known: Set<UInt16> = [1, 2, 3, 4, 5, 6, 7, 10, 11, 12, 14, 15, 16, 17, 18, 21]
     var wrong = 0
     for type in UInt16.min...UInt16.max where !known.contains(type) {
       let value = random.bytes(random.below(20))

@@ -52,6 +52,19 @@ import Testing
     }
   }
 
+  /// Where messages are in force flag 16 is known, but for a CONTROL.
+  @Test func everyFlagByteWithMessages() throws {
+    for flags in UInt8.min...UInt8.max where flags & SegmentFlag.messages != 0 {
+      let isControl = flags & SegmentFlag.control != 0
+      let bytes = [flags & SegmentFlag.ack != 0 && !isControl ? 9 : 6, flags] + bytes("00010002 000003")
+      let segment = try Segment.parse(bytes.raw, hasMessages: true)
+      #expect(segment.unknownCritical == (isControl ? .flag(16) : nil))
+      if isControl { continue }
+      #expect(segment.kind == (flags & SegmentFlag.ack != 0 ? .ack : .data) && segment.flags == flags)
+      #expect(segment.number == 0x0001_0002)
+    }
+  }
+
   /// Six bytes are enough for a CONTROL that has ACK set too, not for an ACK.
   @Test func lengthFollowsTheKind() throws {
     #expect(try parse(bytes("06 41 0001 0000")).kind == .control)
