@@ -14,6 +14,8 @@ package struct EngineSecrets: ~Copyable {
   // Bound: one `Content`, owned.
   private let content: UnsafeMutablePointer<Content>
   private let memory: any SecretMemory
+  /// Something has been computed with secrets, and copies may be left on the stack.
+  var wereHandled = true
 
   package init(
     staticKey: SecretKey, boot: UInt64 = 0, resetKey: SecretKey, suite: any CipherSuite, memory: any SecretMemory
