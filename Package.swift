@@ -90,7 +90,7 @@ if Context.environment["LRP2P_TOOLS"] != nil {
       ],
       path: "Benchmarks/lrp2p-bench", swiftSettings: settings, linkerSettings: isStatic),
   ]
-  for example in ["simple", "multiplexing", "embedded", "echo", "publisher"] {
+  for example in ["simple", "multiplexing", "embedded", "echo", "publisher", "game", "rpc"] {
     package.targets.append(
       .executableTarget(
         name: "example-\(example)", dependencies: ["LRP2P"], path: "Examples/\(example)", swiftSettings: settings))

@@ -2,7 +2,7 @@
 /// What the engine reports to its user, and what it asks: one value per reactor, called on the reactor's thread only.
 ///
 /// `connected`, `received`, `fill` and `closed` have no default, so a misspelt one does not compile. A handler that needs only one of them says so by its
-/// protocol: `ReceivingHandler` sends nothing, `WritingHandler` keeps no bytes of its own, `SendingHandler` reads nothing. Everything
+/// protocol: `ReceivingHandler` sends nothing, `WritingHandler` keeps no bytes of its own, `SendingHandler` reads nothing, and `MessagingHandler` has no stream. Everything
 /// else has a default that does nothing.
 ///
 /// Every callback may call the engine back (`offer`, `finish`, `close`, `pause`, `connect`, `setTimer`); the effects
@@ -117,6 +117,14 @@ extension ReceivingHandler {
 public protocol WritingHandler: Handler {}
 
 extension WritingHandler {
+  public mutating func fill(_ peer: Peer, offset: UInt64, into bytes: inout MutableRawSpan) { bytes.setZero() }
+}
+
+/// A handler that sends and receives messages only. Should a peer send a stream all the same, it is dropped.
+public protocol MessagingHandler: Handler {}
+
+extension MessagingHandler {
+  public mutating func received(_ peer: Peer, _ bytes: RawSpan, engine: inout Engine) {}
   public mutating func fill(_ peer: Peer, offset: UInt64, into bytes: inout MutableRawSpan) { bytes.setZero() }
 }
 
