@@ -128,7 +128,7 @@ def _(t):
     wrong = [kind for kind in bent.told if kind in others or kind in (9, 13, 19, 20)]
     check(not wrong, "no such parameter in message %d" % message, wrong)
     if t.role == "dial":
-        wrong = [kind for kind, _ in bent.opening_told if 9 <= kind <= 20]
+        wrong = [kind for kind, _ in bent.opening_told if 9 <= kind <= 21]
         check(not wrong, "no such parameter in message 1", wrong)
 
 
