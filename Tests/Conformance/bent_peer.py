@@ -141,9 +141,9 @@ class Event:
         self.time = time.monotonic()
         self.id, self.number = datagram[:8], int.from_bytes(datagram[8:16], "big")
 
-    def opened(self, text):
+    def opened(self, text, has_messages):
         try:
-            self.segment = v1.Segment(text)
+            self.segment = v1.Segment(text, has_messages)
         except (v1.Malformed, v1.Critical) as reason:
             self.what = "bad segment (%s)" % reason
             return
@@ -182,6 +182,7 @@ class Bent:
         self.own_id = self.peer_id = None
         self.next_number, self.next_token = 0, 100
         self.sealing, self.opening = [], None
+        self.has_messages = False   # feature 0 is in force
         self.sent = {}              # port -> bytes
 
     def open_port(self):
@@ -230,7 +231,7 @@ class Bent:
         elif self.opening is not None and event.id == self.own_id and len(event.datagram) >= 38:
             text = self.opening.unseal(event.number, event.datagram[:16], event.datagram[16:], event.time, 1.0)
             if text is not None:
-                event.opened(text)
+                event.opened(text, self.has_messages)
         return event
 
     def expect(self, what, timeout=SOON, where=None, say=None):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""H6, H7: parameters that are longer, shorter, unknown, critical, or come twice; H11 to H15: parameters 15 to 18."""
+"""H6, H7: parameters that are longer, shorter, unknown, critical, or come twice; H11 to H17: parameters 15 to 18, and 21."""
 
 import struct
 
@@ -167,7 +167,7 @@ class CutOff(bytes):
         return super().__len__() + 1
 
 
-# --- Parameters 15 to 18
+# --- Parameters 15 to 18, and 21
 
 
 def with_message(t, pairs, what):
@@ -199,18 +199,18 @@ def malformed(name, rule, in_message2, in_message3):
             forgotten(t, lambda pairs: changed(pairs, pair))
 
 
-@case("H11-message1", "2", "listen", "Parameters 15 to 18 are ignored in message 1, whatever they say.")
+@case("H11-message1", "2", "listen", "Parameters 15 to 18, and 21, are ignored in message 1, whatever they say.")
 def _(t):
     for value in (b"", b"\1", bytes(3), bytes(200)):
         bent = t.listener()
-        opening = bent.attempt(lambda pairs: pairs + [(kind, value) for kind in (15, 16, 17, 18)])
+        opening = bent.attempt(lambda pairs: pairs + [(kind, value) for kind in (15, 16, 17, 18, 21)])
         bent.send(opening.datagram)
         bent.expect_message2(opening)
         bent.send(bent.message3(opening))
         bent.expect_ack(lambda a: True, "message 3 is answered with a sealed ACK")
 
 
-for kind, value in ((15, b"\4"), (16, bytes(16)), (17, b"\1a"), (18, b"text")):
+for kind, value in ((15, b"\4"), (16, bytes(16)), (17, b"\1a"), (18, b"text"), (21, bytes(4))):
     @case("H11-twice-%d" % kind, "2", "listen", "Parameter %d comes at most once in message 3." % kind)
     def _(t, kind=kind, value=value):
         forgotten(t, lambda pairs: pairs + [(kind, value)] * 2)
@@ -253,6 +253,18 @@ def _(t):
     for body in (bytes(18), b""):
         bent.expect_acknowledged(bent.say(control(6, 0, body, ACK_NOW)), "OBSERVED")
     bent.settle()
+
+
+@case("H12-longest", "2, 4.8", "any", "A program tells the longest message that it takes only in messages 2 and 3, in four bytes.")
+def _(t):
+    bent = t.connect()
+    told = bent.told.get(v1.P_MESSAGE)
+    check(told is None or len(told) == 4, "parameter 21 of 4 bytes, or none", told)
+
+
+accepted("H17-longest", "2, 4.8", "The longest message may be of any length, and the parameter longer than 4 bytes, feature 0 named or not.",
+         (21, bytes(4)), (21, b"\xff" * 4), (21, b"\0\x10\0\0more"), (21, bytes(200)))
+malformed("H17-short", "A longest message of fewer than 4 bytes makes the message malformed.", [(21, b""), (21, bytes(3))], [(21, b""), (21, bytes(3))])
 
 
 # --- Reset token

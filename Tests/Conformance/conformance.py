@@ -29,7 +29,7 @@ from bent_peer import Failed, Trial
 from table import CASES
 import cases_handshake, cases_parameters, cases_protocols, cases_cookies  # noqa: E401, F401
 import cases_segments, cases_order, cases_acks, cases_packets, cases_sending, cases_keys  # noqa: E401, F401
-import cases_path, cases_switch, cases_reset, cases_garbage  # noqa: E401, F401
+import cases_path, cases_switch, cases_reset, cases_garbage, cases_messages  # noqa: E401, F401
 
 
 def run(one, role, commands, options):
@@ -58,6 +58,7 @@ def main():
     parser.add_argument("--identity-option", default="--identity {identity}", help="the file of the program's static key, as of `lrp2p keygen --out`")
     parser.add_argument("--protocol-option", default="", help="an application protocol, {protocol}; may come several times")
     parser.add_argument("--switch-option", default="", help="SWITCH from another port when {switch} datagrams were sent")
+    parser.add_argument("--messages-option", default=None, help="feature 0, messages, of a program that does not name it without; '-' of one that has none")
     parser.add_argument("--role", choices=("listen", "dial", "both"), default="listen", help="of the program, in cases that fit either")
     parser.add_argument("--jobs", type=int, default=6, help="cases at a time; most of them wait")
     parser.add_argument("--patience", type=float, default=1.0, help="a factor to all waiting, for a slow machine")
@@ -72,7 +73,9 @@ def main():
             print("%-*s  %-6s  %-6s  %s" % (width, c.name, c.section, c.role, c.rule))
         return 0
     commands = {"listen": options.listen_command, "dial": options.dial_command, "identity": options.identity_option,
-                "protocol": options.protocol_option, "switch": options.switch_option}
+                "protocol": options.protocol_option, "switch": options.switch_option, "messages": options.messages_option or " "}
+    if options.messages_option == "-":
+        commands["messages"] = ""
     skipped = [c for c in chosen if c.needs is not None and not commands[c.needs]]
     chosen = [c for c in chosen if c not in skipped]
     roles = ("listen", "dial") if options.role == "both" else (options.role,)

@@ -11,7 +11,7 @@ CASES = []
 
 def case(name, section, role, rule, needs=None):
     """`role` is that of the program: listen, dial, or any, which runs in the one that --role says.  `needs` is an option that the
-    program may not have: identity, protocol or switch."""
+    program may not have: identity, protocol, switch or messages."""
     def add(function):
         assert all(known.name != name for known in CASES), name
         CASES.append(Case(name, section, role, rule, function, needs))

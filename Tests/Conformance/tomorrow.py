@@ -142,6 +142,8 @@ class Run:
             reason = "control 0x%04x" % kind
         options = g.options(150, *options)
         form = dice.choice(("data", "ACK", "CONTROL")) if self.critical != "control" else "CONTROL"
+        if self.critical == "flag" and c.has_messages:  # elsewhere it has a meaning then
+            form = "CONTROL"
         if form == "data":
             segment = v1.data_segment(flags | g.flags(0), c.next_sequence, options, dice.randbytes(dice.randrange(1000)))
         elif form == "ACK":

@@ -8,11 +8,12 @@ import struct
 
 from bent_peer import v1
 from lrp2p_handshake import Grease
+from lrp2p_messages import LAST, PADDING, SKIP, some_messages
 
-UNKNOWN_PARAMETERS = [(0, 1), (9, 10), (13, 14), (19, 21), (21, 0x4000), (0x8000, 0x10000)]  # from, and up to but not including
+UNKNOWN_PARAMETERS = [(0, 1), (9, 10), (13, 14), (19, 21), (22, 0x4000), (0x8000, 0x10000)]  # from, and up to but not including
 UNKNOWN_KINDS = [(0, 1), (6, 7), (8, 9), (9, 0x4000), (0x4000, 0x8000)]                      # those reserved, and those for private use
 # What may be done always, and what only now and then, as it costs too much
-ALWAYS = ("flag", "option", "padding", "kind", "trailing", "tokens", "skip", "delay", "odd block", "long numbers", "short data", "pieces")
+ALWAYS = ("flag", "option", "padding", "kind", "trailing", "tokens", "skip", "delay", "odd block", "long numbers", "short data", "pieces", "frames")
 SOMETIMES = ("junk", "replay", "garbage", "late", "ping", "switch here", "epoch", "copies")
 ONCE = ("parameter", "longer", "pad", "lists")
 OVERHEAD = {1: 40, 2: 16 + 96 + 16, 3: 80}  # of a handshake message as a datagram, beside its payload
@@ -25,7 +26,7 @@ class Tomorrow(Grease):
         self.shares = {habit: plan.choice((0, 0, 0.02, 0.1, 0.4) + (1.0,) * (habit in ALWAYS)) for habit in ALWAYS + SOMETIMES + ONCE}
         self.plan, self.largest, self.allowance, self.epochs = plan, 1400, 0.0, 3
         self.message1 = plan.randrange(1200, 1401)
-        self.pings = 0
+        self.pings = self.features = 0
         self.critical = {}  # message -> a parameter that ends the dial
 
     def often(self, habit):
@@ -53,7 +54,7 @@ class Tomorrow(Grease):
         self.dice.shuffle(some)
         return some
 
-    def room(self, message):
+    def room_in(self, message):
         """For the payload."""
         datagram = {1: 1200, 2: 399, 3: min(self.largest, self.dice.choice((1400, 1400, 16384)))}[message]
         return datagram - OVERHEAD[message]
@@ -63,7 +64,7 @@ class Tomorrow(Grease):
         pairs = [pair for pair in pairs if pair[0] not in (v1.P_IDLE, v1.P_DELAY, v1.P_RATIO, v1.P_RESET) or not self.ever("lists")]
         if message > 1:
             first = [self.changed(message, *pair) for pair in first]
-        left = self.room(message) - 28 - sum(4 + len(value) for _, value in first + pairs)
+        left = self.room_in(message) - 28 - sum(4 + len(value) for _, value in first + pairs)
         for pair in self.extras(message):
             if pair[0] != v1.P_PROTOCOLS:
                 pair = pair[0], pair[1][:max(0, left - 4)]
@@ -87,6 +88,8 @@ class Tomorrow(Grease):
                 return kind, value + self.bytes(9)
             unknown = self.dice.sample(range(3, 256), 14)
             return kind, bytes(unknown[:self.dice.randrange(8)]) + value + bytes(unknown[7:7 + self.dice.randrange(8)])
+        if kind == v1.P_FEATURES and self.ever("lists"):
+            return kind, bytes([value[0] | self.dice.randrange(64) << 2]) + self.bytes(20)
         if kind == v1.P_LARGEST and self.ever("lists"):
             return kind, struct.pack(">H", self.dice.choice((1200, 1201, 1452, 9000, 16384, 65535)))
         return kind, value
@@ -101,7 +104,7 @@ class Tomorrow(Grease):
             out.append((v1.P_MERGED, b""))
         if message == 3 and self.ever("parameter"):
             out.append((v1.P_APPLICATION, self.bytes(512)))
-        if message > 1 and self.ever("lists"):  # neither messages nor addresses observed, which are given out already
+        if message > 1 and self.ever("lists") and not self.features:  # neither messages nor addresses observed, which are given out already
             out.append((v1.P_FEATURES, bytes([self.dice.randrange(64) << 2]) + self.bytes(20)))
         for _ in range(self.dice.randrange(12) if self.ever("parameter") else 0):
             out.append((self.dice.randrange(*self.dice.choice(UNKNOWN_PARAMETERS)), self.bytes(self.dice.choice((8, 60, 600)))))
@@ -141,6 +144,21 @@ class Tomorrow(Grease):
 
     def length(self, room):
         return self.dice.randrange(room + 1) if self.often("short data") else room
+
+    def room(self, room):
+        return room * 2 // 3 if self.shares["frames"] or self.shares["long numbers"] else room
+
+    def frames(self, frames, room):
+        """With all lengths, numbers that are longer than they need be, a bit that means nothing on skips, and padding."""
+        out, pads = b"", self.often("frames")
+        for frame in frames:
+            text = frame.write(frame is frames[-1] and not pads, self.number)
+            out += bytes([text[0] | (LAST if frame.kind == SKIP and self.often("frames") else 0)]) + text[1:]
+        if len(out) > room:
+            return super().frames(frames, room)
+        if pads and len(out) < room:
+            out += bytes([PADDING << 5 | self.dice.choice((0, 31, 159))]) + self.dice.randbytes(self.dice.randrange(room - len(out)))
+        return out
 
     def splits(self, segment):
         return len(segment.payload) > 64 and self.often("pieces")
@@ -239,6 +257,10 @@ class FromTomorrow:
         self.options.drop = plan.choice((0, 0, 0.01, 0.04))
         self.options.switch = plan.choice((0, 0, 0, plan.randrange(20, 60)))
         self.options.ack_option = plan.random() < 0.5
+        if plan.random() < 0.5:
+            self.grease.features = self.features = v1.FEATURE_MESSAGES
+            self.messages = list(some_messages(seed, plan.randrange(100)))
+            self.options.cut = plan.choice((0, 0, 50, 500))
 
     def deliver(self, data):
         self.got += data

@@ -6,22 +6,25 @@ import hmac
 import itertools
 import struct
 
-from lrp2p_handshake import (ACK_DELAY, EPOCH_BITS, IDLE, LARGEST, P_DELAY, P_ID, P_IDLE, P_LARGEST, P_RATIO, P_RESET, P_WINDOW, SMALLEST,
-                             WINDOW, ReceiveKeys, SendKeys, first_key)
+from lrp2p_handshake import (ACK_DELAY, EPOCH_BITS, FEATURE_MESSAGES, IDLE, LARGEST, P_DELAY, P_FEATURES, P_ID, P_IDLE, P_LARGEST, P_MESSAGE,
+                             P_RATIO, P_RESET, P_WINDOW, SMALLEST, WINDOW, ReceiveKeys, SendKeys, first_key)
+from lrp2p_messages import LONGEST, Intake, Outbox, payload_of
 from lrp2p_path import Path
-from lrp2p_segments import (ACK, ACK_NOW, CHALLENGE, CLOSE, CONTROL, FIN, OVERHEAD, PING, PONG, RESPONSE, RTO, SWITCH, SYN, UNKNOWN_CRITICAL,
-                            VIOLATION, Critical, Malformed, Segment, Violation, control_segment, data_segment, unwrap)
+from lrp2p_segments import (ACK, ACK_NOW, CHALLENGE, CLOSE, CONTROL, FIN, HOLD, MESSAGES, OVERHEAD, PING, PONG, RESPONSE, RTO, SWITCH, SYN,
+                            UNKNOWN_CRITICAL, VIOLATION, Critical, Malformed, Segment, Violation, control_segment, data_segment, unwrap)
 
 KEEP_ALIVE = 20.0
 REPLAY_BITS = 8192        # larger than 1024 from the start, so that it never needs to grow (section 1)
 
 
 class Outgoing:
-    """A data segment that was sent and is not acknowledged.  It keeps its sequence number and its bytes (section 6.2)."""
-    __slots__ = ("sequence", "flags", "payload", "number", "when", "size", "lost", "refused", "sends")
+    """A data segment that was sent and is not acknowledged.  It keeps its sequence number and its bytes (section 6.2); of messages, which
+    come as pairs of frames and messages, it may have fewer when it is sent again, but not once it has been sent in pieces (section 4.8)."""
+    __slots__ = ("sequence", "flags", "payload", "number", "when", "size", "lost", "refused", "sends", "pairs", "messages", "in_pieces")
 
-    def __init__(self, sequence, flags, payload):
+    def __init__(self, sequence, flags, payload, pairs=None):
         self.sequence, self.flags, self.payload = sequence, flags, payload
+        self.pairs, self.messages, self.in_pieces = pairs, [message for _, message in pairs or ()], False
         self.number = self.when = None
         self.size, self.lost, self.refused, self.sends = 0, False, False, 0
 
@@ -42,7 +45,14 @@ class Connection(Path):
         self.keep_alive = min(KEEP_ALIVE, self.idle / 2)
         self.base_size = min(LARGEST, number(P_LARGEST, 1400))
         self.edge = min(number(P_WINDOW, 0), 0xFFFFFF) - 1      # the highest sequence number that the peer allows
+        features = parameters.get(P_FEATURES, b"")[:1]
+        self.has_messages = bool(features and endpoint.features & features[0] & FEATURE_MESSAGES)  # in force
+        self.outbox, self.intake = Outbox(number(P_MESSAGE, LONGEST), self.options.cut), Intake(endpoint.deliver_message)
+        if self.has_messages:
+            for message in endpoint.messages:
+                self.outbox.put(message)
         # Sending
+        self.held = self.messages_next = False
         self.stream_at = 0
         self.next_number, self.next_sequence = self.options.start_number, 0
         self.outstanding, self.acknowledged, self.fin_sent = {}, -1, False
@@ -130,7 +140,7 @@ class Connection(Path):
         if ecn:
             self.counts[{2: 1, 1: 2, 3: 3}[ecn]] += 1
         try:
-            segment = Segment(text)
+            segment = Segment(text, self.has_messages)
         except Critical as reason:
             if self.state == "closing":
                 self.repeat_close(now)
@@ -153,7 +163,7 @@ class Connection(Path):
                 at_once |= self.on_data(segment, now)
             if segment.ack is not None and self.state in ("open", "finished"):  # behind what the segment carries
                 self.stats["option acks"] += not segment.is_ack
-                self.on_ack(segment.ack, now)
+                self.on_ack(segment.ack, now, segment.is_ack and bool(segment.flags & HOLD))
             if segment.eliciting and self.state in ("open", "finished"):
                 self.acknowledge(number, at_once, now)
         except Violation as reason:
@@ -236,6 +246,8 @@ class Connection(Path):
         """Returns whether it is to be acknowledged at once."""
         number = unwrap(segment.sequence, self.in_order)
         at_once = bool(segment.flags & FIN)
+        if segment.is_messages and segment.flags & FIN:
+            raise Violation("FIN on messages")
         if number < 0 or number > self.in_order + WINDOW or not segment.is_sound:
             self.stats["dropped"] += 1  # its packet number is acknowledged, what it carries is not
             return at_once
@@ -256,6 +268,9 @@ class Connection(Path):
             if data is None:
                 return at_once
         self.partial.pop(number, None)
+        if segment.is_messages:
+            self.intake.take(data, number == self.in_order + 1)
+            data = b""
         at_once |= number > self.highest + 1  # a new gap
         self.highest = max(self.highest, number)
         self.early[number] = data
@@ -311,7 +326,7 @@ class Connection(Path):
 
     # Being acknowledged: round trip, loss, congestion (section 5)
 
-    def on_ack(self, ack, now):
+    def on_ack(self, ack, now, is_held):
         last = unwrap(ack.last, self.acknowledged)
         if last >= self.next_sequence or last < -1 or ack.largest >= max(self.next_number, 1):  # 0 may mean "none"
             raise Violation("ACK of a number never sent")
@@ -333,10 +348,12 @@ class Connection(Path):
                     self.stats["lost by number"] += 1
         received += range(self.acknowledged + 1, last + 1)
         self.acknowledged = max(self.acknowledged, last)
-        was_closed, edge = self.is_closed(), self.edge
+        was_closed, edge, was_held = self.is_closed(), self.edge, self.held
+        if ack.largest >= self.largest_acked:
+            self.held = is_held
         if ack.largest >= self.largest_acked:  # it moves back only where the largest is newly the highest (section 5.7)
             self.edge = last + ack.window if ack.largest > self.largest_acked else max(edge, last + ack.window)
-        if not was_closed or self.edge > edge:  # of a closed window only its opening ends the doubling
+        if not was_closed or self.edge > edge or (was_held and not is_held):  # of a closed window only its opening ends the doubling
             self.probes = 0
         self.pings, self.duplicates_told = False, max(self.duplicates_told, ack.duplicates)
         # Round trip.  A largest of 0 may mean "none" (section 4.3), so it never gives a sample.
@@ -356,6 +373,8 @@ class Connection(Path):
             self.suspects.pop(number, None)
             if segment is None:
                 continue
+            if segment.pairs is not None:
+                self.outbox.acknowledged(number, segment.messages)
             if self.needs(segment) > SMALLEST:
                 self.too_long_losses = 0
             if limited:  # slow start, then one datagram a round trip (own choice; section 5 has CUBIC with HyStart++)
@@ -421,6 +440,9 @@ class Connection(Path):
     def send_segment(self, segment, now, flags=0):
         self.grease.between(self, now)
         flags |= segment.flags | (RTO if segment.sends else 0) | self.grease.flags(0)
+        if segment.pairs is not None and segment.lost and not segment.in_pieces and self.needs(segment) <= self.size:
+            segment.pairs = self.outbox.again(segment.pairs)
+            segment.payload = payload_of([frame for frame, _ in segment.pairs])
         segment.sends += 1
         segment.lost = segment.refused = False
         self.suspects.pop(segment.sequence, None)
@@ -432,6 +454,7 @@ class Connection(Path):
             segment.number, datagram = self.transmit(data_segment(flags, segment.sequence, option, segment.payload), now)
             segment.size = len(datagram)
         else:  # pieces: offsets are multiples of 64; the number of the last piece is that of the transmission
+            segment.in_pieces = True
             step, total, segment.size = self.grease.step((self.size - OVERHEAD - 6) // 64 * 64), len(segment.payload), 0
             for start in self.grease.order(range(0, total, step)):
                 option = struct.pack(">BBHH", 3, 4, start, total)
@@ -444,11 +467,23 @@ class Connection(Path):
         self.allowance -= segment.size
 
     def next_segment(self):
+        has_bytes = self.stream_at < len(self.endpoint.stream) and not self.held
+        self.messages_next = not self.messages_next  # in turn with the stream (own choice)
+        if self.outbox and (self.messages_next or not has_bytes):
+            return self.next_messages()
         room = self.size - OVERHEAD - (64 if self.options.ack_option else 8 if self.grease.now() else 0)
         payload = bytes(self.endpoint.stream[self.stream_at:self.stream_at + self.grease.length(room)])
         self.stream_at += len(payload)
-        self.fin_sent = self.endpoint.stream_ended and self.stream_at == len(self.endpoint.stream)
-        segment = Outgoing(self.next_sequence, (SYN if self.next_sequence == 0 else 0) | (FIN if self.fin_sent else 0), payload)
+        self.fin_sent = self.endpoint.stream_ended and self.stream_at == len(self.endpoint.stream) and not self.outbox
+        return self.numbered(FIN if self.fin_sent else 0, payload)
+
+    def next_messages(self):
+        room = self.size - OVERHEAD - (64 if self.options.ack_option else 0)
+        pairs = self.outbox.frames(self.grease.room(room), self.next_sequence)
+        return self.numbered(MESSAGES, self.grease.frames([frame for frame, _ in pairs], room), pairs)
+
+    def numbered(self, flags, payload, pairs=None):
+        segment = Outgoing(self.next_sequence, flags | (SYN if self.next_sequence == 0 else 0), payload, pairs)
         self.outstanding[self.next_sequence] = segment
         self.next_sequence += 1
         return segment
@@ -464,10 +499,10 @@ class Connection(Path):
 
     def has_more(self):
         """Whether there is something new to send, or the end of it to tell."""
-        return not self.fin_sent and (self.endpoint.stream_ended or self.stream_at < len(self.endpoint.stream))
+        return not self.fin_sent and (self.endpoint.stream_ended or self.stream_at < len(self.endpoint.stream) or bool(self.outbox))
 
     def blocked_by_peer(self):
-        return self.has_more() and self.next_sequence > self.edge
+        return self.has_more() and (self.next_sequence > self.edge or (self.held and not self.outbox))
 
     def is_closed(self):
         """Whether only the window is waited for."""
@@ -488,7 +523,7 @@ class Connection(Path):
             self.send_segment(segment, now)  # one that is lost ignores the peer's window
             flight += segment.size
         else:
-            while self.has_more() and self.next_sequence <= self.edge and flight < self.window:
+            while self.has_more() and not self.blocked_by_peer() and flight < self.window:
                 if self.allowance <= 0:
                     self.want_to_send = True
                     break

@@ -8,6 +8,7 @@ import random
 import struct
 
 import lrp2p_crypto as crypto
+from lrp2p_messages import payload_of
 from lrp2p_segments import IGNORABLE_FLAG, NOTHING_COMMON, UNKNOWN_CRITICAL, Malformed, ack_block
 
 WINDOW = 256              # packets beyond the last in-order one that we take
@@ -19,11 +20,12 @@ IDLE = 30.0
 EPOCH_BITS = 24
 MAGIC = b"LRP2"
 P_ID, P_VERSIONS, P_LARGEST, P_WINDOW, P_AEADS, P_COOKIE, P_TOKEN, P_PADDING = 1, 2, 3, 4, 5, 6, 7, 8
-P_IDLE, P_DELAY, P_RATIO, P_MERGED, P_FEATURES, P_RESET, P_PROTOCOLS, P_APPLICATION = 10, 11, 12, 14, 15, 16, 17, 18
-P_LENGTHS = {P_ID: 8, P_LARGEST: 2, P_WINDOW: 4, P_TOKEN: 16, P_IDLE: 4, P_DELAY: 4, P_RATIO: 2, P_MERGED: 0, P_RESET: 16}
-KNOWN = set(range(1, 19)) - {9, 13}
+P_IDLE, P_DELAY, P_RATIO, P_MERGED, P_FEATURES, P_RESET, P_PROTOCOLS, P_APPLICATION, P_MESSAGE = 10, 11, 12, 14, 15, 16, 17, 18, 21
+FEATURE_MESSAGES = 1
+P_LENGTHS = {P_ID: 8, P_LARGEST: 2, P_WINDOW: 4, P_TOKEN: 16, P_IDLE: 4, P_DELAY: 4, P_RATIO: 2, P_MERGED: 0, P_RESET: 16, P_MESSAGE: 4}
+KNOWN = (set(range(1, 19)) - {9, 13}) | {P_MESSAGE}
 IN_MESSAGES = {P_COOKIE: (1, 2), P_TOKEN: (1,), P_APPLICATION: (3,),  # ignored in others
-               **dict.fromkeys((P_IDLE, P_DELAY, P_RATIO, P_MERGED, P_FEATURES, P_RESET, P_PROTOCOLS), (2, 3))}
+               **dict.fromkeys((P_IDLE, P_DELAY, P_RATIO, P_MERGED, P_FEATURES, P_RESET, P_PROTOCOLS, P_MESSAGE), (2, 3))}
 AEADS_THAT_COUNT = 8
 
 
@@ -36,7 +38,8 @@ def parameter(kind, value):
 
 def payload(message, receive_id, grease, pad_to=None, cookie=None, **more):
     """The payload of a handshake message.  `pad_to` is the length that message 1 or 3 shall have as a datagram; `more` are the
-    token of message 1, and of the others the reset token, the application protocols (a list of names), and what goes to the application."""
+    token of message 1, and of the others the reset token, the application protocols (a list of names), the features, and what goes to
+    the application."""
     pairs = [(P_VERSIONS, grease.versions()), (P_LARGEST, struct.pack(">H", LARGEST)), (P_WINDOW, struct.pack(">I", WINDOW))]
     if message < 3:
         pairs.append((P_AEADS, b"\x01"))
@@ -47,6 +50,8 @@ def payload(message, receive_id, grease, pad_to=None, cookie=None, **more):
                   (P_RATIO, struct.pack(">H", ACK_RATIO)), (P_RESET, more["reset"])]
         if more["protocols"]:
             pairs.append((P_PROTOCOLS, b"".join(bytes([len(name)]) + name for name in more["protocols"])))
+        if more.get("features"):
+            pairs.append((P_FEATURES, bytes([more["features"]])))
         if more.get("application") is not None:
             pairs.append((P_APPLICATION, more["application"]))
     first = [(P_ID, receive_id)] + ([(P_COOKIE, cookie)] if cookie is not None else [])  # in this order in message 1
@@ -139,7 +144,8 @@ class Grease:
         if self.share and self.dice.random() < 0.5:
             pairs.append((self.dice.randrange(0x8000, 0x10000), self.dice.randbytes(self.dice.randrange(8))))
         if self.share and self.dice.random() < 0.5 and message > 1:  # features 16 to 31
-            pairs.append((P_FEATURES, bytes(2) + self.dice.randbytes(2)))
+            named = dict(pairs).get(P_FEATURES, b"")
+            pairs = [pair for pair in pairs if pair[0] != P_FEATURES] + [(P_FEATURES, named.ljust(2, b"\0") + self.dice.randbytes(2))]
         self.dice.shuffle(pairs)
         return first + pairs
 
@@ -196,6 +202,14 @@ class Grease:
     def length(self, room):
         """Of the payload of a new data segment."""
         return room
+
+    def room(self, room):
+        """Of a new segment of messages: how much of it messages may take."""
+        return room
+
+    def frames(self, frames, room):
+        """The payload of a new segment of messages."""
+        return payload_of(frames)
 
     def splits(self, segment):
         """Whether it is sent in pieces although it fits."""

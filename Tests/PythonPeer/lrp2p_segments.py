@@ -5,7 +5,8 @@ import struct
 
 OVERHEAD = 16 + 6 + 16    # connection id and packet number, header of a data segment, tag
 ACK, SYN, FIN, RTO, ACK_NOW, CONTROL = 1, 2, 4, 8, 32, 64                   # flags (section 4)
-CRITICAL_FLAG, IGNORABLE_FLAG = 16, 128                                     # those that mean nothing yet
+CRITICAL_FLAG, IGNORABLE_FLAG = 16, 128                                     # without feature 0, and for ever
+MESSAGES = HOLD = 16                                                        # on data and on ACKs where feature 0 is in force (section 4.8)
 PING, PONG, CHALLENGE, RESPONSE, CLOSE, OBSERVED, SWITCH, NEW_ID = range(1, 9)  # kinds of CONTROL (section 4.4)
 VIOLATION, KEY_REFUSED, NOTHING_COMMON, UNKNOWN_CRITICAL = 0xFFFFFF01, 0xFFFFFF02, 0xFFFFFF03, 0xFFFFFF04  # codes of CLOSE
 NOISE, COOKIE_REPLY, VERSIONS_REPLY, RESET = (b"\xff" * 7 + bytes([kind]) for kind in range(1, 5))  # in place of a packet number (section 1)
@@ -138,14 +139,14 @@ def ack_block(largest, delay, counts, intervals, packets):
 
 
 class Segment:
-    def __init__(self, data):
+    def __init__(self, data, has_messages=False):
         if len(data) < 6:
             raise Malformed("short")
         offset, self.flags = data[0], data[1]
         self.ack = self.piece = self.kind = self.sequence = None
         self.is_control = bool(self.flags & CONTROL)  # whatever ACK says
         self.is_ack = bool(self.flags & ACK) and not self.is_control
-        if self.flags & CRITICAL_FLAG:  # before all else: it may give another meaning to what follows (section 4.7)
+        if self.flags & CRITICAL_FLAG and (self.is_control or not has_messages):  # before all else: it may give another meaning to what follows (section 4.7)
             raise Critical("flag %d" % CRITICAL_FLAG)
         fixed = 9 if self.is_ack else 6
         if not fixed <= offset <= len(data):
@@ -193,6 +194,10 @@ class Segment:
     def eliciting(self):
         """PONG, RESPONSE, CLOSE and ACK segments are not ack-eliciting; everything else is (section 4.4)."""
         return not self.is_ack and self.kind not in (PONG, RESPONSE, CLOSE)
+
+    @property
+    def is_messages(self):
+        return self.sequence is not None and bool(self.flags & MESSAGES)
 
     @property
     def is_sound(self):

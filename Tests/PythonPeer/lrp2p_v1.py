@@ -16,6 +16,7 @@ import copy
 import hashlib
 import os
 import random
+import re
 import select
 import socket
 import sys
@@ -24,6 +25,7 @@ import time
 import lrp2p_crypto as crypto
 from lrp2p_connection import *  # noqa: F401, F403
 from lrp2p_handshake import *  # noqa: F403
+from lrp2p_messages import Judge, Message, some_messages
 from lrp2p_segments import *  # noqa: F403
 
 
@@ -40,6 +42,9 @@ class Endpoint:
         self.socket = self.open(address)
         self.ids = OwnIDs(self.identity[0], self.socket.getsockname())
         self.handshaking = True
+        self.messages = [message_in(text) for text in options.message] + list(some_messages(options.seed, options.some_messages))
+        self.features = FEATURE_MESSAGES if options.messages or self.messages or options.expect_messages else 0
+        self.judge = Judge()
         self.dropped = self.out_count = 0
         self.resets_allowed, self.resets_at = 0.0, 0.0
 
@@ -132,17 +137,31 @@ class Endpoint:
             sys.stdout.buffer.write(data)
             sys.stdout.buffer.flush()
 
+    def deliver_message(self, lane, data):
+        if self.options.expect_messages:
+            self.judge.take(lane, data)
+        elif not self.options.some_messages:
+            print("message %d%s:%s" % (lane[0], "o" if lane[1] else "", data.decode(errors="backslashreplace")), file=sys.stderr, flush=True)
+
+    def messages_are_right(self):
+        """Whether what has come is what --expect-messages says."""
+        if not self.options.expect_messages:
+            return True
+        missing = self.judge.missing(some_messages(*map(int, self.options.expect_messages.split(":"))))
+        print("messages %d missing %d wrong %d" % (len(self.judge.seen), missing, len(self.judge.wrong)), flush=True, file=sys.stderr if self.is_pipe else sys.stdout)
+        return not missing and not self.judge.wrong
+
     def run(self):
         if not self.handshake():
             return 1
-        c, reported, began = self.connection, False, time.monotonic()
+        c, reported, are_right, began = self.connection, False, True, time.monotonic()
         while c.state != "gone":
             now = time.monotonic()
             c.tick(now)
             if self.options.switch and self.other is None and self.out_count >= self.options.switch:
                 self.begin_switch(now)
             if c.state == "finished" and not reported:
-                reported = True
+                reported, are_right = True, self.messages_are_right()
                 if not self.is_pipe:
                     print("sent %d sha256 %s" % (len(self.stream), hashlib.sha256(self.stream).hexdigest()))
                     print("received %d sha256 %s" % (c.received_bytes, c.received.hexdigest()))
@@ -152,8 +171,11 @@ class Endpoint:
             if c.state != "gone":
                 self.turn(c.deadline())
         if self.options.verbose:
+            self.log("%s" % ", ".join("%s %d" % item for item in c.outbox.counts.items() if item[1]))
             self.log("%s, dropped for the test %d, window %d, rtt %.2f ms" % (
                 ", ".join("%s %d" % item for item in c.stats.items() if item[1]), self.dropped, c.window / c.size, (c.smoothed or 0) * 1000))
+        if reported and not are_right:
+            reported, c.error = False, "messages: %s" % (self.judge.wrong[:3] or "some are missing")
         if reported and self.options.switch and not c.stats["switches"]:
             reported, c.error = False, "no answer to SWITCH"
         if not reported:
@@ -254,7 +276,7 @@ class Initiator(Endpoint):
         self.my_id, self.ephemeral2 = attempt.id, datagram[16:48]
         self.grease.told(parameters)
         text = payload(3, self.my_id, self.grease, self.options.message3, reset=self.ids.token(self.my_id),
-                       protocols=[chosen] if chosen else [], application=self.options.application)
+                       protocols=[chosen] if chosen else [], features=self.features, application=self.options.application)
         self.message3 = parameters[P_ID] + NOISE + trial.write(3, text)  # under the responder's id
         self.transmit(self.message3, address)
         self.connection = Connection(self, True, trial, self.my_id, parameters, address, now, self.message3)
@@ -307,7 +329,8 @@ class Responder(Endpoint):
             try:
                 read_payload(1, noise.read(1, datagram[8:]))
                 my_id = self.ids.new()
-                text = payload(2, my_id, self.grease, reset=self.ids.token(my_id), protocols=self.options.protocol)
+                text = payload(2, my_id, self.grease, reset=self.ids.token(my_id), protocols=self.options.protocol,
+                               features=self.features)
                 message2 = key[0] + NOISE + noise.write(2, text)
             except (crypto.Failed, Malformed) as reason:
                 self.log("message 1 dropped: %s" % reason)
@@ -360,6 +383,14 @@ def identity_in(path):
     return bytes.fromhex(secret), crypto.x25519(bytes.fromhex(secret), crypto.BASE)
 
 
+def message_in(text):
+    """LANE[o][?]:TEXT: of an ordered lane with an o; with a ? it is sent once only."""
+    found = re.fullmatch(rb"(\d|1[0-5])(o?)(\??):(.*)", os.fsencode(text), re.S)
+    if not found:
+        raise SystemExit("no message: %s" % text)
+    return Message((int(found[1]), bool(found[2])), found[4], not found[3])
+
+
 def options_of(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     roles = parser.add_subparsers(dest="role", required=True)
@@ -380,6 +411,12 @@ def options_of(arguments=None):
         sub.add_argument("--identity", metavar="FILE", help="our static key: `lrp2p-identity-v1` and 64 hexadecimal digits; without it a new one")
         sub.add_argument("--protocol", type=os.fsencode, action="append", default=[], help="an application protocol, the best one first")
         sub.add_argument("--application", type=os.fsencode, metavar="TEXT", help="what message 3 says to the peer's application")
+        sub.add_argument("--messages", action="store_true", help="name feature 0, messages; those that come are printed to standard error")
+        sub.add_argument("--message", action="append", default=[], metavar="LANE[o][?]:TEXT",
+                         help="a message to send, in an ordered lane with an o, and once only with a ?; names feature 0")
+        sub.add_argument("--some-messages", type=int, default=0, metavar="N", help="messages to send, drawn from the seed; names feature 0")
+        sub.add_argument("--expect-messages", metavar="SEED:N", help="those that the peer has drawn: all that are not sent once only have to come, none twice or late")
+        sub.add_argument("--cut", type=int, default=0, metavar="BYTES", help="messages that are longer go in fragments; without it as much as fits")
         sub.add_argument("--message3", type=int, default=None, metavar="LENGTH", help="pads message 3, at most 1400 bytes")
         sub.add_argument("--no-linger", action="store_true", help="exit as soon as the connection has finished")
         sub.add_argument("--verbose", action="store_true")
