@@ -3,25 +3,6 @@
 // of itself. A segment is taken as a whole or not at all, so what it will need is found out before anything of it is handed over.
 
 extension Engine {
-  /// What the frames of a segment need.
-  private struct Survey {
-    /// Messages that have come early in their lane.
-    var early = 0
-    /// Of each lane, by how much the farthest is ahead of what it waits for.
-    var reach = InlineArray<16, Int>(repeating: 0)
-    /// Bytes of messages of which the first part has come.
-    var partialBytes = 0
-    var partials = 0
-    /// Parts of messages, each of another one.
-    var parts = InlineArray<32, UInt64>(repeating: 0)
-    var partCount = 0
-    /// It is what no honest peer sends.
-    var isViolation = false
-  }
-
-  /// How far ahead of what its lane waits for a message may be.
-  private static var farthest: Int { 1 << 24 }
-
   /// One whole segment of messages.
   mutating func receiveMessages<H: Handler>(_ number: UInt32, _ payload: RawSpan, _ slot: Slot, _ handler: inout H) {
     switch peers.flows[slot].receive.need(number) {
@@ -35,7 +16,8 @@ extension Engine {
       return
     }
     let isNext = number == peers.flows[slot].receive.next
-    let survey = survey(payload, slot, isNext: isNext)
+    let survey = messages.survey(
+      payload, state: peers.headers[slot].lanes, isNext: isNext, longest: configuration.largestMessage)
     guard !survey.isViolation, partialCount(slot) + survey.partials <= LaneState.mostPartialsInOrder else {
       counters.malformed &+= 1
       end(slot, .protocolViolation, &handler)
@@ -77,106 +59,9 @@ extension Engine {
 
   // MARK: Before anything is handed over
 
-  private func survey(_ payload: RawSpan, _ slot: Slot, isNext: Bool) -> Survey {
-    var survey = Survey()
-    let state = peers.headers[slot].lanes
-    // What the lanes wait for, as this segment goes on.
-    var expected =
-      state == LaneState.none
-      ? InlineArray<16, UInt32>(repeating: messages.firstNumber) : messages[state: state].expected
-    var at = 0
-    while at < payload.byteCount {
-      guard let frame = try? MessageFrame.read(payload, at: &at) else {
-        survey.isViolation = true
-        return survey
-      }
-      let lane = Int(frame.lane)
-      switch frame.kind {
-      case .padding: break
-      case .whole:
-        guard frame.length <= configuration.largestMessage else {
-          survey.isViolation = true
-          return survey
-        }
-        if frame.isOrdered { note(frame, lane, isNext, &expected, isWhole: true, state, &survey) }
-      case .skip:
-        if frame.isOrdered { note(frame, lane, isNext, &expected, isWhole: true, state, &survey, isSkip: true) }
-      case .fragment:
-        guard frame.total <= configuration.largestMessage, isOnly(frame, &survey) else {
-          survey.isViolation = true
-          return survey
-        }
-        let partial = partial(frame, state)
-        if let partial {
-          let row = messages[partial: partial]
-          if Int(row.total) != frame.total || Int(row.received) + frame.length > frame.total {
-            survey.isViolation = true
-          }
-        }
-        let isWhole = Int(partial.map { messages[partial: $0].received } ?? 0) + frame.length == frame.total
-        var isLate = false
-        if frame.isOrdered {
-          isLate = MessageFrame.distance(frame.number, from: expected[lane]) < 0
-          note(frame, lane, isNext, &expected, isWhole: isWhole, state, &survey, isSkip: true)
-        }
-        if partial == nil, !isLate {
-          survey.partials += 1
-          survey.partialBytes += MessageStore.charge(of: frame.total)
-        }
-      }
-      if survey.isViolation { return survey }
-    }
-    return survey
-  }
-
-  /// Whether a part of a message is the only one of it in its segment, and not one of too many. Then what the parts before it come to is
-  /// known, and finding the messages of all takes not long.
-  private func isOnly(_ frame: MessageFrame, _ survey: inout Survey) -> Bool {
-    guard survey.partCount < survey.parts.count else { return false }
-    let key = UInt64(frame.lane) << 32 | (frame.isOrdered ? 1 << 40 : 0) | UInt64(frame.number)
-    for index in 0..<survey.partCount where survey.parts[index] == key { return false }
-    survey.parts[survey.partCount] = key
-    survey.partCount += 1
-    return true
-  }
-
-  /// - Parameter isSkip: it needs no bytes of the segment when it comes early.
-  @inline(__always)
-  private func note(
-    _ frame: MessageFrame, _ lane: Int, _ isNext: Bool, _ expected: inout InlineArray<16, UInt32>, isWhole: Bool,
-    _ state: UInt32, _ survey: inout Survey, isSkip: Bool = false
-  ) {
-    let ahead = MessageFrame.distance(frame.number, from: expected[lane])
-    if ahead == 0 {
-      if isWhole { expected[lane] = MessageFrame.next(frame.number) }
-    } else if ahead > 0, isNext {
-      // All that was sent before has come: nothing can be missing, unless it stands in the lane already.
-      guard isFilled(lane, from: expected[lane], ahead, state) else {
-        survey.isViolation = true
-        return
-      }
-      expected[lane] = isWhole ? MessageFrame.next(frame.number) : frame.number
-    } else if ahead > 0 {
-      if ahead > Self.farthest { survey.isViolation = true }
-      let first = state == LaneState.none ? messages.firstNumber : messages[state: state].expected[lane]
-      survey.reach[lane] = max(survey.reach[lane], MessageFrame.distance(frame.number, from: first))
-      if !isSkip { survey.early += 1 }
-    }
-  }
-
-  /// Whether a lane has the messages from `number` on, so many of them, already.
-  private func isFilled(_ lane: Int, from number: UInt32, _ count: Int, _ state: UInt32) -> Bool {
-    guard state != LaneState.none, messages[state: state].rings[lane] != LaneState.none else { return false }
-    let ring = Int(messages[state: state].rings[lane])
-    guard count <= messages.rings[ring].count else { return false }
-    for ahead in 0..<count
-    where messages.rings[ring][(number &+ UInt32(ahead)) & MessageFrame.numberMask].kind == .none { return false }
-    return true
-  }
-
   /// Makes sure of all memory that the segment needs; `false` where the peer may have no more.
   private mutating func prepare(
-    _ survey: Survey, _ number: UInt32, _ payload: RawSpan, _ slot: Slot, isNext: Bool,
+    _ survey: MessageSurvey, _ number: UInt32, _ payload: RawSpan, _ slot: Slot, isNext: Bool,
     _ place: inout ReceivePool.Place?
   ) -> Bool {
     var rings = 0
@@ -214,7 +99,6 @@ extension Engine {
   private mutating func deliver<H: Handler>(
     _ payload: RawSpan, _ place: ReceivePool.Place?, _ slot: Slot, _ handler: inout H
   ) {
-    let peer = peer(slot)
     var touched: UInt16 = 0
     var at = 0
     while at < payload.byteCount, let frame = try? MessageFrame.read(payload, at: &at) {
@@ -228,33 +112,8 @@ extension Engine {
       switch frame.kind {
       case .padding: break
       case .whole:
-        guard frame.isOrdered else {
-          counters.messagesReceived &+= 1
-          handler.received(
-            peer, message: payload.extracting(frame.start..<frame.start + frame.length), lane: Lane(lane), engine: &self
-          )
-          guard peers.rows[slot].phase == .established else { return }
-          continue
-        }
-        let state = state(slot)
-        let ahead = MessageFrame.distance(frame.number, from: messages[state: state].expected[lane])
-        if ahead == 0 {
-          passed(frame.number, lane, state, slot)
-          touched |= 1 << UInt16(lane)
-          counters.messagesReceived &+= 1
-          handler.received(
-            peer, message: payload.extracting(frame.start..<frame.start + frame.length), lane: Lane(lane), engine: &self
-          )
-          guard peers.rows[slot].phase == .established else { return }
-        } else if ahead > 0, let place {
-          var entry = EarlyMessage()
-          entry.kind = .whole
-          entry.place = place
-          entry.offset = UInt16(frame.start)
-          entry.length = UInt16(frame.length)
-          pool.share(place, 2)
-          insert(entry, frame.number, ahead, lane, slot)
-        }
+        receiveWhole(frame, payload, place, slot, &touched, &handler)
+        guard peers.rows[slot].phase == .established else { return }
       case .skip:
         receiveSkip(frame, slot, &touched)
       case .fragment:
@@ -270,13 +129,46 @@ extension Engine {
     }
   }
 
+  @inline(__always)
+  private mutating func receiveWhole<H: Handler>(
+    _ frame: MessageFrame, _ payload: RawSpan, _ place: ReceivePool.Place?, _ slot: Slot, _ touched: inout UInt16,
+    _ handler: inout H
+  ) {
+    let lane = Int(frame.lane)
+    if frame.isOrdered {
+      let state = state(slot)
+      let ahead = MessageFrame.distance(frame.number, from: messages[state: state].expected[lane])
+      guard ahead == 0 else {
+        if ahead > 0, let place { insertEarly(frame, at: place, ahead, slot) }
+        return
+      }
+      passed(frame.number, lane, state, slot)
+      touched |= 1 << UInt16(lane)
+    }
+    counters.messagesReceived &+= 1
+    handler.received(
+      peer(slot), message: payload.extracting(frame.start..<frame.start + frame.length), lane: Lane(lane), engine: &self
+    )
+  }
+
+  /// A message that has come early: its bytes are in the pool.
+  private mutating func insertEarly(_ frame: MessageFrame, at place: ReceivePool.Place, _ ahead: Int, _ slot: Slot) {
+    var entry = EarlyMessage()
+    entry.kind = .whole
+    entry.place = place
+    entry.offset = UInt16(frame.start)
+    entry.length = UInt16(frame.length)
+    pool.share(place, 2)
+    insert(entry, frame.number, ahead, Int(frame.lane), slot)
+  }
+
   private mutating func receiveSkip(_ frame: MessageFrame, _ slot: Slot, _ touched: inout UInt16) {
     let lane = Int(frame.lane)
     counters.messagesSkipped &+= 1
     let state = state(slot)
     // It has come all the same.
     if frame.isOrdered, isEarly(frame.number, lane, state) { return }
-    if let partial = partial(frame, state) { drop(partial, slot) }
+    if let partial = messages.partial(frame, state) { drop(partial, slot) }
     guard frame.isOrdered else { return }
     let ahead = MessageFrame.distance(frame.number, from: messages[state: state].expected[lane])
     if ahead == 0 {
@@ -297,7 +189,7 @@ extension Engine {
     let ahead = frame.isOrdered ? MessageFrame.distance(frame.number, from: messages[state: state].expected[lane]) : 0
     // Of one that was said not to come.
     guard ahead >= 0, ahead == 0 || !isEarly(frame.number, lane, state),
-      let partial = partial(frame, state) ?? begin(frame, state, slot)
+      let partial = messages.partial(frame, state) ?? begin(frame, state, slot)
     else { return }
     // Another fragment in the same segment may have begun it.
     let row = messages[partial: partial]
@@ -419,18 +311,6 @@ extension Engine {
   private func partialCount(_ slot: Slot) -> Int {
     let state = peers.headers[slot].lanes
     return state == LaneState.none ? 0 : messages[state: state].partialCount
-  }
-
-  /// The message that a frame is a part of.
-  private func partial(_ frame: MessageFrame, _ state: UInt32) -> UInt32? {
-    guard state != LaneState.none else { return nil }
-    var index = messages[state: state].partials
-    while index != LaneState.none {
-      let row = messages[partial: index]
-      if row.number == frame.number, row.lane == frame.lane, row.isOrdered == frame.isOrdered { return index }
-      index = row.next
-    }
-    return nil
   }
 
   private mutating func begin(_ frame: MessageFrame, _ state: UInt32, _ slot: Slot) -> UInt32? {

@@ -31,7 +31,8 @@ extension Engine {
     }
     let flags = flags(of: segment, slot) | SegmentFlag.messages | (isProbe ? SegmentFlag.ackNow : 0)
     let takesAck = takesAck(
-      segment.isRetransmission ? segment.length : nextLength(outbox, slot), isAgain: isProbe || segment.isRetransmission,
+      segment.isRetransmission ? segment.length : nextLength(outbox, slot),
+      isAgain: isProbe || segment.isRetransmission,
       slot)
     let ack = takesAck ? ackOption(slot) : nil
     let ackLength = ack?.length ?? 0
@@ -121,30 +122,19 @@ extension Engine {
         return room >= 5 ? index : MessageNode.none
       }
       if node.deadline <= now || node.has(MessageNode.givenUp) {
-        guard node.offset > 0 else {
-          _ = pop(outbox, lane: lane)
-          finish(index, outbox, slot, .dropped)
-          continue
-        }
-        guard room >= 5 else { return MessageNode.none }
-        let skip = skipRest(index, outbox, slot, lane: lane)
-        if skip != MessageNode.none { return skip }
+        let told = dropFirst(outbox, slot, lane: lane, room: room)
+        if told.isOver { return told.skip }
         continue
       }
-      var frame = MessageFrame()
-      frame.isOrdered = node.has(MessageNode.ordered)
       let total = messages.store.length(node.message)
       if node.offset == 0 {
+        var frame = MessageFrame()
+        frame.isOrdered = node.has(MessageNode.ordered)
         if frame.isOrdered { frame.number = messages[state: state(slot)].nextOrdered[lane] }
         frame.length = total
         let length = frame.headLength(isLast: true) + total
         if length <= room {
-          _ = pop(outbox, lane: lane)
-          if frame.isOrdered {
-            messages.nodes[index].number = frame.number
-            messages[state: state(slot)].nextOrdered[lane] = MessageFrame.next(frame.number)
-          }
-          messages.nodes[index].length = UInt32(total)
+          takeWhole(index, frame, outbox, slot, lane: lane)
           messages[outbox: outbox].serve(lane, length, messages.lanes)
           return index
         }
@@ -153,9 +143,8 @@ extension Engine {
         if let other = messages[outbox: outbox].other(before: lane, messages.lanes) {
           let index = messages[outbox: outbox].heads[other]
           guard messages.nodes[index].deadline > now, !messages.nodes[index].has(MessageNode.givenUp) else {
-            guard room >= 5 else { return MessageNode.none }
-            let skip = skipRest(index, outbox, slot, lane: other)
-            if skip != MessageNode.none { return skip }
+            let told = dropFirst(outbox, slot, lane: other, room: room)
+            if told.isOver { return told.skip }
             continue
           }
           return nextFragment(index, outbox, slot, lane: other, room: room)
@@ -164,6 +153,32 @@ extension Engine {
       return nextFragment(index, outbox, slot, lane: lane, room: room)
     }
     return MessageNode.none
+  }
+
+  /// The first of a lane leaves whole.
+  @inline(__always)
+  private mutating func takeWhole(_ index: UInt32, _ frame: MessageFrame, _ outbox: UInt32, _ slot: Slot, lane: Int) {
+    _ = pop(outbox, lane: lane)
+    messages.nodes[index].length = UInt32(frame.length)
+    guard frame.isOrdered else { return }
+    messages.nodes[index].number = frame.number
+    messages[state: state(slot)].nextOrdered[lane] = MessageFrame.next(frame.number)
+  }
+
+  /// The first of a lane is not worth sending any more.
+  /// - Returns: whether the segment has to end here, or has to report it by this node.
+  private mutating func dropFirst(
+    _ outbox: UInt32, _ slot: Slot, lane: Int, room: Int
+  ) -> (isOver: Bool, skip: UInt32) {
+    let index = messages[outbox: outbox].heads[lane]
+    guard messages.nodes[index].offset > 0 else {
+      _ = pop(outbox, lane: lane)
+      finish(index, outbox, slot, .dropped)
+      return (false, MessageNode.none)
+    }
+    guard room >= 5 else { return (true, MessageNode.none) }
+    let skip = skipRest(index, outbox, slot, lane: lane)
+    return (skip != MessageNode.none, skip)
   }
 
   /// The next part of a message that is longer than a segment.
