@@ -136,7 +136,7 @@ extension Engine {
       number == peers.flows[slot].receive.next, reclaimKeptCell()
     {
       outcome = peers.flows[slot].reassemble(
-      number, isMessages: isMessages, offset: offset, total: total, payload, pool: &pool)
+        number, isMessages: isMessages, offset: offset, total: total, payload, pool: &pool)
     }
     switch outcome {
     case .incomplete: break

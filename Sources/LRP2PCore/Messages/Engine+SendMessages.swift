@@ -31,7 +31,8 @@ extension Engine {
     }
     let flags = flags(of: segment, slot) | SegmentFlag.messages | (isProbe ? SegmentFlag.ackNow : 0)
     let takesAck = takesAck(
-      segment.isRetransmission ? segment.length : nextLength(outbox, slot), isAgain: isProbe || segment.isRetransmission,
+      segment.isRetransmission ? segment.length : nextLength(outbox, slot),
+      isAgain: isProbe || segment.isRetransmission,
       slot)
     let ack = takesAck ? ackOption(slot) : nil
     let ackLength = ack?.length ?? 0
