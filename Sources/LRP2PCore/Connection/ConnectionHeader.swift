@@ -24,8 +24,6 @@ package struct ConnectionHeader: BitwiseCopyable {
   /// What is agreed: the application protocol, by its place in this side's configuration from 1 on, and the features that both have.
   package var applicationProtocol: UInt8 = 0
   package var features: UInt8 = 0
-  /// It stands in the queue of those for whose messages there was no memory.
-  package var awaitsMessageRoom = false
   /// Of its messages: what is to be sent, where its lanes stand, and the first of its memberships in groups.
   package var outbox = MessageNode.none
   package var lanes = MessageNode.none

@@ -5,21 +5,25 @@ extension Engine {
   @inline(__always)
   func outbox(_ slot: Slot) -> UInt32? {
     let outbox = peers.headers[slot].outbox
-    return outbox == Outbox.none ? nil : outbox
+    return outbox < Outbox.awaited ? outbox : nil
   }
 
   // MARK: In
 
   /// A call is answered with `full`, as there is no memory for the message; `writable` follows.
   mutating func full(_ slot: Slot) -> MessageResult {
-    if let outbox = outbox(slot), messages[outbox: outbox].bytes > 0 {
+    if let outbox = outbox(slot) {
       messages[outbox: outbox].isFull = true
-    } else if !peers.headers[slot].awaitsMessageRoom {
-      // Others have the memory.
-      peers.headers[slot].awaitsMessageRoom = true
-      messages.waiting.append(peer(slot).connectionID)
+    } else if peers.headers[slot].outbox == Outbox.none {
+      awaitRoom(slot)
     }
     return .full
+  }
+
+  /// Others have the memory.
+  private mutating func awaitRoom(_ slot: Slot) {
+    peers.headers[slot].outbox = Outbox.awaited
+    messages.waiting.append(peer(slot).connectionID)
   }
 
   /// Whether the connection may be given a message of this length in a lane, as the lane's policy has it.
@@ -51,7 +55,7 @@ extension Engine {
   mutating func enqueue(
     _ slot: Slot, _ row: UInt32, _ options: MessageOptions, membership: UInt32 = MessageNode.none, flags: UInt8 = 0
   ) {
-    if peers.headers[slot].outbox == Outbox.none { peers.headers[slot].outbox = messages.newOutbox() }
+    if outbox(slot) == nil { peers.headers[slot].outbox = messages.newOutbox() }
     let outbox = peers.headers[slot].outbox
     let lane = options.lane.index
     let length = messages.store.length(row)
@@ -269,8 +273,10 @@ extension Engine {
     else {
       return
     }
+    let isFull = messages[outbox: outbox].isFull
     messages.drop(outbox: outbox)
     peers.headers[slot].outbox = Outbox.none
+    if isFull { awaitRoom(slot) }
   }
 
   /// The connection sends nothing more: all of its messages are given back, and nobody is told.
@@ -351,7 +357,7 @@ extension Engine {
     for _ in 0..<messages.waiting.count {
       guard messages.store.hasRoom(1 << 16), let id = messages.waiting.popFirst() else { return }
       guard let slot = live(Peer(connectionID: id)) else { continue }
-      peers.headers[slot].awaitsMessageRoom = false
+      if peers.headers[slot].outbox == Outbox.awaited { peers.headers[slot].outbox = Outbox.none }
       handler.writable(Peer(connectionID: id), engine: &self)
     }
   }

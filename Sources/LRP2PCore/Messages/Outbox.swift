@@ -2,6 +2,8 @@
 /// What one peer is still to be sent of messages: a queue for each lane. It exists only while something waits or is under way.
 package struct Outbox: BitwiseCopyable {
   static var none: UInt32 { .max }
+  /// There is none, and the peer stands among those for whose messages there was no memory (`MessageTable.waiting`).
+  static var awaited: UInt32 { .max - 1 }
   /// The stream, among lanes.
   package static var stream: Int { MessageFrame.lanes }
 

@@ -96,7 +96,9 @@ import Testing
     var held = flow.receive.held(pool)
     #expect(held == 10 * 1408)
     // One is complete, and its cell the caller's.
-    guard case .complete(let cell) = unsafe flow.reassemble(3, isMessages: false, offset: 64, total: 128, piece.span.bytes, pool: &pool)
+    guard
+      case .complete(let cell) = unsafe flow.reassemble(
+        3, isMessages: false, offset: 64, total: 128, piece.span.bytes, pool: &pool)
     else {
       Issue.record("not complete")
       return

@@ -214,7 +214,8 @@ import Testing
     var star = try Self.slow(.keepPace, lane: lane)
     let results = publish(&star, 0..<20, length: 1000)
     #expect(results == Array(repeating: Self.all, count: 10) + Array(repeating: .full, count: 10))
-    #expect(star.mail(1).count == 10 && star.mail(2).count == 10 && star.network.hosts[0].handler.groupWritables.isEmpty)
+    #expect(
+      star.mail(1).count == 10 && star.mail(2).count == 10 && star.network.hosts[0].handler.groupWritables.isEmpty)
     star.setDown(3, false)
     star.network.run(for: .seconds(5))
     #expect(star.network.hosts[0].handler.groupWritables == [star.group])
@@ -266,7 +267,8 @@ import Testing
     var star = try Self.slow(.close(77), lane: 0)
     let results = publish(&star, 0..<20, length: 1000)
     #expect(results[9] == Self.all && results[10] == .queued(members: 2, skipped: 1))
-    #expect(results.last == .queued(members: 2, skipped: 0) && star.network.hosts[0].engine.memberCount(of: star.group) == 2)
+    #expect(
+      results.last == .queued(members: 2, skipped: 0) && star.network.hosts[0].engine.memberCount(of: star.group) == 2)
     #expect(star.network.hosts[0].handler.closed == [star.members[2]: .local(code: 77)])
     star.setDown(3, false)
     star.network.run(for: .seconds(20))

@@ -49,9 +49,11 @@ import Testing
     }
     try inject(
       &world,
-      Self.segment(3, part(one, 100..<200, lane: 3, isOrdered: true, 4), part(other, 50..<200, lane: 3, isOrdered: false, 4)),
+      Self.segment(
+        3, part(one, 100..<200, lane: 3, isOrdered: true, 4), part(other, 50..<200, lane: 3, isOrdered: false, 4)),
       Self.segment(4, part(one, 0..<100, lane: 3, isOrdered: true, 4)),
-      Self.segment(5, part(other, 0..<50, lane: 3, isOrdered: false, 4), part(one, 200..<300, lane: 3, isOrdered: true, 4)))
+      Self.segment(
+        5, part(other, 0..<50, lane: 3, isOrdered: false, 4), part(one, 200..<300, lane: 3, isOrdered: true, 4)))
     #expect(world.secondHandler.texts.suffix(2) == [other, one])
     #expect(world.second.statistics.malformed == 0 && world.secondHandler.closed.isEmpty)
     #expect(world.second.statistics.messagesReceived == 6 && world.second.statistics.messagesSkipped == 1)
@@ -88,31 +90,55 @@ import Testing
       ("malformed behind what is well formed", [segment(0, Frame.bytes(.whole, number: 0, [1]), [0x20, 0])]),
       ("malformed, and early", [segment(9, [0x50])]),
       ("a gap in an ordered lane", [segment(0, far)]),
-      ("a gap behind another message", [segment(0, Frame.bytes(.whole, number: 0, [1]), Frame.bytes(.whole, number: 2, [1]))]),
+      (
+        "a gap behind another message",
+        [segment(0, Frame.bytes(.whole, number: 0, [1]), Frame.bytes(.whole, number: 2, [1]))]
+      ),
       ("a skip behind a gap", [segment(0, Frame.bytes(.skip, number: 3))]),
       ("a part behind a gap", [segment(0, Frame.bytes(.fragment, number: 1, total: 9, [1]))]),
       ("farther ahead than any window", [segment(9, Frame.bytes(.whole, number: 1 << 24 + 1, [1]))]),
       ("a message beyond the largest", [segment(0, Frame.bytes(.fragment, number: 0, total: largest + 1, [1]))]),
-      ("the same, of another lane, early", [
-        segment(5, Frame.bytes(.fragment, lane: 9, isOrdered: false, total: .init(UInt32.max), [1]))
-      ]),
+      (
+        "the same, of another lane, early",
+        [
+          segment(5, Frame.bytes(.fragment, lane: 9, isOrdered: false, total: .init(UInt32.max), [1]))
+        ]
+      ),
       ("two totals", [segment(0, head), segment(1, Frame.bytes(.fragment, number: 0, offset: 100, total: 301, [1]))]),
-      ("two totals in one segment", [
-        segment(0, Frame.bytes(.fragment, number: 0, total: 10, [1]), Frame.bytes(.fragment, number: 0, offset: 900, total: 1000, [1, 2]))
-      ]),
+      (
+        "two totals in one segment",
+        [
+          segment(
+            0, Frame.bytes(.fragment, number: 0, total: 10, [1]),
+            Frame.bytes(.fragment, number: 0, offset: 900, total: 1000, [1, 2]))
+        ]
+      ),
       ("the same part twice in one segment", [segment(0, head, head)]),
-      ("more parts than the whole", [
-        segment(0, head), segment(1, Frame.bytes(.fragment, number: 0, offset: 0, total: 300, Mail.text(2, 150))),
-        segment(2, Frame.bytes(.fragment, number: 0, offset: 0, total: 300, Mail.text(2, 100))),
-      ]),
-      ("the end of the stream", [RawSegment.data(0, flags: SegmentFlag.messages | SegmentFlag.fin, Frame.bytes(.whole, [1]))]),
+      (
+        "more parts than the whole",
+        [
+          segment(0, head), segment(1, Frame.bytes(.fragment, number: 0, offset: 0, total: 300, Mail.text(2, 150))),
+          segment(2, Frame.bytes(.fragment, number: 0, offset: 0, total: 300, Mail.text(2, 100))),
+        ]
+      ),
+      (
+        "the end of the stream",
+        [RawSegment.data(0, flags: SegmentFlag.messages | SegmentFlag.fin, Frame.bytes(.whole, [1]))]
+      ),
       ("the end of the stream, of no frames", [RawSegment.data(0, flags: SegmentFlag.messages | SegmentFlag.fin, [])]),
-      ("the end of the stream, in pieces", [
-        RawSegment.piece(0, flags: SegmentFlag.messages | SegmentFlag.fin, offset: 0, total: 128, [UInt8](repeating: 0, count: 64))
-      ]),
-      ("behind the end of the stream", [
-        RawSegment.data(3, flags: SegmentFlag.fin, [1]), segment(4, Frame.bytes(.whole, isOrdered: false, [1])),
-      ]),
+      (
+        "the end of the stream, in pieces",
+        [
+          RawSegment.piece(
+            0, flags: SegmentFlag.messages | SegmentFlag.fin, offset: 0, total: 128, [UInt8](repeating: 0, count: 64))
+        ]
+      ),
+      (
+        "behind the end of the stream",
+        [
+          RawSegment.data(3, flags: SegmentFlag.fin, [1]), segment(4, Frame.bytes(.whole, isOrdered: false, [1])),
+        ]
+      ),
     ]
   }()
 
@@ -150,7 +176,8 @@ import Testing
     #expect(world.second.statistics.poolBytesInUse == 0)
     // Many, each with its own bytes.
     for number in 1...2000 as ClosedRange<UInt32> {
-      try inject(&world, Self.segment(number, Frame.bytes(.whole, lane: UInt8(number % 16), number: number, Mail.text(1, 900))))
+      try inject(
+        &world, Self.segment(number, Frame.bytes(.whole, lane: UInt8(number % 16), number: number, Mail.text(1, 900))))
     }
     #expect(world.second.statistics.poolBytesInUse <= 1 << 18 && world.second.statistics.poolExhausted > 100)
     #expect(world.secondHandler.mail.isEmpty && world.secondHandler.closed.isEmpty)
@@ -165,7 +192,8 @@ import Testing
     for round in 0..<4000 as Range<UInt32> where world.secondHandler.closed.isEmpty {
       let total = round % 4 == 0 ? 1 << 20 : 2 + Int(round)
       try inject(
-        &world, Self.segment(number, Frame.bytes(.fragment, lane: 2, isOrdered: false, number: round, total: total, [1])))
+        &world,
+        Self.segment(number, Frame.bytes(.fragment, lane: 2, isOrdered: false, number: round, total: total, [1])))
       number += 1
       most = max(most, Mail.inUse(world.second, "messages in part"))
       #expect(world.second.statistics.poolBytesInUse <= 128 << 20)
@@ -209,14 +237,16 @@ import Testing
       Frame.bytes(.fragment, number: number, offset: range.lowerBound, total: 20, Array(text[range]))
     }
     try inject(
-      &world, Self.segment(0, part(0, 0..<20)), Self.segment(1, part(0, 0..<10)), Self.segment(2, Frame.bytes(.skip, number: 0)),
+      &world, Self.segment(0, part(0, 0..<20)), Self.segment(1, part(0, 0..<10)),
+      Self.segment(2, Frame.bytes(.skip, number: 0)),
       Self.segment(3, Frame.bytes(.whole, number: 0, [9])),
       // Skipped, whole, skipped again, and a part of it.
       Self.segment(4, Frame.bytes(.skip, number: 1), Frame.bytes(.whole, number: 1, [9]), part(1, 0..<10)),
       // Early, and then said not to come; said not to come, and then early.
       Self.segment(7, Frame.bytes(.whole, number: 3, [3])), Self.segment(8, Frame.bytes(.skip, number: 3)),
       Self.segment(9, Frame.bytes(.skip, number: 4)), Self.segment(10, Frame.bytes(.whole, number: 4, [4])),
-      Self.segment(11, part(5, 0..<10)), Self.segment(12, Frame.bytes(.skip, number: 5)), Self.segment(13, part(5, 10..<20)),
+      Self.segment(11, part(5, 0..<10)), Self.segment(12, Frame.bytes(.skip, number: 5)),
+      Self.segment(13, part(5, 10..<20)),
       Self.segment(14, part(6, 0..<20)), Self.segment(15, Frame.bytes(.skip, number: 6)), Self.segment(16),
       Self.segment(17, Frame.bytes(.skip, number: 2)), Self.segment(18, Frame.bytes(.whole, number: 7, [7])),
       Self.segment(5), Self.segment(6))

@@ -35,7 +35,8 @@ import Testing
     world.first.offer(peer, upTo: 50_000)
     _ = world.run(for: .milliseconds(22))
     #expect(world.secondHandler.firsts == [3, 4, 6, 7])
-    #expect(world.run(for: .seconds(2)) { $0.secondHandler.mail.count == 7 && $0.secondHandler.streamReceived == 50_000 })
+    #expect(
+      world.run(for: .seconds(2)) { $0.secondHandler.mail.count == 7 && $0.secondHandler.streamReceived == 50_000 })
     #expect(world.secondHandler.firsts == [3, 4, 6, 7, 1, 2, 5])
     #expect(world.secondHandler.mail.allSatisfy { $0.bytes == Mail.text($0.bytes[0], $0.bytes[0] == 1 ? 500 : 700) })
     Mail.expectNothingLeft(&world)
@@ -56,7 +57,9 @@ import Testing
   }
 
   /// One that is given up holds up nobody any more: in one piece, and in several of which some have arrived.
-  @Test(arguments: [100, 1200, 6000], [false, true]) func anOrderedLaneGoesOnBehindWhatIsGivenUp(length: Int, isDated: Bool)
+  @Test(arguments: [100, 1200, 6000], [false, true]) func anOrderedLaneGoesOnBehindWhatIsGivenUp(
+    length: Int, isDated: Bool
+  )
     throws
   {
     var world = try Mail.open(link: Self.link())
@@ -188,7 +191,9 @@ import Testing
     link.loss = 0.05
     var world = try Mail.open(link: link) { $0.lanes = [LaneConfiguration(isOrdered: false, maximumBytes: 1 << 22)] }
     let peer = try Mail.dialled(world)
-    for number in 0..<800 { world.first.send(peer, Mail.text(UInt8(number % 256), 5000), MessageOptions(isReliable: false)) }
+    for number in 0..<800 {
+      world.first.send(peer, Mail.text(UInt8(number % 256), 5000), MessageOptions(isReliable: false))
+    }
     var most = 0
     for _ in 0..<400 {
       _ = world.run(for: .milliseconds(50))
@@ -252,7 +257,8 @@ import Testing
     _ = world.run(for: .milliseconds(200))
     world.back.isDown = true
     for number in 0..<50 as Range<UInt8> {
-      world.second.send(accepted, Mail.text(number, 100 + 100 * Int(number)), MessageOptions(lane: number % 2 == 0 ? 0 : 1))
+      world.second.send(
+        accepted, Mail.text(number, 100 + 100 * Int(number)), MessageOptions(lane: number % 2 == 0 ? 0 : 1))
       world.second.publish(Mail.text(number, 100), to: group)
     }
     _ = world.run(for: .milliseconds(1))

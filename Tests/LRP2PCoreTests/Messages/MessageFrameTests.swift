@@ -79,7 +79,9 @@ import Testing
   @Test func severalShareASegment() throws {
     var random = SplitMix(state: 3)
     for _ in 0..<300 {
-      let inner = (0..<random.below(6)).map { _ in Self.samples[random.below(Self.samples.count)] }.filter { !$0.isLast }
+      let inner = (0..<random.below(6)).map { _ in Self.samples[random.below(Self.samples.count)] }.filter {
+        !$0.isLast
+      }
       let last = Self.samples[random.below(Self.samples.count)]
       let all = inner + [last]
       let read = try #require(frames(all.flatMap(\.bytes)))
@@ -122,11 +124,11 @@ import Testing
   /// Numbers have 30 bits, and totals 32; a part lies within its message, and has bytes.
   @Test func whatCannotBeIsMalformed() {
     let wide: [UInt8] = [0xC0, 0, 0, 0]
-    #expect(frames([0x50] + wide + [0x3F, 0xFF, 0xFF, 0xFF])?.first?.number == (1 << 30) - 1)
+    #expect(frames([0x50] + wide + [0x3F, 0xFF, 0xFF, 0xFF])?.first?.number == MessageFrame.numberMask)
     #expect(frames([0x50] + wide + [0x40, 0, 0, 0]) == nil)
     #expect(frames([0x10] + wide + [0x40, 0, 0, 0, 1, 9]) == nil)
     // Totals.
-    #expect(frames([0xA0, 1] + wide + [0xFF, 0xFF, 0xFF, 0xFF, 0, 9])?.first?.total == (1 << 32) - 1)
+    #expect(frames([0xA0, 1] + wide + [0xFF, 0xFF, 0xFF, 0xFF, 0, 9])?.first?.total == Int(UInt32.max))
     #expect(frames([0xA0, 1, 0xC0, 0, 0, 1, 0, 0, 0, 0, 0, 9]) == nil)
     // Offsets: the largest that there is, and at the end.
     #expect(frames([0xA0, 1, 5, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 9]) == nil)

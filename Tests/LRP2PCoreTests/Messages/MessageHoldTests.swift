@@ -21,7 +21,9 @@ import Testing
     var (sent, lateness) = (0, 0)
     for round in 0..<600 {
       let lane: Lane = round % 3 == 0 ? 1 : 0
-      if world.first.send(dialled, Mail.text(UInt8(round % 256), round % 40 == 0 ? 4000 : 100), MessageOptions(lane: lane)) == .queued {
+      if world.first.send(
+        dialled, Mail.text(UInt8(round % 256), round % 40 == 0 ? 4000 : 100), MessageOptions(lane: lane)) == .queued
+      {
         sent += 1
       }
       if isBusy { world.second.send(accepted, Mail.text(1, 50)) }
@@ -32,7 +34,8 @@ import Testing
     let stopped = world.secondHandler.streamReceived
     #expect(stopped >= pausesAt && stopped < pausesAt + 10_000 && sent == 600)
     #expect(lateness < 60, "\(lateness) messages were under way at once")
-    #expect(world.run(for: .seconds(5)) { $0.secondHandler.mail.count == 600 }, "\(world.secondHandler.mail.count) of 600")
+    #expect(
+      world.run(for: .seconds(5)) { $0.secondHandler.mail.count == 600 }, "\(world.secondHandler.mail.count) of 600")
     if isSmall { #expect(world.first.statistics(of: dialled)?.bytesWaiting ?? 0 > 0, "the stream waits") }
     // And goes on when it does.
     world.secondHandler.pausesAt = .max

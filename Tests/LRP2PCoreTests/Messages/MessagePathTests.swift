@@ -13,7 +13,9 @@ import Testing
   }
 
   /// It is as long as one datagram carries on the path at present, whether an ACK is owed or not, and no longer by more than a head.
-  @Test(arguments: [1200, 1400, 1500, 9000], [false, true]) func whatOneDatagramCarries(path: Int, isOrdered: Bool) throws {
+  @Test(arguments: [1200, 1400, 1500, 9000], [false, true]) func whatOneDatagramCarries(path: Int, isOrdered: Bool)
+    throws
+  {
     var link = Link()
     link.largestDatagram = path
     var world = try Mail.open(link: link) { $0.maximumDatagram = 9000 }

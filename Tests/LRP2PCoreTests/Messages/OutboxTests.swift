@@ -4,7 +4,8 @@ import Testing
 
 /// Whose turn it is, among the lanes of one connection and the stream.
 @Suite struct OutboxTests {
-  private func table(_ lanes: [(priority: Int, weight: Int)], stream: (priority: Int, weight: Int) = (4, 1)) -> LaneTable
+  private func table(_ lanes: [(priority: Int, weight: Int)], stream: (priority: Int, weight: Int) = (4, 1))
+    -> LaneTable
   {
     var configuration = EngineConfiguration()
     configuration.lanes = lanes.map { LaneConfiguration(priority: $0.priority, weight: $0.weight) }
@@ -58,7 +59,8 @@ import Testing
     arguments: [
       [1, 1], [1, 2], [2, 3], [1, 255], [100, 150], [129, 200, 255], [255, 254], [10, 20, 30, 40],
       [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16],
-    ]) func weightsAreShares(weights: [Int]) {
+    ]) func weightsAreShares(weights: [Int])
+  {
     let lanes = table(weights.map { (2, $0) })
     var outbox = Outbox()
     var random = SplitMix(state: 2)
