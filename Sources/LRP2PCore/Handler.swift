@@ -48,7 +48,7 @@ public protocol Handler: SendableMetatype {
   mutating func received(_ peer: Peer, message: RawSpan, lane: Lane, engine: inout Engine)
 
   /// It is known what has become of a message that was sent with this token (`MessageOptions.token`). The end of a connection is that of all
-  /// its messages, of which none is told any more.
+  /// its messages: nothing more is heard of any.
   mutating func outcome(_ peer: Peer, token: UInt64, _ outcome: MessageOutcome, engine: inout Engine)
 
   /// A group whose last publish was answered with `full` takes messages again (`GroupPolicy.keepPace`).

@@ -38,7 +38,7 @@ package struct GameHandler: Handler {
   private var sources: [Peer: Source] = [:]
   package var snapshotsSent = 0
   package var eventsSent = 0
-  /// Ages, in microseconds, and what came behind a newer one.
+  /// Ages, in microseconds, and what came after a newer one.
   package var received = 0
   package var ages: [UInt32] = []
   package var eventAges: [UInt32] = []
@@ -85,7 +85,7 @@ package struct GameHandler: Handler {
     engine.setTimer(at: engine.now + plan.tick, token: token)
   }
 
-  /// The stream goes on, a millisecond's worth at a time.
+  /// The stream continues, a millisecond's worth at a time.
   private mutating func offerStream(_ peer: Peer, _ engine: inout Engine) -> Bool {
     guard var source = sources[peer], engine.now < source.started + .seconds(UInt64(plan.seconds)) else {
       return sources[peer] != nil
@@ -136,7 +136,7 @@ package struct GameHandler: Handler {
   package mutating func closed(_ peer: Peer, reason: CloseReason, engine: inout Engine) { sources[peer] = nil }
 }
 
-/// What came of a game: ages in milliseconds.
+/// The result of a game: ages in milliseconds.
 package struct GameResult: Sendable {
   package var sent = 0
   package var received = 0

@@ -11,7 +11,7 @@ package struct MessageExchange {
   /// The path carries no datagrams longer than this from then on.
   package var shrinksAt: Nanoseconds?
   package var shrinksTo = 1200
-  /// Readers of the stream stop behind so many bytes, and go on after a while.
+  /// Readers of the stream stop after so many bytes, for a while.
   package var pausesAt: UInt64 = .max
   package var pause: Nanoseconds = .seconds(2)
 

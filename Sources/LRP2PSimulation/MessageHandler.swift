@@ -59,7 +59,7 @@ package struct MessageHandler: Handler {
   package var fullAnswers = 0
   /// How old messages were when they came, by the time in their head.
   package var longestAge: Nanoseconds = 0
-  /// Stops reading the stream of every peer behind so many bytes, for so long.
+  /// Stops reading the stream of every peer after so many bytes, for so long.
   package var pausesAt: UInt64 = .max
   package var pause: Nanoseconds = 0
 

@@ -4,7 +4,7 @@
 extension Engine {
   mutating func endIfFinished<H: Handler>(_ slot: Slot, _ handler: inout H) {
     guard peers.rows[slot].phase == .established, peers.flows[slot].isFinished else { return }
-    // Behind the end nobody is told what has become of messages.
+    // After the end nobody hears what has become of messages.
     if !messages.events.isEmpty {
       reportMessages(&handler)
       guard peers.rows[slot].phase == .established else { return }

@@ -2,7 +2,7 @@
 // Segments that come in pieces. Their cells are charged to the peer with those of its receive window.
 
 extension Flow {
-  /// Whether all that has come behind a segment waits for it, and goes on when it is there. For a reader that has stopped no part of the
+  /// Whether all that has come after a segment waits for it, and continues when it is there. For a reader that has stopped no part of the
   /// stream is urgent.
   package func isUrgent(_ number: UInt32, isMessages: Bool) -> Bool {
     number == receive.next && (isMessages || receive.keepsUp)

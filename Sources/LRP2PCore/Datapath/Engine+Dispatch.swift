@@ -117,16 +117,7 @@ extension Engine {
     _ number: UInt32, isFin: Bool, isMessages: Bool = false, offset: Int, total: Int, _ payload: RawSpan, _ slot: Slot,
     _ handler: inout H
   ) {
-    switch peers.flows[slot].receive.need(number) {
-    case .wanted: break
-    case .duplicate:
-      counters.duplicates &+= 1
-      peers.flows[slot].ack.duplicate()
-      return
-    case .beyondWindow:
-      counters.beyondWindow &+= 1
-      return
-    }
+    guard wants(number, slot) else { return }
     peers.flows[slot].forgetPieces(pool: &pool)
     if peers.flows[slot].reassembly?.givesWay(to: number) ?? false { counters.piecesEvicted &+= 1 }
     var outcome = peers.flows[slot].reassemble(

@@ -38,7 +38,7 @@ extension Engine {
     return AckOption { peers.flows[slot].receive.writeRuns(header: header, packets: packets, into: &$0) }
   }
 
-  /// Puts an ACK behind the head of a data segment.
+  /// Puts an ACK after the head of a data segment.
   @_lifetime(bytes: copy bytes)
   mutating func write(_ ack: AckOption, _ slot: Slot, into bytes: inout MutableRawSpan) {
     ack.write(

@@ -22,7 +22,7 @@ extension Engine {
     if !listener.resets.isEmpty { sendResets(into: &batch) }
     if !sweeps.closing.walk.isOver { closeResting() }
     if !sweeps.departure.isOver { leaveSome() }
-    // What a call between turns has set free: whoever is told of it has its turn in this one.
+    // What a call between turns has set free: a peer that hears of it has its turn in this one.
     if !messages.events.isEmpty || !messages.waiting.isEmpty { reportMessages(&handler) }
     // Peers that get ready meanwhile have their turn in the next call.
     var turns = schedule.ready.count

@@ -127,7 +127,7 @@ extension ReceiveWindow {
     earlyCount = 0
   }
 
-  /// Gives back what a large window took, if nothing stands behind a gap.
+  /// Gives back what a large window took, if nothing stands after a gap.
   /// - Returns: whether nothing does.
   @discardableResult
   package mutating func shrink(to pool: inout ReceivePool) -> Bool {

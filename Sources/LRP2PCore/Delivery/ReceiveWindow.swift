@@ -66,7 +66,7 @@ package struct ReceiveWindow: ~Copyable {
   var hasRefused = false
   /// Where the next ACK starts its rotation through older runs.
   var rotation: UInt32
-  /// The peer was told last to hold its stream back (`ReceiveWindow+Hold`).
+  /// The peer was asked last to hold its stream back (`ReceiveWindow+Hold`).
   package internal(set) var tellsHold = false
 
   static var smallestStore: Int { 4 }

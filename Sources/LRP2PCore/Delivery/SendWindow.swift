@@ -161,7 +161,7 @@ package struct SendWindow: ~Copyable {
   package var isComplete: Bool { finAcknowledged && base == next }
   package var hasOutstanding: Bool { base != next }
   package var hasLost: Bool { lostPending + doublesPending > 0 }
-  /// Whether the stream has something new. Its end comes behind all messages.
+  /// Whether the stream has something new. Its end comes after all messages.
   package var hasNew: Bool { !finSent && (nextOffset < offered || (finRequested && !hasMessages)) }
   /// Whether there is data, new or refused before, and only the peer's window forbids it.
   @inline(__always)

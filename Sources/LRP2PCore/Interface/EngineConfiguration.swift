@@ -86,7 +86,7 @@ public struct EngineConfiguration: Sendable {
   /// The stream's share beside lanes of the same priority: 1 … 255.
   public var streamWeight = 1
   /// The longest message that this side takes: 1,024 … 16,777,216, and no more than a 256th of `receivePoolBytes` or a 128th of
-  /// `receivePeerBytes`. Peers are told.
+  /// `receivePeerBytes`. Peers hear of it.
   public var maximumMessage = 1 << 20
   /// Bytes of messages that one connection may have that wait, or are not acknowledged: 65,536 … 2^30.
   public var messagePeerBytes = 16 << 20

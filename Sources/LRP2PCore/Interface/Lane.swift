@@ -20,7 +20,7 @@ public struct Lane: RawRepresentable, Hashable, Sendable, BitwiseCopyable, Expre
 
 /// What a lane is like, for the side that sends on it.
 public struct LaneConfiguration: Sendable, Hashable {
-  /// Whether messages are handed over in the order in which they were sent. One that is missing then holds up those behind it in the same
+  /// Whether messages are handed over in the order in which they were sent. One that is missing then holds up those after it in the same
   /// lane, until it has come or is given up. In an unordered lane each is handed over as soon as it is whole.
   public var isOrdered: Bool
   /// Which lane goes first: 0 … 7, 0 before all others. As long as one of a lower number has something to send, those of a higher one wait.

@@ -2,7 +2,7 @@
 /// Bytes that the engine keeps once, for any number of peers (`Engine.store`). A handle to them; it is void after `Engine.release`.
 public struct StoredMessage: Hashable, Sendable, BitwiseCopyable {
   package var row: UInt32
-  /// Tells it from others that have had the row.
+  /// Distinguishes it from others that have had the row.
   package var generation: UInt32
 
   package init(row: UInt32, generation: UInt32) { (self.row, self.generation) = (row, generation) }
@@ -16,7 +16,7 @@ public struct MessageOptions: Sendable, Hashable {
   public var until: Instant
   /// Whether it is sent again when it is lost. One that is not leaves at most once.
   public var isReliable: Bool
-  /// Told by `Handler.outcome` when it is known what has become of it; 0 is not told.
+  /// Comes back with `Handler.outcome` when it is known what has become of it; with 0 nothing does.
   public var token: UInt64
 
   /// Options.

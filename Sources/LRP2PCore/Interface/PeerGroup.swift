@@ -23,9 +23,9 @@ public enum GroupPolicy: Sendable, Hashable, BitwiseCopyable {
 
 /// What has become of a publish.
 public enum PublishResult: Sendable, Hashable, BitwiseCopyable {
-  /// It was queued for so many members. `skipped` of them are too far behind and do not get it, or were closed for that.
+  /// It was queued for so many members. `skipped` of them are too slow and do not get it, or were closed for that.
   case queued(members: Int, skipped: Int)
-  /// Nobody gets it: a member is too far behind, and the group keeps pace with it; or there is no room for the message
+  /// Nobody gets it: a member is too slow, and the group keeps pace with it; or there is no room for the message
   /// (`EngineConfiguration.messagePoolBytes`). `Handler.writable` follows for the group, in the first case.
   case full
   /// There is no such group, or no such message.

@@ -134,9 +134,9 @@ public struct EngineStatistics: Sendable, BitwiseCopyable {
   public var messagesReceived: UInt64 = 0
   /// Messages that peers have acknowledged.
   public var messagesAcknowledged: UInt64 = 0
-  /// Messages that were given up: lost and not worth sending again, too late, or behind newer ones.
+  /// Messages that were given up: lost and not worth sending again, too late, or older than others that wait.
   public var messagesGivenUp: UInt64 = 0
-  /// Frames that told of messages which will not come.
+  /// Frames that report messages which will not come.
   public var messagesSkipped: UInt64 = 0
   /// Calls of `Engine.publish` that have queued a message.
   public var messagesPublished: UInt64 = 0

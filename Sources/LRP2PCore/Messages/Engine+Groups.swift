@@ -47,7 +47,7 @@ extension Engine {
       let index = messages.groups.find(row, from: peers.headers[slot].memberships)
     else { return .refused }
     messages.groups.leave(index, &peers.headers[slot].memberships, &messages.events)
-    // Who has waited for it is told in the next turn.
+    // A group that has waited for it hears of it in the next turn.
     if !messages.events.isEmpty { makeReady(slot) }
     return .done
   }

@@ -214,7 +214,7 @@ extension Engine {
       event.kind = outcome == .acknowledged ? .acknowledged : outcome == .lost ? .lost : .dropped
       messages.events.append(event)
     }
-    // No fragment can come any more: nobody has to keep the others, however much waits in the lane. Behind the end of the stream nobody does.
+    // No fragment can come any more: nobody has to keep the others, however much waits in the lane. After the end of the stream nobody does.
     if node.has(MessageNode.givenUp), node.offset > 0, !node.has(MessageNode.ordered), peers.flows.contains(slot),
       !peers.flows[slot].send.finSent
     {
@@ -225,7 +225,7 @@ extension Engine {
     if messages[outbox: outbox].isFull { reportRoom(outbox, slot) }
   }
 
-  /// Half of what the connection may have is free: whoever was answered with `full` goes on.
+  /// Half of what the connection may have is free: a program that was answered with `full` continues.
   private mutating func reportRoom(_ outbox: UInt32, _ slot: Slot) {
     guard messages[outbox: outbox].bytes <= configuration.messagePeerBytes / 2 else { return }
     for lane in 0..<messages.lanes.count
@@ -279,7 +279,7 @@ extension Engine {
     if isFull { awaitRoom(slot) }
   }
 
-  /// The connection sends nothing more: all of its messages are given back, and nobody is told.
+  /// The connection sends nothing more: all of its messages are given back, and nobody hears of it.
   mutating func releaseOutbox(_ slot: Slot) {
     guard let outbox = outbox(slot) else { return }
     for lane in 0..<MessageFrame.lanes {
@@ -334,9 +334,9 @@ extension Engine {
     if node.membership != MessageNode.none { messages.groups.discharge(node.membership, length, &messages.events) }
   }
 
-  // MARK: What the user is told
+  // MARK: Reports to the user
 
-  /// Tells the user what has become of messages, and where there is room again.
+  /// Reports to the user what has become of messages, and where there is room again.
   mutating func reportMessages<H: Handler>(_ handler: inout H) {
     while let event = messages.events.popFirst() {
       let peer = Peer(connectionID: event.of)

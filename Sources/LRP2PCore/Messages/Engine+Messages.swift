@@ -58,7 +58,7 @@ extension Engine {
     guard let row = messages.store.row(of: message), messages.store.isKept(row) else { return }
     messages.store.setKept(row, false)
     messages.store.release(row)
-    // Whoever waits for its memory is told in the next turn.
+    // A peer that waits for its memory hears of it in the next turn.
     if let id = messages.waiting.first, let slot = live(Peer(connectionID: id)) { makeReady(slot) }
   }
 

@@ -5,16 +5,7 @@
 extension Engine {
   /// One whole segment of messages.
   mutating func receiveMessages<H: Handler>(_ number: UInt32, _ payload: RawSpan, _ slot: Slot, _ handler: inout H) {
-    switch peers.flows[slot].receive.need(number) {
-    case .wanted: break
-    case .duplicate:
-      counters.duplicates &+= 1
-      peers.flows[slot].ack.duplicate()
-      return
-    case .beyondWindow:
-      counters.beyondWindow &+= 1
-      return
-    }
+    guard wants(number, slot) else { return }
     let isNext = number == peers.flows[slot].receive.next
     let survey = messages.survey(
       payload, state: peers.headers[slot].lanes, isNext: isNext, longest: configuration.largestMessage)
@@ -55,6 +46,18 @@ extension Engine {
     guard isThere else { return }
     // What it has stood before in the stream.
     if isNext, peers.rows[slot].phase == .established { deliverStored(slot, &handler) }
+  }
+
+  /// Whether a segment, or a piece of one, is of use; if not, why is counted.
+  mutating func wants(_ number: UInt32, _ slot: Slot) -> Bool {
+    switch peers.flows[slot].receive.need(number) {
+    case .wanted: return true
+    case .duplicate:
+      counters.duplicates &+= 1
+      peers.flows[slot].ack.duplicate()
+    case .beyondWindow: counters.beyondWindow &+= 1
+    }
+    return false
   }
 
   // MARK: Before anything is handed over
@@ -255,7 +258,7 @@ extension Engine {
     }
   }
 
-  /// What a lane has waited for has come, or will not come. The same segment may have brought what stands behind it before, and more than
+  /// What a lane has waited for has come, or will not come. The same segment may have brought what follows it before, and more than
   /// one may have said of it that it will not come.
   @inline(__always)
   private mutating func passed(_ number: UInt32, _ lane: Int, _ state: UInt32, _ slot: Slot) {

@@ -44,20 +44,8 @@ extension Engine {
         Datagram.headerLength + head + longest + Datagram.tagLength, for: peers.rows[slot].destination,
         group: peers.rows[slot].messageGroup)
     else { return .noRoom }
-    if segment.isRetransmission {
-      var bytes = batch.arena.mutableBytes(space + Datagram.headerLength + head, longest)
-      messages.write(list: UInt32(segment.offset), into: &bytes)
-    } else {
-      var bytes = batch.arena.mutableBytes(space + Datagram.headerLength + head, longest)
-      let (list, length) = compose(outbox, slot, into: &bytes)
-      noteMessages(slot, outbox)
-      guard list != MessageNode.none else {
-        dropIfEmpty(slot)
-        return .nothing
-      }
-      segment.offset = UInt64(list)
-      segment.length = length
-      messages[outbox: outbox].segments += 1
+    guard write(&segment, at: space + Datagram.headerLength + head, longest, outbox, slot, &batch) else {
+      return .nothing
     }
     guard let datagram = place(head + segment.length, slot, into: &batch) else {
       preconditionFailure("there was room for more")
@@ -67,6 +55,30 @@ extension Engine {
     if let ack { write(ack, slot, into: &bytes) }
     didSend(segment, datagram.packetNumber, isProbe: isProbe, slot)
     return .sent
+  }
+
+  /// Writes what a segment carries to where it will stand.
+  /// - Returns: `false` where nothing is worth sending.
+  @inline(__always)
+  private mutating func write(
+    _ segment: inout SendWindow.Segment, at offset: Int, _ longest: Int, _ outbox: UInt32, _ slot: Slot,
+    _ batch: inout DatagramBatch
+  ) -> Bool {
+    var bytes = batch.arena.mutableBytes(offset, longest)
+    if segment.isRetransmission {
+      messages.write(list: UInt32(segment.offset), into: &bytes)
+      return true
+    }
+    let (list, length) = compose(outbox, slot, into: &bytes)
+    noteMessages(slot, outbox)
+    guard list != MessageNode.none else {
+      dropIfEmpty(slot)
+      return false
+    }
+    segment.offset = UInt64(list)
+    segment.length = length
+    messages[outbox: outbox].segments += 1
+    return true
   }
 
   /// Something of the stream has left while messages wait.
@@ -101,7 +113,7 @@ extension Engine {
       let index = next
       let node = messages.nodes[index]
       let frame = messages.frame(of: node)
-      // Another one may follow, if the length of this one is told.
+      // Another one may follow, if this one has a length.
       let end = at + frame.headLength(isLast: false) + frame.length
       next = end < capacity ? nextFrame(outbox, slot, room: capacity - end, isFirst: false) : MessageNode.none
       messages.write(node, isLast: next == MessageNode.none, into: &bytes, at: &at)
@@ -213,7 +225,7 @@ extension Engine {
     return messages.nodes.insert(node)
   }
 
-  /// A message of which a part has left is given up. In an ordered lane the receiver is told at once.
+  /// A message of which a part has left is given up. In an ordered lane the receiver hears of it at once.
   private mutating func skipRest(_ index: UInt32, _ outbox: UInt32, _ slot: Slot, lane: Int) -> UInt32 {
     _ = pop(outbox, lane: lane)
     let parent = messages.nodes[index]
@@ -275,8 +287,8 @@ extension Engine {
       : messages.groups.latest(node.membership) == node.place
   }
 
-  /// A message, or a fragment, is not sent again. In an ordered lane the receiver is told in its place. In others it need not know of whole
-  /// ones, and of those in fragments it is told when no other fragment can come any more (`Engine.finish`).
+  /// A message, or a fragment, is not sent again. In an ordered lane its place says so. In others it need not know of whole
+  /// ones, and of those in fragments it hears when no other fragment can come any more (`Engine.finish`).
   /// - Returns: whether something stays in the segment's list.
   private mutating func isKept(_ index: UInt32, _ outbox: UInt32, _ slot: Slot) -> Bool {
     let node = messages.nodes[index]

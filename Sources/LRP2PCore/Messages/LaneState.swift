@@ -21,7 +21,7 @@ struct LaneState: BitwiseCopyable {
   }
 
   /// The most messages of one peer that may be incomplete: more are refused, unless they are in order. An honest peer comes nowhere near the
-  /// most that may be so even then, as no more are under way at once than there are priorities, and what is given up is told first.
+  /// most that may be so even then, as no more are under way at once than there are priorities, and what is given up is reported first.
   static var mostPartials: Int { 64 }
   static var mostPartialsInOrder: Int { 256 }
 }

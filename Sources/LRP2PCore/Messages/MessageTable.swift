@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /// All that an engine keeps of messages, of all peers: what is to be sent, what has come early or in part, groups, and what its user is to be
-/// told. Peers name their rows by number (`ConnectionHeader.outbox` and `lanes`).
+/// is to hear. Peers name their rows by number (`ConnectionHeader.outbox` and `lanes`).
 struct MessageTable: ~Copyable {
   var store: MessageStore
   var nodes = MessageNodes()
@@ -125,7 +125,7 @@ extension MessageTable {
   }
 }
 
-/// Something that the user is to be told when the engine has done what it was at.
+/// Something that the user is to hear when the engine has done what it was at.
 package struct MessageEvent: BitwiseCopyable {
   package enum Kind: UInt8, BitwiseCopyable { case acknowledged, lost, dropped, writable, groupWritable }
 

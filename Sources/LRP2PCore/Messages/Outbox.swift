@@ -80,7 +80,7 @@ extension Outbox {
 
   /// A message in fragments is to begin in a lane. It waits for one in another lane of the same priority, so that a receiver has no more
   /// incomplete messages than there are priorities.
-  /// - Returns: the lane that goes on instead.
+  /// - Returns: the lane that continues instead.
   package func other(before lane: Int, _ lanes: borrowing LaneTable) -> Int? {
     var left = open & ~(1 << UInt16(lane))
     while left != 0 {

@@ -32,7 +32,7 @@ package struct MessageFrame: BitwiseCopyable {
   /// The most that a frame takes beside its bytes.
   package static let longestHead = 1 + 4 + 4 + 4 + 4
 
-  /// Reads the frame at `offset`, which moves behind it. A frame of padding takes all that is left.
+  /// Reads the frame at `offset`, which moves to its end. A frame of padding takes all that is left.
   @inline(__always)
   package static func read(_ bytes: RawSpan, at offset: inout Int) throws(Malformed) -> MessageFrame {
     guard offset < bytes.byteCount else { throw Malformed() }
@@ -89,7 +89,7 @@ package struct MessageFrame: BitwiseCopyable {
     return head
   }
 
-  /// Writes all but its bytes at `at`, which moves behind that.
+  /// Writes all but its bytes at `at`, which moves to the end of that.
   @inline(__always) @_lifetime(bytes: copy bytes)
   package func write(into bytes: inout MutableRawSpan, at: inout Int, isLast: Bool) {
     let hasLength = kind == .whole || kind == .fragment
@@ -104,13 +104,13 @@ package struct MessageFrame: BitwiseCopyable {
     if !isLast, hasLength { Varint.write(UInt64(length), into: &bytes, at: &at) }
   }
 
-  /// How far `number` lies ahead of `other`; negative behind it.
+  /// How far `number` lies after `other`; negative before it.
   @inline(__always)
   package static func distance(_ number: UInt32, from other: UInt32) -> Int {
     Int(Int32(bitPattern: (number &- other) << 2) >> 2)
   }
 
-  /// The number behind `number`.
+  /// The number after `number`.
   @inline(__always)
   package static func next(_ number: UInt32) -> UInt32 { (number &+ 1) & numberMask }
 }
