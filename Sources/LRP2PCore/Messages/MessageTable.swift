@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/// All that an engine keeps of messages, of all peers: what is to be sent, what has come early or in part, groups, and what its user is to be
+/// All that an engine keeps of messages, of all peers: what is to be sent, what has come early or in part, groups, and what its user
 /// is to hear. Peers name their rows by number (`ConnectionHeader.outbox` and `lanes`).
 struct MessageTable: ~Copyable {
   var store: MessageStore
