@@ -43,6 +43,8 @@ package struct MessageExchange {
       secondHandler: MessageHandler(plan: plan, lanes: lanes, seed: seed &+ 1000))
     world.firstHandler.pausesAt = pausesAt
     world.secondHandler.pausesAt = pausesAt
+    world.firstHandler.longestPath = longestPath
+    world.secondHandler.longestPath = longestPath
     world.firstHandler.pause = pause
     world.secondHandler.pause = pause
     _ = try world.first.connect(to: World<MessageHandler>.secondAddress, expecting: .anyone)
@@ -82,6 +84,12 @@ package struct MessageExchange {
     if world.network.amplifications > 0 { result.faults.append("amplification") }
     result.traceHash = world.network.traceHash
     return result
+  }
+
+  /// How long a datagram may take, in the queue and on its way.
+  private var longestPath: Nanoseconds {
+    let queue = link.rate == 0 ? 0 : Double(link.buffer + 20_000) * 8 / Double(link.rate)
+    return link.delay + link.jitter + link.copyDelay + Nanoseconds(queue * 1e9) + .milliseconds(1)
   }
 
   private static func state(_ engine: inout Engine) -> String {

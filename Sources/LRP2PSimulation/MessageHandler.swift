@@ -59,6 +59,8 @@ package struct MessageHandler: Handler {
   package var fullAnswers = 0
   /// How old messages were when they came, by the time in their head.
   package var longestAge: Nanoseconds = 0
+  /// How long a datagram may take.
+  package var longestPath: Nanoseconds = .never
   /// Stops reading the stream of every peer after so many bytes, for so long.
   package var pausesAt: UInt64 = .max
   package var pause: Nanoseconds = 0
@@ -69,14 +71,15 @@ package struct MessageHandler: Handler {
     self.seed = seed
   }
 
-  private static var head: Int { 16 }
+  private static var head: Int { 24 }
 
   /// Of a message with this lane, number and time of sending.
-  private static func content(_ message: Sent, at time: Instant, length: Int) -> [UInt8] {
+  private static func content(_ message: Sent, at time: Instant, until deadline: Instant, length: Int) -> [UInt8] {
     var bytes = [UInt8](repeating: 0, count: max(length, head))
     bytes[0] = message.lane
     for index in 0..<4 { bytes[1 + index] = UInt8(truncatingIfNeeded: message.number >> (8 * UInt32(index))) }
     for index in 0..<8 { bytes[8 + index] = UInt8(truncatingIfNeeded: time >> (8 * UInt64(index))) }
+    for index in 0..<8 { bytes[16 + index] = UInt8(truncatingIfNeeded: deadline >> (8 * UInt64(index))) }
     for index in bytes.indices.dropFirst(head) { bytes[index] = byte(message, index) }
     return bytes
   }
@@ -105,7 +108,7 @@ package struct MessageHandler: Handler {
       options.isReliable = Int(progress.random.next() % 100) >= plan.unreliable
       if Int(progress.random.next() % 100) < plan.dated { options.until = engine.now + plan.patience }
       options.token = UInt64(lane) << 32 | UInt64(message.number) | 1 << 40
-      switch engine.send(peer, Self.content(message, at: engine.now, length: length), options) {
+      switch engine.send(peer, Self.content(message, at: engine.now, until: options.until, length: length), options) {
       case .queued: break
       case .full:
         fullAnswers += 1
@@ -148,6 +151,14 @@ package struct MessageHandler: Handler {
     var time: Instant = 0
     for index in 0..<8 { time |= UInt64(bytes.byte(8 + index)) << (8 * UInt64(index)) }
     longestAge = max(longestAge, engine.now - min(time, engine.now))
+    var deadline: Instant = 0
+    for index in 0..<8 { deadline |= UInt64(bytes.byte(16 + index)) << (8 * UInt64(index)) }
+    // A long one has left in parts, and one of an ordered lane may have waited for others.
+    if !lanes[lane.index].isOrdered, bytes.byteCount < 1000, deadline < .never - longestPath,
+      engine.now > deadline + longestPath
+    {
+      violations.append("\(engine.now - deadline) ns after its time")
+    }
     let message = Sent(lane: bytes.byte(0), number: number)
     if message.lane != lane.rawValue { violations.append("on another lane") }
     for index in Self.head..<bytes.byteCount where bytes.byte(index) != Self.byte(message, index) { mismatches += 1 }
