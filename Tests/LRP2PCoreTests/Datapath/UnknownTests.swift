@@ -11,7 +11,8 @@ import Testing
   private static func open() throws -> (StreamWorld) {
     var link = Link()
     link.delay = .milliseconds(20)
-    var world = try LifecycleTests.openWorld(link: link)
+    // Flag 16 is critical without them.
+    var world = try LifecycleTests.openWorld(link: link) { $0.usesMessages = false }
     _ = world.run(for: .milliseconds(100))
     return world
   }
