@@ -55,7 +55,6 @@ import Testing
       var configuration = EngineConfiguration()
       configuration.idleTimeout = .seconds(own)
       configuration.features = 0b110
-      configuration.usesMessages = false
       var header = ConnectionHeader(configuration: configuration, now: 7)
       #expect(header.lastReceived == 7 && header.lastSent == 7)
       var parameters = HandshakeParameters()
