@@ -26,7 +26,7 @@ extension MessageTable {
   private static var farthest: Int { 1 << 24 }
 
   /// - Parameter longest: bytes of the longest message that is taken.
-  func survey(_ payload: RawSpan, state: UInt32, isNext: Bool, longest: Int) -> MessageSurvey {
+  mutating func survey(_ payload: RawSpan, state: UInt32, isNext: Bool, longest: Int) -> MessageSurvey {
     var survey = MessageSurvey(
       expected: state == LaneState.none ? InlineArray(repeating: firstNumber) : self[state: state].expected,
       isNext: isNext, state: state)
@@ -50,7 +50,7 @@ extension MessageTable {
     return survey
   }
 
-  private func noteFragment(_ frame: MessageFrame, longest: Int, _ survey: inout MessageSurvey) {
+  private mutating func noteFragment(_ frame: MessageFrame, longest: Int, _ survey: inout MessageSurvey) {
     guard frame.total <= longest, isOnly(frame, &survey) else {
       survey.isViolation = true
       return
@@ -73,7 +73,7 @@ extension MessageTable {
 
   /// Whether a part of a message is the only one of it in its segment, and not one of too many. Then it is known how much the parts before it
   /// add up to, and finding the messages of all takes not long.
-  private func isOnly(_ frame: MessageFrame, _ survey: inout MessageSurvey) -> Bool {
+  private mutating func isOnly(_ frame: MessageFrame, _ survey: inout MessageSurvey) -> Bool {
     guard survey.partCount < survey.parts.count else { return false }
     let key = UInt64(frame.lane) << 32 | (frame.isOrdered ? 1 << 40 : 0) | UInt64(frame.number)
     for index in 0..<survey.partCount where survey.parts[index] == key { return false }
@@ -84,7 +84,7 @@ extension MessageTable {
 
   /// - Parameter needsBytes: of the segment, where it has come early.
   @inline(__always)
-  private func note(_ frame: MessageFrame, isWhole: Bool, needsBytes: Bool, _ survey: inout MessageSurvey) {
+  private mutating func note(_ frame: MessageFrame, isWhole: Bool, needsBytes: Bool, _ survey: inout MessageSurvey) {
     let lane = Int(frame.lane)
     let ahead = MessageFrame.distance(frame.number, from: survey.expected[lane])
     if ahead == 0 {
@@ -105,7 +105,7 @@ extension MessageTable {
   }
 
   /// Whether a lane has the messages from `number` on, so many of them, already.
-  private func isFilled(_ lane: Int, from number: UInt32, _ count: Int, _ state: UInt32) -> Bool {
+  private mutating func isFilled(_ lane: Int, from number: UInt32, _ count: Int, _ state: UInt32) -> Bool {
     guard state != LaneState.none, self[state: state].rings[lane] != LaneState.none else { return false }
     let ring = Int(self[state: state].rings[lane])
     guard count <= rings[ring].count else { return false }
@@ -116,7 +116,7 @@ extension MessageTable {
   }
 
   /// The message that a frame is a part of.
-  func partial(_ frame: MessageFrame, _ state: UInt32) -> UInt32? {
+  mutating func partial(_ frame: MessageFrame, _ state: UInt32) -> UInt32? {
     guard state != LaneState.none else { return nil }
     var index = self[state: state].partials
     while index != LaneState.none {

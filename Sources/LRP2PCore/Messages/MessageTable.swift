@@ -83,7 +83,7 @@ extension MessageTable {
   }
 
   /// Bytes that the frames of a list take as a segment. Void ones stand at its start.
-  func length(list: UInt32) -> Int {
+  mutating func length(list: UInt32) -> Int {
     var length = 0
     var index = list
     while index != MessageNode.none {
@@ -98,7 +98,7 @@ extension MessageTable {
 
   /// Writes the frames of a list.
   @_lifetime(bytes: copy bytes)
-  func write(list: UInt32, into bytes: inout MutableRawSpan) {
+  mutating func write(list: UInt32, into bytes: inout MutableRawSpan) {
     var at = 0
     var index = list
     while index != MessageNode.none {
@@ -109,7 +109,7 @@ extension MessageTable {
   }
 
   /// Writes the frames of a list, of so many bytes, to the start of an arena.
-  func write(list: UInt32, _ length: Int, to arena: inout Arena) {
+  mutating func write(list: UInt32, _ length: Int, to arena: inout Arena) {
     var bytes = arena.mutableBytes(0, length)
     write(list: list, into: &bytes)
   }
