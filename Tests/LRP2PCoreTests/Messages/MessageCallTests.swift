@@ -59,9 +59,8 @@ import Testing
 
   /// There is no such lane in the configuration; the receiver takes all of them.
   @Test func aLaneThatThereIsNot() throws {
-    var world = try Mail.open(configure: { $0.lanes = Array(repeating: LaneConfiguration(), count: 16) }) {
-      $0.lanes = []
-    }
+    let all = Array(repeating: LaneConfiguration(), count: 16)
+    var world = try Mail.open(configure: { $0.lanes = all }, second: { $0.lanes = [] })
     let (dialled, accepted) = (try Mail.dialled(world), try Mail.accepted(world))
     for lane in 0..<16 as Range<UInt8> {
       let options = MessageOptions(lane: Lane(rawValue: lane)!)
